@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Face crops: square ones around a box, and upright ones from landmarks.
+
+Landmarks are the 68 points of iBUG, (68, 2) x, y. A transform is a (2, 3) float matrix from source pixels to crop pixels.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+FIVE_POINTS = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,))
+"""The landmarks whose means are the image-left eye, image-right eye, nose tip and mouth corners."""
+
+CANONICAL_FIVE = np.array([[.345, .38], [.655, .38], [.5, .565], [.37, .745], [.63, .745]], dtype=np.float32)
+"""Where those five points lie in an upright crop, as fractions of its side (proportions of an average adult face)."""
+
+_JAW_BROWS = [*range(16, -1, -1), *range(26, 16, -1)]
+_NOSE = [27, 28, 29, 30, 35, 34, 33, 32, 31]
+_EYES = [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+_MOUTH = [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+FLIP_68 = np.array(_JAW_BROWS + _NOSE + _EYES + _MOUTH)
+"""FLIP_68[i] is the point that point i becomes in the mirrored face; it is its own inverse."""
+
+
+def five_points(landmarks):
+    """The five points (..., 5, 2) of 68 landmarks (..., 68, 2)."""
+    return np.stack([landmarks[..., list(points), :].mean(-2) for points in FIVE_POINTS], axis=-2)
+
+
+def similarity_from_points(source_xy, target_xy):
+    """The (2, 3) rotation, uniform scale and shift, without reflection, that best takes points (N, 2) to points (N, 2).
+
+    Least squares in closed form (Umeyama 1991, restricted to the plane); N >= 2 and not all points equal.
+    """
+    source, target = np.asarray(source_xy, float), np.asarray(target_xy, float)
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    (x, y), (u, v) = (source - source_mean).T, (target - target_mean).T
+    power = (x * x + y * y).sum()
+    if power == 0:
+        raise ValueError('similarity_from_points: all source points are equal')
+    a, b = (x * u + y * v).sum() / power, (x * v - y * u).sum() / power
+    rotation = np.array([[a, -b], [b, a]])
+    return np.column_stack([rotation, target_mean - rotation @ source_mean])
+
+
+def square_transforms(boxes_xyxy, crop_scale, size_px):
+    """Transforms (N, 2, 3) to square crops: side `crop_scale` times the box's longer side, same centre."""
+    centre = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+    side = np.maximum(np.max(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1), 1) * crop_scale
+    transforms = np.zeros((len(boxes_xyxy), 2, 3))
+    transforms[:, 0, 0] = transforms[:, 1, 1] = gain = size_px / side
+    transforms[:, :, 2] = size_px / 2 - gain[:, None] * centre
+    return transforms
+
+
+def aligned_transform(landmarks_xy, size_px, scale=1.0):
+    """The transform (2, 3) to an upright crop, from 68 landmarks in source pixels; `scale` > 1 shows more around the face."""
+    target = ((CANONICAL_FIVE - .5) / scale + .5) * size_px
+    return similarity_from_points(five_points(np.asarray(landmarks_xy)), target)
+
+
+def crop(image_bgr, transform, out):
+    """Fills `out` (S, S, 3) uint8 with the crop; what lies outside of the image repeats its edge.
+
+    Pixel centres lie at half coordinates, as in `boxes`; far shrinking averages, so that no aliasing reaches the network.
+    """
+    size = out.shape[0]
+    factor = int(1 / max(np.hypot(transform[0, 0], transform[1, 0]), 1e-9))
+    if factor >= 2:
+        image_bgr, transform = _shrunk(image_bgr, transform, size, factor)
+    cv2.warpAffine(image_bgr, _pixel_centred(transform), (size, size), dst=out, flags=cv2.INTER_LINEAR,
+                   borderMode=cv2.BORDER_REPLICATE)
+    return out
+
+
+def _shrunk(image_bgr, transform, size_px, factor):
+    # The part of the image that the crop covers, shrunk by a whole factor, and the transform from there.
+    x0, y0, x1, y1 = _source_bounds(transform, size_px, image_bgr.shape)
+    part = image_bgr[y0:y1, x0:x1]
+    size = (max(1, part.shape[1] // factor), max(1, part.shape[0] // factor))
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    gain = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
+    linear = transform[:, :2]
+    return small, np.column_stack([linear * gain, transform[:, 2] + linear @ [x0, y0]])
+
+
+def _source_bounds(transform, size, shape):
+    inverse = cv2.invertAffineTransform(transform)
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse[:, :2].T + inverse[:, 2]
+    limits = np.array([shape[1], shape[0]])
+    low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, limits - 1)
+    high = np.clip(np.ceil(corners.max(0)).astype(int) + 1, low + 1, limits)
+    return *low, *high
+
+
+def _pixel_centred(transform):
+    # OpenCV counts pixel centres as whole numbers; ours lie at halves.
+    shifted = np.array(transform, dtype=np.float64)
+    shifted[:, 2] += shifted[:, :2] @ [.5, .5] - .5
+    return shifted
+
+
+def to_source(points, transform):
+    """Crop points (..., 2) as source points, through the transform's inverse."""
+    inverse = cv2.invertAffineTransform(np.asarray(transform, dtype=np.float64))
+    return np.asarray(points) @ inverse[:, :2].T + inverse[:, 2]

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures to faces without ROS: `face-attributes analyze PATH...`, or from Python
+
+    from face_attributes_ros import Analyzer
+    analyzer = Analyzer()
+    tracks = analyzer(image_bgr)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+
+from face_attributes_ros.drawing import annotate
+from face_attributes_ros.errors import FaceAttributesError, ImageError, ParameterError
+from face_attributes_ros.faces import CONFIRMED, EXPRESSIONS, Face, Track
+from face_attributes_ros.pipeline import Settings, build_pipeline
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+class Analyzer:
+    """Loads the models once; then maps one BGR image (H, W, 3) uint8 to its faces, best score first.
+
+    Each picture stands alone: ids start at f1 in every one, and nothing is averaged over time.
+    """
+
+    def __init__(self, settings: Settings | None = None):
+        settings = settings or Settings()
+        self.pipeline = build_pipeline(replace(settings, smoothing_enable=False, tracking_confirm_hits=1))
+
+    def __call__(self, image_bgr):
+        """The faces of one picture as tracks."""
+        faces = self.pipeline.detector(image_bgr)
+        found = self.pipeline.estimator(image_bgr, faces) if self.pipeline.estimator else [None] * len(faces)
+        return [_still(i, face, attributes) for i, (face, attributes) in enumerate(zip(faces, found), 1)]
+
+    def crop(self, image_bgr):
+        """The attributes of a picture that is one face crop, as a track whose box is the whole picture (score nan)."""
+        if self.pipeline.estimator is None:
+            raise ParameterError('crops need an attribute model, attributes.model is empty')
+        height, width = image_bgr.shape[:2]
+        attributes, = self.pipeline.estimator.crops([image_bgr])
+        return [_still(1, Face((0., 0., float(width), float(height)), float('nan')), attributes)]
+
+
+def _still(number, face, attributes):
+    return Track(f'f{number}', CONFIRMED, 0., 1, face, attributes, attributes)
+
+
+def read_image(path):
+    """The picture in a file as (H, W, 3) uint8 BGR, turned as its EXIF says; ImageError if it cannot be read."""
+    if not os.path.isfile(path):
+        raise ImageError(f'{path}: no such file')
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ImageError(f'{path}: not a picture that OpenCV can read ({os.path.getsize(path)} bytes)')
+    return image
+
+
+def to_json(track):
+    """One face as plain numbers and strings; what the model does not have is None. Angles are radians, boxes pixels."""
+    seen = track.attributes
+    probs = None if seen is None or seen.expression_probs is None else dict(zip(EXPRESSIONS, _rounded(seen.expression_probs)))
+    out = {'box_xyxy': _rounded(track.face.box_xyxy, 2), 'score': _number(track.face.score)}
+    for name in ('age_years', 'age_low', 'age_high', 'gender', 'p_female'):
+        out[name] = _number(getattr(seen, name, None))
+    # The likeliest label always; whether it is sure enough to be shown is for the reader of the probabilities.
+    out['expression'] = max(probs, key=probs.get) if probs else None
+    out['expression_probs'] = probs
+    for name in ('smile', 'yaw_rad', 'pitch_rad', 'roll_rad'):
+        out[name] = _number(getattr(seen, name, None))
+    points = getattr(seen, 'landmarks_xy', None)
+    out['landmarks_xy'] = points and [_rounded(point, 2) for point in points]
+    return out
+
+
+def _number(value):
+    if not isinstance(value, float):
+        return value
+    return None if value != value else round(value, 4)
+
+
+def _rounded(values, digits=4):
+    return [round(float(value), digits) for value in values]
+
+
+def add_arguments(parser):
+    """Declares the arguments of `face-attributes analyze`."""
+    parser.add_argument('paths', nargs='+', metavar='PATH', type=Path, help='pictures, or folders of pictures')
+    parser.add_argument('--json', action='store_true', help='one JSON object a picture on standard output, and nothing else')
+    parser.add_argument('--out', type=Path, metavar='DIR', help='write annotated PNGs there')
+    parser.add_argument('--threshold', type=_unit, metavar='T', help='least detector score, 0 to 1 (default: the model\'s own)')
+    parser.add_argument('--crops', action='store_true', help='each picture is one face crop: skip detection')
+    parser.add_argument('--detector', default=Settings.detector_model, help='detector model (default: %(default)s)')
+    parser.add_argument('--attributes', default=Settings.attributes_model, help='attribute model (default: %(default)s)')
+    parser.add_argument('--aligned', action='store_true', help='second pass on the aligned crop and its mirror')
+    parser.add_argument('--device', default='auto', help='auto, cpu or cuda:N (default: %(default)s)')
+
+
+def _unit(text):
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+def run(args):
+    """Analyzes what the arguments name; 1 if a picture could not be read, else 0."""
+    analyzer = Analyzer(Settings(
+        device=args.device, detector_model=args.detector, attributes_model=args.attributes,
+        detector_confidence=args.threshold or 0., attributes_aligned=args.aligned))
+    paths = list(_pictures(args.paths))
+    failed = sum(not _analyze_one(analyzer, path, args) for path in _with_progress(paths))
+    return 1 if failed or not paths else 0
+
+
+def _pictures(paths):
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def _with_progress(paths):
+    if len(paths) < 10:
+        return paths
+    from tqdm import tqdm
+
+    return tqdm(paths, unit='picture', file=sys.stderr)
+
+
+def _analyze_one(analyzer, path, args):
+    try:
+        image = read_image(path)
+        tracks = (analyzer.crop if args.crops else analyzer)(image)
+    except FaceAttributesError as error:
+        print(f'face-attributes: {error}', file=sys.stderr)
+        return False
+    height, width = image.shape[:2]
+    if args.json:
+        faces = [to_json(track) for track in tracks]
+        print(json.dumps({'path': str(path), 'width': width, 'height': height, 'faces': faces}), flush=True)
+    else:
+        _print_table(path, tracks)
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(args.out / f'{path.stem}.png'), annotate(image, tracks))
+    return True
+
+
+def _print_table(path, tracks):
+    print(f'{path}: {len(tracks)} face{"" if len(tracks) == 1 else "s"}')
+    for track in tracks:
+        print('  ' + describe(track))
+
+
+def describe(track):
+    """One line of text on a track: score, age, gender, expression, smile, direction."""
+    seen, words = track.attributes, [f'{track.track_id:>4}  score {track.face.score:.2f}']
+    if seen is None:
+        return words[0]
+    if seen.age_years is not None:
+        words.append(f'age {seen.age_years:4.1f} ({seen.age_low:.0f} to {seen.age_high:.0f})')
+    if seen.gender is not None:
+        words.append(f'{seen.gender} (p_female {seen.p_female:.2f})')
+    if seen.expression is not None:
+        words.append(f'{seen.expression} {max(seen.expression_probs):.2f}')
+    if seen.smile is not None:
+        words.append(f'smile {seen.smile:.2f}')
+    if seen.yaw_rad is not None:
+        words.append(f'yaw {seen.yaw_rad:+.2f} pitch {seen.pitch_rad:+.2f} roll {seen.roll_rad:+.2f} rad')
+    return '  '.join(words)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `face-attributes` command; each subcommand is a module with `add_arguments(parser)` and `run(args)`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from face_attributes_ros.errors import FaceAttributesError
+
+COMMANDS = {
+    ('analyze',): ('analyze', 'find faces in pictures and say what they show'),
+    ('train', 'detector'): ('training.train_detector', 'train the YOLOv3 face detector'),
+    ('train', 'attributes'): ('training.train_attributes', 'train the multi-task attribute network'),
+    ('evaluate', 'detector'): ('training.evaluate_detector', 'measure a detector on labelled pictures'),
+    ('evaluate', 'attributes'): ('training.evaluate_attributes', 'measure an attribute network on labelled faces'),
+    ('export', 'detector'): ('training.export_detector', 'write a trained detector as ONNX'),
+    ('export', 'attributes'): ('training.export_attributes', 'write a trained attribute network as ONNX'),
+    ('fetch-weights',): ('fetch_weights', 'fetch and verify weights that a list of URLs names'),
+}
+
+
+def main(argv=None):
+    """Runs one command; the exit status is its own, or 2 with one line on what was wrong with the input."""
+    argv = sys.argv[1:] if argv is None else argv
+    words = next((words for words in COMMANDS if tuple(argv[:len(words)]) == words), None)
+    if words is None:
+        print(_usage(), file=sys.stdout if argv in (['-h'], ['--help']) else sys.stderr)
+        return 0 if argv in (['-h'], ['--help']) else 2
+    home, summary = COMMANDS[words]
+    module = import_module(f'face_attributes_ros.{home}')
+    parser = argparse.ArgumentParser(prog=f'face-attributes {" ".join(words)}', description=summary)
+    module.add_arguments(parser)
+    try:
+        return module.run(parser.parse_args(argv[len(words):]))
+    except FaceAttributesError as error:
+        print(f'face-attributes: {error}', file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+
+
+def _usage():
+    rows = [f'  face-attributes {" ".join(words):<22}{summary}' for words, (_, summary) in COMMANDS.items()]
+    return '\n'.join(['usage: face-attributes COMMAND [-h] ...', '', *rows])
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracks drawn over a picture."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from face_attributes_ros.faces import COASTING
+
+_COLOURS_BGR = ((80, 200, 80), (230, 160, 60), (80, 160, 250), (200, 100, 220), (90, 220, 230), (140, 140, 255), (210, 210, 90))
+_COASTING_BGR = (150, 150, 150)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def annotate(image_bgr, tracks, *, landmarks=True, pose=True, labels=True, blur=False):
+    """A copy of the image (H, W, 3) uint8 BGR with a box, a label, landmarks and the facing direction for each track.
+
+    With `blur`, faces are pixelated first, so that nobody can be recognised in what is shown.
+    """
+    out = image_bgr.copy()
+    draw(out, tracks, landmarks=landmarks, pose=pose, labels=labels, blur=blur)
+    return out
+
+
+def draw(image_bgr, tracks, *, landmarks=True, pose=True, labels=True, blur=False):
+    """Does what `annotate` does, in place."""
+    if blur:
+        for track in tracks:
+            pixelate(image_bgr, track.face.box_xyxy)
+    for track in tracks:
+        _draw_track(image_bgr, track, landmarks, pose, labels)
+
+
+def pixelate(image_bgr, box_xyxy, blocks=6):
+    """Replaces the box in the image, in place, by `blocks` x `blocks` flat tiles."""
+    height, width = image_bgr.shape[:2]
+    x0, y0 = (max(0, math.floor(v)) for v in box_xyxy[:2])
+    x1, y1 = min(width, math.ceil(box_xyxy[2])), min(height, math.ceil(box_xyxy[3]))
+    if x1 > x0 and y1 > y0:
+        tiles = cv2.resize(image_bgr[y0:y1, x0:x1], (blocks, blocks), interpolation=cv2.INTER_AREA)
+        image_bgr[y0:y1, x0:x1] = cv2.resize(tiles, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST)
+
+
+def caption(track):
+    """Short lines that say what a track shows, such as ['f3', 'female 31 +-6', 'happy 92%']."""
+    lines, seen = [track.track_id], track.attributes
+    if seen is None:
+        return lines
+    person = [] if seen.gender is None else [seen.gender]
+    if seen.age_years is not None:
+        person.append(f'{seen.age_years:.0f} ({seen.age_low:.0f}-{seen.age_high:.0f})')
+    mood = [] if seen.expression is None else [f'{seen.expression} {100 * max(seen.expression_probs):.0f}%']
+    return lines + [' '.join(words) for words in (person, mood) if words]
+
+
+def colour_bgr(track):
+    """The track's colour: always the same for one id."""
+    number = int(''.join(filter(str.isdigit, track.track_id.rpartition('f')[2])) or 0)
+    return _COASTING_BGR if track.state == COASTING else _COLOURS_BGR[number % len(_COLOURS_BGR)]
+
+
+def _draw_track(image, track, landmarks, pose, labels):
+    x0, y0, x1, y1 = (round(v) for v in track.face.box_xyxy)
+    thickness = max(1, round(max(image.shape[:2]) / 500))
+    colour = colour_bgr(track)
+    cv2.rectangle(image, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+    now = track.raw
+    if landmarks and now is not None and now.landmarks_xy is not None:
+        _draw_points(image, now.landmarks_xy, max(1, round((x1 - x0) / 90)), colour)
+    if pose and now is not None and now.yaw_rad is not None:
+        _draw_direction(image, track.face.box_xyxy, now, thickness)
+    if labels:
+        _draw_caption(image, caption(track), (x0, y0, x1, y1), colour)
+
+
+def _draw_points(image, points_xy, radius, colour):
+    for x, y in points_xy:
+        cv2.circle(image, (round(x), round(y)), radius, colour, -1, cv2.LINE_AA)
+
+
+def _draw_direction(image, box_xyxy, seen, thickness):
+    x0, y0, x1, y1 = box_xyxy
+    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    towards = np.array([math.sin(seen.yaw_rad) * math.cos(seen.pitch_rad), -math.sin(seen.pitch_rad)])
+    tip = centre + towards * (x1 - x0)
+    cv2.arrowedLine(image, tuple(map(round, centre.tolist())), tuple(map(round, tip.tolist())), (60, 60, 255), thickness,
+                    cv2.LINE_AA, tipLength=.2)
+
+
+def _draw_caption(image, lines, box, colour):
+    x0, y0, x1, y1 = box
+    scale = min(1.2, max(.38, (x1 - x0) / 220))
+    line_px = round(30 * scale)
+    sizes = [cv2.getTextSize(line, _FONT, scale, 1)[0] for line in lines]
+    width, height = max(w for w, _ in sizes) + 6, line_px * len(lines) + 4
+    left = int(np.clip(x0, 0, max(0, image.shape[1] - width)))
+    top = y0 - height if y0 >= height else min(y1, image.shape[0] - height)
+    cv2.rectangle(image, (left, top), (left + width, top + height), colour, -1)
+    for i, line in enumerate(lines):
+        cv2.putText(image, line, (left + 3, top + line_px * (i + 1) - round(6 * scale)), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runtimes behind one seam: a network is a callable from a uint8 batch (B, H, W, 3) BGR to float arrays.
+
+`Network = Callable[[np.ndarray], Sequence[np.ndarray]]`; those opened here also say `outputs` (names, in order) and
+`description` (runtime, device, precision as really used). A wrong request is a DeviceError, never a silent fallback.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
+
+Network = Callable[[np.ndarray], Sequence[np.ndarray]]
+BACKENDS = ('auto', 'onnxruntime', 'openvino', 'ultralytics')
+PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')
+
+
+class OnnxRuntime:
+    """An ONNX file on ONNX Runtime: the portable default; CUDA (and TensorRT below it) where its GPU build is installed."""
+
+    def __init__(self, path, device='cpu', precision='fp32', threads=0):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # A robot has other work for its cores than waiting in a loop for ours.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        _require(precision, ('fp32',), 'onnxruntime', device)
+        wanted = _onnxruntime_provider(device, onnxruntime.get_available_providers())
+        self._session = _opened(lambda: onnxruntime.InferenceSession(str(path), options, providers=[wanted]), path)
+        if self._session.get_providers()[0] != wanted[0]:
+            raise DeviceError(f'device {device}: ONNX Runtime could not start {wanted[0]}')
+        self._input = self._session.get_inputs()[0].name
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+        self.description = f'onnxruntime {onnxruntime.__version__}, {device}, fp32'
+
+    def __call__(self, batch):
+        return self._session.run(None, {self._input: batch})
+
+
+class OpenVino:
+    """An ONNX file on OpenVINO: the fastest on x86 CPUs. It would choose bf16 by itself; here precision is always explicit."""
+
+    def __init__(self, path, device='cpu', precision='auto', threads=0):
+        import openvino
+        import openvino.properties.hint as hints
+
+        _require(device, ('cpu',), 'openvino', 'device')
+        core = openvino.Core()
+        if precision == 'auto':
+            precision = 'bf16' if 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES') else 'fp32'
+        kinds = {'fp32': openvino.Type.f32, 'bf16': openvino.Type.bf16}
+        _require(precision, kinds, 'openvino', device)
+        config = {hints.inference_precision(): kinds[precision], hints.performance_mode(): hints.PerformanceMode.LATENCY}
+        if threads:
+            config[openvino.properties.inference_num_threads()] = threads
+        compiled = _opened(lambda: core.compile_model(str(path), 'CPU', config), path)
+        self._request = compiled.create_infer_request()
+        self.outputs = tuple(output.get_any_name() for output in compiled.outputs)
+        self.description = f'openvino {openvino.__version__.split("-")[0]}, cpu, {precision}'
+
+    def __call__(self, batch):
+        results = self._request.infer([batch], share_inputs=True)
+        return [results[index] for index in range(len(self.outputs))]
+
+
+def _onnxruntime_provider(device, available):
+    if device == 'cpu':
+        return 'CPUExecutionProvider', {}
+    if 'CUDAExecutionProvider' not in available:
+        raise DeviceError(f'device {device}: this ONNX Runtime has no CUDA (it has {", ".join(available)}); '
+                          'install onnxruntime-gpu, or use device cpu or auto')
+    return 'CUDAExecutionProvider', {'device_id': device_index(device)}
+
+
+def _opened(make, path):
+    try:
+        return make()
+    except DeviceError:
+        raise
+    except Exception as error:  # the runtimes have exception types of their own, without a common base
+        raise ModelError(f'model file {path}: {str(error).strip().splitlines()[0]}') from error
+
+
+def _require(value, allowed, backend, device):
+    if value not in allowed:
+        raise DeviceError(f'{value!r} is not offered by {backend} on {device}: needs {", ".join(allowed)}')
+
+
+def device_index(device):
+    """0 for 'cuda:0'; ParameterError for anything that is neither 'cpu' nor 'cuda:N'."""
+    kind, _, index = device.partition(':')
+    if kind != 'cuda' or not index.isdigit():
+        raise ParameterError(f'device is {device!r}, needs auto, cpu or cuda:N')
+    return int(index)
+
+
+def _installed(module):
+    return importlib.util.find_spec(module) is not None
+
+
+def choose_device(device):
+    """'cpu' or 'cuda:N' for a requested device; 'auto' takes the first GPU that ONNX Runtime was built for, else the CPU."""
+    if device == 'cpu':
+        return device
+    if device != 'auto':
+        device_index(device)
+        return device
+    if not _installed('onnxruntime'):
+        return 'cpu'
+    import onnxruntime
+
+    has_gpu = 'CUDAExecutionProvider' in onnxruntime.get_available_providers() and Path('/dev/nvidia0').exists()
+    return 'cuda:0' if has_gpu else 'cpu'
+
+
+def choose_backend(backend, device):
+    """A runtime that is installed: 'auto' takes OpenVINO on a CPU where there is one, else ONNX Runtime."""
+    if backend not in BACKENDS:
+        raise ParameterError(f'backend is {backend!r}, needs one of {", ".join(BACKENDS)}')
+    if backend == 'auto':
+        backend = 'openvino' if device == 'cpu' and _installed('openvino') else 'onnxruntime'
+    if not _installed(backend):
+        raise DeviceError(f'backend {backend} is not installed: pip install {backend}')
+    return backend
+
+
+def open_network(path, *, backend='auto', device='auto', precision='auto', threads=0):
+    """The network in an ONNX file, ready to call; `threads` 0 lets the runtime choose."""
+    if precision not in PRECISIONS:
+        raise ParameterError(f'precision is {precision!r}, needs one of {", ".join(PRECISIONS)}')
+    device = choose_device(device)
+    backend = choose_backend(backend, device)
+    if backend == 'openvino':
+        return OpenVino(path, device, precision, threads)
+    if backend == 'ultralytics':
+        raise ParameterError(f'backend ultralytics runs detectors only, not {path}')
+    return OnnxRuntime(path, device, 'fp32' if precision == 'auto' else precision, threads)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything this package raises on bad input.
+
+    FaceAttributesError
+    |-- ImageError          an image or image message that cannot be read
+    |-- ParameterError      a setting of the wrong type or out of range
+    |-- DataError           training or evaluation data that is missing or malformed
+    `-- ModelError          weights or manifest that are missing, damaged or of the wrong shape
+        `-- DeviceError     a device, runtime or precision that this machine does not have
+"""
+
+
+class FaceAttributesError(Exception):
+    """Any error of this package; its message names the thing, the value got and the value needed."""
+
+
+class ImageError(FaceAttributesError):
+    """An image that cannot be read: encoding, size, step or data."""
+
+
+class ParameterError(FaceAttributesError):
+    """A setting of the wrong type or out of range."""
+
+
+class DataError(FaceAttributesError):
+    """Training or evaluation data that is missing or malformed."""
+
+
+class ModelError(FaceAttributesError):
+    """Weights or a manifest that are missing, damaged or of the wrong shape."""
+
+
+class DeviceError(ModelError):
+    """A device, runtime or precision that this machine does not have."""

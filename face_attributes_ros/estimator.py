@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images and faces to attributes: every face of a frame in one batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from face_attributes_ros import alignment
+from face_attributes_ros.detector import check_image
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.faces import EXPRESSIONS, GENDERS, UNKNOWN, Attributes
+
+HEADS = {'age': (101,), 'gender': (), 'expression': (len(EXPRESSIONS),), 'smile': (), 'pose': (3,), 'landmarks': (68, 2),
+         'face': (), 'quality': ()}
+"""What an attribute network may give, and the shape of one row of each."""
+
+AGE_INTERVAL = .8
+_YEARS = np.arange(101, dtype=np.float32)
+
+
+class AttributeEstimator:
+    """Reads attributes off faces.
+
+    `network` takes square crops (B, S, S, 3) uint8 BGR; `outputs` names what it gives, in order (keys of HEADS).
+    Confidences below `gender_threshold` and `expression_threshold` (probability of the likeliest label) are 'unknown'.
+    With `aligned`, a second pass looks at the upright crop and its mirror image and the answers are averaged: the paper's
+    two-stage test, three times the work.
+    """
+
+    def __init__(self, network, outputs, *, size_px, crop_scale, gender_threshold=0., expression_threshold=0.,
+                 batch_max=16, aligned=False):
+        unknown = [name for name in outputs if name not in HEADS]
+        if unknown:
+            raise ModelError(f'attribute network gives {", ".join(unknown)}, known are {", ".join(HEADS)}')
+        if aligned and 'landmarks' not in outputs:
+            raise ModelError('attributes.aligned needs a network with landmarks')
+        self.network, self.outputs, self.size_px, self.crop_scale = network, tuple(outputs), size_px, crop_scale
+        self.gender_threshold, self.expression_threshold = gender_threshold, expression_threshold
+        self.batch_max, self.aligned = batch_max, aligned
+        self._crops = np.empty((batch_max, size_px, size_px, 3), np.uint8)
+
+    def __call__(self, image_bgr, faces):
+        """Attributes of each face of one image."""
+        return self.estimate([image_bgr], [faces])[0]
+
+    def estimate(self, images_bgr, faces):
+        """Attributes of each face of each image, in the order given; all faces of all images go through in one batch."""
+        for image in images_bgr:
+            check_image(image)
+        jobs = [(image, transform) for image, some in zip(images_bgr, faces) for transform in self._squares(some)]
+        found = iter(self._estimate(jobs))
+        return [[next(found) for _ in some] for some in faces]
+
+    def crops(self, images_bgr):
+        """Attributes of pictures that are one face crop each: the network sees the whole picture, padded to a square."""
+        for image in images_bgr:
+            check_image(image)
+        sizes = np.array([image.shape[1::-1] for image in images_bgr], dtype=np.float32).reshape(-1, 2)
+        whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
+        return self._estimate(list(zip(images_bgr, alignment.square_transforms(whole, 1., self.size_px))))
+
+    def _squares(self, faces):
+        box = np.array([face.box_xyxy for face in faces], dtype=np.float32).reshape(-1, 4)
+        return alignment.square_transforms(box, self.crop_scale, self.size_px)
+
+    def _estimate(self, jobs):
+        if not jobs:
+            return []
+        heads, transforms = self._run(jobs), np.stack([transform for _, transform in jobs])
+        if self.aligned:
+            heads = self._second_look(jobs, heads, transforms)
+        elif 'landmarks' in heads:
+            heads['landmarks'] = _points_to_source(heads['landmarks'] * self.size_px, transforms)
+        return [self._attributes({name: rows[i] for name, rows in heads.items()}) for i in range(len(jobs))]
+
+    def _run(self, jobs, mirror=False):
+        parts = []
+        for start in range(0, len(jobs), self.batch_max):
+            some = jobs[start:start + self.batch_max]
+            batch = self._crops[:len(some)]
+            for (image, transform), out in zip(some, batch):
+                alignment.crop(image, transform, out)
+            parts.append(self._checked(self.network(np.ascontiguousarray(batch[:, :, ::-1]) if mirror else batch), len(some)))
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
+
+    def _checked(self, arrays, count):
+        heads = {name: np.array(array) for name, array in zip(self.outputs, arrays)}
+        for name, array in heads.items():
+            if array.shape != (count, *HEADS[name]):
+                raise ModelError(f'attribute network: {name} has shape {array.shape}, needs {(count, *HEADS[name])}')
+        return heads
+
+    def _second_look(self, jobs, first, transforms):
+        points = _points_to_source(first['landmarks'] * self.size_px, transforms)
+        upright = np.stack([alignment.aligned_transform(some, self.size_px) for some in points])
+        jobs = [(image, transform) for (image, _), transform in zip(jobs, upright)]
+        straight, mirrored = self._run(jobs), unmirrored(self._run(jobs, mirror=True))
+        turned = np.arctan2(upright[:, 1, 0], upright[:, 0, 0])
+        for look in (straight, mirrored):
+            look['landmarks'] = _points_to_source(look['landmarks'] * self.size_px, upright)
+            if 'pose' in look:  # the crop was turned upright: its roll is that much less than the picture's
+                look['pose'][:, 2] -= turned
+        first['landmarks'] = points
+        return {name: (first[name] + straight[name] + mirrored[name]) / 3 for name in self.outputs}
+
+    def _attributes(self, row):
+        values = {}
+        if 'age' in row:
+            values.update(age_summary(row['age']))
+        if 'gender' in row:
+            values.update(p_female=float(row['gender']), gender=gender_label(float(row['gender']), self.gender_threshold))
+        if 'expression' in row:
+            probs = tuple(row['expression'].tolist())
+            values.update(expression_probs=probs, expression=expression_label(probs, self.expression_threshold))
+        if 'pose' in row:
+            values.update(zip(('yaw_rad', 'pitch_rad', 'roll_rad'), row['pose'].tolist()))
+        if 'landmarks' in row:
+            values['landmarks_xy'] = tuple(map(tuple, row['landmarks'].tolist()))
+        scalars = {'smile': 'smile', 'face': 'face_prob', 'quality': 'quality'}
+        values.update({field: float(row[name]) for name, field in scalars.items() if name in row})
+        return replace(Attributes(), **values)
+
+
+def _points_to_source(points, transforms):
+    return np.stack([alignment.to_source(some, transform) for some, transform in zip(points, transforms)])
+
+
+def unmirrored(heads):
+    """Heads of mirrored crops as if the crops had not been mirrored: landmarks swapped sides, yaw and roll changed sign."""
+    heads = dict(heads)
+    if 'landmarks' in heads:
+        points = heads['landmarks'][:, alignment.FLIP_68]
+        heads['landmarks'] = points * [-1, 1] + [1, 0]
+    if 'pose' in heads:
+        heads['pose'] = heads['pose'] * [-1, 1, -1]
+    return heads
+
+
+def age_summary(probs):
+    """Mean, spread and the central 80 % of a distribution (101,) over years, as fields of Attributes."""
+    mean = float(probs @ _YEARS)
+    spread = float(np.sqrt(max(0., probs @ (_YEARS - mean) ** 2)))
+    cumulative = np.concatenate([[0.], np.cumsum(probs)])
+    edges = np.concatenate([_YEARS - .5, [100.5]])
+    low, high = np.interp([(1 - AGE_INTERVAL) / 2, (1 + AGE_INTERVAL) / 2], cumulative / cumulative[-1], edges)
+    return {'age_years': mean, 'age_std_years': spread, 'age_low': max(0., float(low)), 'age_high': float(high)}
+
+
+def gender_label(p_female, threshold=0.):
+    """'female' or 'male', whichever is likelier; 'unknown' when that one's probability is below `threshold`."""
+    label = GENDERS[0] if p_female >= .5 else GENDERS[1]
+    return label if max(p_female, 1 - p_female) >= threshold else UNKNOWN
+
+
+def expression_label(probs, threshold=0., index=None):
+    """The expression at `index`, by default the likeliest; 'unknown' when its probability is below `threshold`."""
+    best = int(np.argmax(probs)) if index is None else index
+    return EXPRESSIONS[best] if probs[best] >= threshold else UNKNOWN
