@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from face_attributes_ros import engines
+from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
+
+onnx = pytest.importorskip('onnx', reason='onnx writes the tiny network of these tests')
+BACKENDS = [name for name in ('onnxruntime', 'openvino') if engines._installed(name)]
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory):
+    """A network that gives the mean and the doubled maximum of each uint8 picture."""
+    helper, kind = onnx.helper, onnx.TensorProto
+    nodes = [helper.make_node('Cast', ['image'], ['x'], to=kind.FLOAT),
+             helper.make_node('ReduceMean', ['x', 'axes'], ['mean'], keepdims=0),
+             helper.make_node('ReduceMax', ['x', 'axes'], ['peak'], keepdims=0),
+             helper.make_node('Add', ['peak', 'peak'], ['twice'])]
+    graph = helper.make_graph(
+        nodes, 'tiny', [helper.make_tensor_value_info('image', kind.UINT8, ['b', 'h', 'w', 3])],
+        [helper.make_tensor_value_info(name, kind.FLOAT, ['b']) for name in ('mean', 'twice')],
+        [helper.make_tensor('axes', kind.INT64, [3], [1, 2, 3])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9)
+    out = tmp_path_factory.mktemp('network') / 'tiny.onnx'
+    onnx.save(model, out)
+    return out
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('count', [1, 3])
+def test_every_runtime_gives_the_same_answer(path, backend, count):
+    network = engines.open_network(path, backend=backend, device='cpu', precision='fp32', threads=1)
+    batch = np.random.default_rng(0).integers(0, 255, (count, 4, 6, 3), np.uint8)
+    mean, twice = network(batch)
+    np.testing.assert_allclose(mean, batch.reshape(count, -1).mean(1), rtol=1e-5)
+    np.testing.assert_allclose(twice, 2. * batch.reshape(count, -1).max(1))
+    assert network.outputs == ('mean', 'twice')
+    assert backend in network.description and 'fp32' in network.description
+
+
+def test_auto_says_what_it_chose(path):
+    assert engines.open_network(path).description.split(',')[1].strip() in ('cpu', 'cuda:0')
+
+
+@pytest.mark.parametrize('request_, error, message', [
+    ({'device': 'gpu'}, ParameterError, "'gpu', needs auto, cpu or cuda:N"),
+    ({'device': 'cuda'}, ParameterError, 'needs auto, cpu or cuda:N'),
+    ({'backend': 'tflite'}, ParameterError, 'needs one of auto, onnxruntime'),
+    ({'backend': 'ultralytics'}, (ParameterError, DeviceError), 'ultralytics'),
+    ({'precision': 'int3'}, ParameterError, 'needs one of auto, fp32'),
+    ({'backend': 'onnxruntime', 'device': 'cpu', 'precision': 'fp16'}, DeviceError, "'fp16' is not offered by onnxruntime"),
+])
+def test_a_wrong_request_is_an_error_and_no_fallback(path, request_, error, message):
+    with pytest.raises(error, match=message):
+        engines.open_network(path, **request_)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(path):
+    import onnxruntime
+    if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        pytest.skip('this machine has the GPU build of ONNX Runtime')
+    with pytest.raises(DeviceError, match='cuda:0: this ONNX Runtime has no CUDA'):
+        engines.open_network(path, backend='onnxruntime', device='cuda:0')
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_a_file_that_is_no_network_is_a_model_error(tmp_path, backend):
+    path = tmp_path / 'x.onnx'
+    path.write_bytes(b'nothing')
+    with pytest.raises(ModelError, match='x.onnx'):
+        engines.open_network(path, backend=backend, device='cpu', precision='fp32')
+
+
+def test_opening_a_network_does_not_import_torch(path):
+    code = textwrap.dedent(f'''
+        import sys
+        from face_attributes_ros.engines import open_network
+        open_network({str(path)!r}, device='cpu')
+        import face_attributes_ros.pipeline
+        sys.exit(any(name in sys.modules for name in ('torch', 'ultralytics', 'rclpy')))
+    ''')
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=120)

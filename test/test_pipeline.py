@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from face_attributes_ros import pipeline as pipelines
+from face_attributes_ros.detector import FaceDetector
+from face_attributes_ros.errors import ModelError, ParameterError
+from face_attributes_ros.estimator import AttributeEstimator
+from face_attributes_ros.pipeline import Pipeline, Settings, build_pipeline
+
+IMAGE = np.zeros((448, 448, 3), np.uint8)
+BOX = [100, 100, 200, 200, .9]
+
+
+class Fake:
+    """A detector network that finds `boxes`, an attribute network that says age 40 and p_female .9, and counts of both."""
+
+    def __init__(self):
+        self.boxes, self.batches = [BOX], []
+
+    def detect(self, batch):
+        return [np.tile(np.float32(self.boxes).reshape(1, -1, 5), (len(batch), 1, 1))]
+
+    def estimate(self, batch):
+        self.batches.append(len(batch))
+        age = np.zeros((len(batch), 101), np.float32)
+        age[:, 40] = 1
+        return [age, np.full(len(batch), .9, np.float32), np.full(len(batch), .3, np.float32)]
+
+
+@pytest.fixture
+def fake():
+    return Fake()
+
+
+@pytest.fixture
+def pipeline(fake):
+    estimator = AttributeEstimator(fake.estimate, ('age', 'gender', 'quality'), size_px=32, crop_scale=1.2)
+    return Pipeline(FaceDetector(fake.detect), estimator)
+
+
+def test_frames_to_tracks(pipeline):
+    track, = pipeline.process({'': (IMAGE, 1.)})['']
+    assert track.track_id == 'f1' and track.attributes.age_years == pytest.approx(40) and track.attributes.gender == 'female'
+    assert set(pipeline.stage_ms) == {'detect', 'track', 'attributes'}
+
+
+def test_cameras_share_a_batch_and_have_their_own_ids(pipeline, fake):
+    out = pipeline.process({'front': (IMAGE, 1.), 'rear': (IMAGE, 5.)})
+    assert [track.track_id for tracks in out.values() for track in tracks] == ['front_f1', 'rear_f1'] and fake.batches == [2]
+    assert pipeline.process({'rear': (IMAGE, 5.1)})['rear'][0].track_id == 'rear_f1'
+
+
+def test_no_face_is_an_empty_list_and_no_network_call(pipeline, fake):
+    fake.boxes = []
+    assert pipeline.process({'': (IMAGE, 1.)}) == {'': []} and fake.batches == []
+
+
+def test_every_nth_frame_is_looked_at(pipeline, fake):
+    pipeline.update(replace(pipeline.settings, attributes_every_n_frames=3))
+    raws = [pipeline.process({'': (IMAGE, i / 30)})[''][0] for i in range(7)]
+    assert [track.raw is not None for track in raws] == [True, False, True, False, False, True, False]
+    assert all(track.attributes.age_years for track in raws)
+
+
+def test_a_poor_look_is_not_taken(pipeline):
+    pipeline.update(replace(pipeline.settings, attributes_min_quality=.5))
+    assert pipeline.process({'': (IMAGE, 1.)})[''][0].attributes is None
+
+
+def test_switched_off_attributes_are_none(pipeline):
+    pipeline.update(replace(pipeline.settings, attributes_enable_age=False))
+    seen = pipeline.process({'': (IMAGE, 1.)})[''][0]
+    assert seen.attributes.age_years is None and seen.raw.age_low is None and seen.attributes.gender == 'female'
+
+
+def test_settings_change_live_or_say_that_they_cannot(pipeline):
+    pipeline.update(replace(pipeline.settings, detector_confidence=.95))
+    assert pipeline.process({'': (IMAGE, 1.)}) == {'': []}
+    with pytest.raises(ParameterError, match='detector_model, device can only be set before the start'):
+        pipeline.update(replace(pipeline.settings, device='cpu', detector_model='x'))
+
+
+def test_reset_forgets_one_camera_or_all(pipeline):
+    frames = {'a': (IMAGE, 1.), 'b': (IMAGE, 1.)}
+    pipeline.process(frames)
+    pipeline.reset('a')
+    assert [tracks[0].track_id for tracks in pipeline.process(frames).values()] == ['a_f2', 'b_f1']
+    pipeline.reset()
+    assert [tracks[0].track_id for tracks in pipeline.process(frames).values()] == ['a_f3', 'b_f2']
+
+
+def test_unknown_models_are_named():
+    with pytest.raises(ModelError, match="detector model 'nothing' is not in the manifest"):
+        build_pipeline(Settings(detector_model='nothing'))
+
+
+def test_fixed_settings_exist():
+    names = {field.name for field in pipelines.fields(Settings)}
+    assert pipelines.FIXED < names and set(pipelines._SWITCHES) < names
+
+
+def test_shipped_models_run_on_any_picture():
+    pipeline = build_pipeline(Settings(device='cpu', threads=1))
+    pipeline.warm_up()
+    rng = np.random.default_rng(0)
+    for i, shape in enumerate([(480, 640), (1, 1), (3, 900), (1200, 30)]):
+        tracks = pipeline.process({'': (rng.integers(0, 255, (*shape, 3), np.uint8), float(i))})['']
+        assert all(0 <= track.face.score <= 1 for track in tracks)
+    square = np.full((224, 224, 3), 127, np.uint8)
+    one, = pipeline.estimator.crops([square])
+    assert 0 <= one.age_years <= 100 and sum(one.expression_probs) == pytest.approx(1, abs=1e-3) and len(one.landmarks_xy) == 68
