@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""YOLOv3 as ultralytics builds it: the one place where ultralytics is imported.
+
+ultralytics (AGPL-3.0) supplies the layers, the anchor-free detection head and the training loss. This adapter builds
+a network from one of our YAML files, loads safetensors, and turns its output into the contract of our detector files.
+Its telemetry, update checks, downloads and automatic installs are switched off before it is imported.
+"""
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from ..errors import ModelError
+
+LOSS_GAINS = {'box': 7.5, 'cls': 0.5, 'dfl': 1.5}   # ultralytics' defaults
+_QUIET = {'YOLO_OFFLINE': 'true', 'YOLO_AUTOINSTALL': 'false', 'YOLO_VERBOSE': 'false'}
+
+
+@contextlib.contextmanager
+def _torchvision_may_be_missing() -> Iterator[None]:
+    """ultralytics reads torchvision's version when imported; where there is none it gets 0.0.0 for that moment."""
+    real = importlib.metadata.version
+
+    def version(name: str) -> str:
+        try:
+            return real(name)
+        except importlib.metadata.PackageNotFoundError:
+            if name == 'torchvision':
+                return '0.0.0'
+            raise
+
+    importlib.metadata.version = version
+    try:
+        yield
+    finally:
+        importlib.metadata.version = real
+
+
+def load_ultralytics() -> SimpleNamespace:
+    """ultralytics' DetectionModel, loss and Conv, imported without network access, telemetry or installs."""
+    os.environ.update(_QUIET)
+    os.environ.setdefault('YOLO_CONFIG_DIR', tempfile.mkdtemp(prefix='face_attributes_yolo_'))
+    threads = torch.get_num_threads()
+    with _torchvision_may_be_missing():
+        try:
+            from ultralytics.nn.modules.conv import Conv
+            from ultralytics.nn.tasks import DetectionModel
+            from ultralytics.utils import SETTINGS
+            from ultralytics.utils.loss import v8DetectionLoss
+        except ImportError as error:
+            raise ModelError(f'YOLOv3 needs the package ultralytics, which cannot be imported: {error}') from error
+    torch.set_num_threads(threads)
+    if SETTINGS['sync']:
+        SETTINGS.update(sync=False)
+    return SimpleNamespace(DetectionModel=DetectionModel, Loss=v8DetectionLoss, Conv=Conv)
+
+
+def build_yolov3(config: Mapping) -> nn.Module:
+    """A YOLOv3 network with fresh weights from the `model` table of a detector YAML (ultralytics' own syntax)."""
+    ultralytics = load_ultralytics()
+    activation = ultralytics.Conv.default_act      # a YAML's `activation` would otherwise stay for the next build
+    try:
+        network = ultralytics.DetectionModel(dict(config), ch=3, nc=1, verbose=False)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f'ultralytics cannot build this YOLOv3: {error}') from error
+    finally:
+        ultralytics.Conv.default_act = activation
+    network.model[-1].xyxy = True
+    network.args = SimpleNamespace(**LOSS_GAINS)
+    return network
+
+
+def detection_loss(network: nn.Module):
+    """ultralytics' loss (task-aligned assignment, BCE, CIoU, DFL): `loss(preds, batch) -> (3 sums, items)`."""
+    return load_ultralytics().Loss(network)
+
+
+class ContractDetector(nn.Module):
+    """The network as our detector files define it: uint8 (B, H, W, 3) BGR in, (B, N, 5) x0 y0 x1 y1 score out.
+
+    H and W are multiples of the largest stride; boxes are in network pixels, before non-maximum suppression.
+    Scaling to 0..1 and the swap to RGB are folded into the first convolution.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        network = network.eval().float().fuse(verbose=False)
+        head = network.model[-1]
+        head.dynamic, head.export = True, True
+        first = network.model[0].conv
+        with torch.no_grad():
+            first.weight.copy_(first.weight.flip(1) / 255)
+        self.network = network.requires_grad_(False)
+        self.eval()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        dtype = self.network.model[0].conv.weight.dtype
+        predictions = self.network(image.permute(0, 3, 1, 2).to(dtype))      # (B, 5, N)
+        return predictions.permute(0, 2, 1)
+
+
+def load_detector(path: Path) -> ContractDetector:
+    """The contract's detector from a safetensors file of ours, which carries its own model table."""
+    from safetensors import safe_open
+    try:
+        with safe_open(str(path), framework='pt') as file:
+            model = json.loads((file.metadata() or {}).get('model', 'null'))
+            state = {key: file.get_tensor(key).float() for key in file.keys()}
+    except (OSError, ValueError) as error:
+        raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
+    if model is None:
+        raise ModelError(f'{path} lacks the `model` table in its metadata; write it with the training command')
+    network = build_yolov3(model)
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+    if missing or unexpected:
+        raise ModelError(f'{path} does not fit its model table: missing {missing[:3]}, unexpected {unexpected[:3]}')
+    return ContractDetector(network)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detections on labelled images, found by the product's own `FaceDetector`, next to the labels."""
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..detector import FaceDetector
+from .detector_data import split_small
+
+LOWEST_SCORE = 0.01
+NMS_IOU = 0.5
+MOST_FACES = 300
+
+
+def torch_network(network, bf16=False):
+    """An ultralytics network in eval mode as the `Network` of the product: uint8 (B, H, W, 3) BGR -> [(B, N, 5)]."""
+    parameter = next(network.parameters())
+
+    @torch.inference_mode()
+    def run(batch):
+        pixels = torch.from_numpy(batch[..., ::-1].copy()).to(parameter.device).permute(0, 3, 1, 2).float() / 255
+        with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
+            found = network(pixels)[0]
+        return [found.float().permute(0, 2, 1).cpu().numpy()]
+
+    return run
+
+
+def make_detect(network, input_px):
+    """`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))` down to very low scores, as a curve needs them."""
+    detector = FaceDetector(network, imgsz_px=input_px, confidence=LOWEST_SCORE, iou=NMS_IOU, max_faces=MOST_FACES)
+
+    def detect(image):
+        faces = detector(image)
+        boxes = np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4)
+        return boxes, np.array([face.score for face in faces], np.float32)
+
+    return detect
+
+
+def labels(sample, image):
+    """(faces, ignore) of a sample in pixels of `image`; faces under the smallest size count as ignored."""
+    height, width = image.shape[:2]
+    size = np.array([width, height] * 2, np.float32)
+    faces, small = split_small(sample.boxes, width, height)
+    return faces * size, np.concatenate([small, sample.ignore]) * size
+
+
+def predict(detect, samples):
+    """(boxes, scores, faces, ignore) of each sample, all in pixels of its image."""
+    results = []
+    for sample in samples:
+        image = sample.image()
+        results.append((*detect(image), *labels(sample, image)))
+    return results

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Export a trained detector to ONNX, checked against torch before it is written.
+
+    face-attributes export detector --weights runs/tiny/detector.safetensors --out models/detector_tiny.onnx
+
+The file takes `image`, uint8 (B, H, W, 3) BGR, H and W any multiple of 32, and gives `detections`, float32 (B, N, 5):
+x0, y0, x1, y1 in network pixels and a score, before non-maximum suppression. Convolution weights are stored as fp16
+(half the size) and cast to fp32 when the file is loaded; `--fp32` keeps them whole. OpenVINO reads the same file.
+"""
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import ModelError
+from ..models import file_sha256
+from ..networks.yolov3 import load_detector
+
+SHAPES = ((1, 64, 96), (2, 256, 448), (1, 448, 448))      # (B, H, W) at which the file must agree with torch
+LARGEST_DIFFERENCE = {'fp32': (0.01, 1e-4), 'fp16': (2.0, 0.02)}     # boxes in px, scores
+_OPSET = 17
+_LEAST_HALVED = 256       # elements: smaller tensors stay fp32
+
+
+def add_arguments(parser):
+    """The command line of `export detector`."""
+    parser.add_argument('--weights', type=Path, required=True, help='detector.safetensors of a training run')
+    parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
+    parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
+
+
+def run(args):
+    """Exports, compares, writes and prints a JSON line with the differences; returns the exit status."""
+    print(json.dumps(export(args.weights, args.out, half=not args.fp32)))
+    return 0
+
+
+def export(weights, out, half=True):
+    """Writes `out` and returns its sha256, size and its largest differences from torch."""
+    detector = load_detector(weights)
+    model = to_onnx(detector, half)
+    found = compare(detector, model.SerializeToString())
+    box_limit, score_limit = LARGEST_DIFFERENCE['fp16' if half else 'fp32']
+    if found['box_px'] > box_limit or found['score'] > score_limit:
+        raise ModelError(f'{out} is not written: ONNX differs from torch by {found}, allowed {box_limit} px, {score_limit}')
+    part = Path(f'{out}.part{os.getpid()}')
+    part.write_bytes(model.SerializeToString())
+    os.replace(part, out)
+    return {'file': str(out), 'sha256': file_sha256(out), 'bytes': Path(out).stat().st_size, 'difference': found}
+
+
+def to_onnx(detector, half):
+    """The detector as an ONNX model with dynamic batch, height and width."""
+    import onnx
+    buffer = io.BytesIO()
+    axes = {'image': {0: 'batch', 1: 'height', 2: 'width'}, 'detections': {0: 'batch', 1: 'boxes'}}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')        # the tracer warns about shapes that the dynamic head computes
+        torch.onnx.export(detector, (torch.zeros(1, 64, 96, 3, dtype=torch.uint8),), buffer, opset_version=_OPSET,
+                          input_names=['image'], output_names=['detections'], dynamic_axes=axes, dynamo=False)
+    model = onnx.load_from_string(buffer.getvalue())
+    if half:
+        store_half(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def store_half(model):
+    """Stores large fp32 tensors as fp16 followed by a Cast, which runtimes fold away when they load the file."""
+    from onnx import TensorProto, helper, numpy_helper
+    casts = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _LEAST_HALVED:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f'{name}.half'))
+        casts.append(helper.make_node('Cast', [f'{name}.half'], [name], name=f'{name}.cast', to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
+
+
+def compare(detector, onnx_bytes):
+    """Largest difference between ONNX Runtime and torch: boxes in px, and scores."""
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(onnx_bytes, options, providers=['CPUExecutionProvider'])
+    rng, box_px, score = np.random.default_rng(0), 0.0, 0.0
+    for shape in SHAPES:
+        image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        ours, = session.run(None, {'image': image})
+        theirs = detector(torch.from_numpy(image)).numpy()
+        if ours.shape != theirs.shape:
+            raise ModelError(f'ONNX gives {ours.shape} for input {image.shape}, torch {theirs.shape}')
+        apart = np.abs(ours - theirs).max((0, 1))
+        box_px, score = max(box_px, float(apart[:4].max())), max(score, float(apart[4]))
+    return {'box_px': round(box_px, 5), 'score': round(score, 6), 'shapes': [list(shape) for shape in SHAPES]}
