@@ -9,6 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from face_attributes_ros.boxes import halved
+
 FIVE_POINTS = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,))
 """The landmarks whose means are the image-left eye, image-right eye, nose tip and mouth corners."""
 
@@ -65,33 +67,34 @@ def crop(image_bgr, transform, out):
 
     Pixel centres lie at half coordinates, as in `boxes`; far shrinking averages, so that no aliasing reaches the network.
     """
-    size = out.shape[0]
-    factor = int(1 / max(np.hypot(transform[0, 0], transform[1, 0]), 1e-9))
-    if factor >= 2:
-        image_bgr, transform = _shrunk(image_bgr, transform, size, factor)
+    size, shrink = out.shape[0], 1 / max(np.hypot(transform[0, 0], transform[1, 0]), 1e-9)
+    if shrink >= 2:
+        image_bgr, transform = _shrunk(image_bgr, transform, size, shrink)
     cv2.warpAffine(image_bgr, _pixel_centred(transform), (size, size), dst=out, flags=cv2.INTER_LINEAR,
                    borderMode=cv2.BORDER_REPLICATE)
     return out
 
 
-def _shrunk(image_bgr, transform, size_px, factor):
-    # The part of the image that the crop covers, shrunk by a whole factor, and the transform from there.
-    x0, y0, x1, y1 = _source_bounds(transform, size_px, image_bgr.shape)
+def _shrunk(image_bgr, transform, size_px, shrink):
+    # The part of the image that the crop covers, halved as often as it can be, and the transform from there.
+    factor = 2 ** int(np.log2(shrink))
+    (x0, x1), (y0, y1) = _source_bounds(transform, size_px, image_bgr.shape, factor)
     part = image_bgr[y0:y1, x0:x1]
-    size = (max(1, part.shape[1] // factor), max(1, part.shape[0] // factor))
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    gain = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
+    small = halved(part, shrink)
+    gain = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]])
     linear = transform[:, :2]
     return small, np.column_stack([linear * gain, transform[:, 2] + linear @ [x0, y0]])
 
 
-def _source_bounds(transform, size, shape):
+def _source_bounds(transform, size, shape, multiple):
+    # First and last column and row that the crop needs, as whole multiples where the image has room for them.
     inverse = cv2.invertAffineTransform(transform)
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse[:, :2].T + inverse[:, 2]
     limits = np.array([shape[1], shape[0]])
     low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, limits - 1)
-    high = np.clip(np.ceil(corners.max(0)).astype(int) + 1, low + 1, limits)
-    return *low, *high
+    span = -(-(np.ceil(corners.max(0)).astype(int) + 1 - low) // multiple) * multiple
+    high = np.clip(low + span, low + 1, limits)
+    return zip(low, high)
 
 
 def _pixel_centred(transform):

@@ -44,6 +44,18 @@ def clip(boxes_xyxy, width, height):
     return np.clip(boxes_xyxy, 0, np.array([width, height, width, height], dtype=np.float32))
 
 
+def halved(image, shrink):
+    """The image at half its size, as often as `shrink` (source pixels a target pixel) contains a factor of two.
+
+    Bilinear interpolation reads 4 pixels only: below half size it skips the rest, so whole halves are averaged away first.
+    Exact halves are also the only averages that OpenCV computes quickly.
+    """
+    while shrink >= 2 and min(image.shape[:2]) >= 2:
+        height, width = image.shape[:2]
+        image, shrink = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA), shrink / 2
+    return image
+
+
 @dataclass(frozen=True)
 class Letterbox:
     """Where a source image of `width` x `height` lies in a network canvas: scaled by (`sx`, `sy`), moved by (`dx`, `dy`)."""
@@ -74,16 +86,8 @@ class Letterbox:
         canvas[:dy] = canvas[dy + inner_height:] = LETTERBOX_GREY
         canvas[:, :dx] = canvas[:, dx + inner_width:] = LETTERBOX_GREY
         inner = canvas[dy:dy + inner_height, dx:dx + inner_width]
-        inner[:] = cv2.resize(self._halved(image_bgr), self.inner, interpolation=cv2.INTER_LINEAR)
+        inner[:] = cv2.resize(halved(image_bgr, 1 / self.scale), self.inner, interpolation=cv2.INTER_LINEAR)
         return canvas
-
-    def _halved(self, image_bgr):
-        # Bilinear looks at 4 pixels only: below half size it skips pixels, so whole factors are averaged away first.
-        factor = int(1 / self.scale)
-        if factor < 2 or min(self.width, self.height) < factor:
-            return image_bgr
-        size = (self.width // factor, self.height // factor)
-        return cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA)
 
     def to_source(self, boxes_xyxy):
         """Canvas boxes as source boxes: the exact inverse of `apply`, rounding of the inner size included."""
