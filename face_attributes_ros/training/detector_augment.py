@@ -64,11 +64,12 @@ def warp(picture, width, height, scale, centre, angle_rad, mirror):
     if mirror:
         linear[0] *= -1
     shift = np.array([width / 2, height / 2]) - linear @ centre
-    image = _warp_pixels(picture.image, linear, shift, width, height, scale)
-    return Picture(*_erase_lost(image, _warp_boxes(picture.boxes, linear, shift)))
+    image = warp_pixels(picture.image, linear, shift, width, height, scale)
+    return Picture(*_erase_lost(image, warp_boxes(picture.boxes, linear, shift)))
 
 
-def _warp_pixels(image, linear, shift, width, height, scale):
+def warp_pixels(image, linear, shift, width, height, scale):
+    """The `width` x `height` image whose point `linear @ p + shift` shows the source's point p; grey outside."""
     factor = int(1 / scale)
     if factor >= 2 and min(image.shape[:2]) >= 2 * factor:       # bilinear alone would skip pixels
         height_px, width_px = image.shape[:2]
@@ -81,7 +82,8 @@ def _warp_pixels(image, linear, shift, width, height, scale):
                           borderValue=(LETTERBOX_GREY,) * 3)
 
 
-def _warp_boxes(boxes, linear, shift):
+def warp_boxes(boxes, linear, shift):
+    """The boxes around the ellipses inscribed in `boxes` after `linear @ p + shift`."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ linear.T + shift
     radii = (boxes[:, 2:] - boxes[:, :2]) / 2
     radii = np.sqrt(radii ** 2 @ (linear ** 2).T)

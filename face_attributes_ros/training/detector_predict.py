@@ -6,7 +6,9 @@ import numpy as np
 import torch
 
 from ..detector import FaceDetector
+from ..networks.yolov3 import load_detector
 from .detector_data import split_small
+from .detector_score import Result
 
 LOWEST_SCORE = 0.01
 NMS_IOU = 0.5
@@ -23,6 +25,17 @@ def torch_network(network, bf16=False):
         with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
             found = network(pixels)[0]
         return [found.float().permute(0, 2, 1).cpu().numpy()]
+
+    return run
+
+
+def torch_detector(path):
+    """The `Network` of a training run's safetensors."""
+    detector = load_detector(path)
+
+    @torch.inference_mode()
+    def run(batch):
+        return [detector(torch.from_numpy(batch)).numpy()]
 
     return run
 
@@ -48,9 +61,9 @@ def labels(sample, image):
 
 
 def predict(detect, samples):
-    """(boxes, scores, faces, ignore) of each sample, all in pixels of its image."""
+    """The `Result` of each sample, in pixels of its image."""
     results = []
     for sample in samples:
         image = sample.image()
-        results.append((*detect(image), *labels(sample, image)))
+        results.append(Result(*detect(image), *labels(sample, image), max(image.shape[:2])))
     return results

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..boxes import area, iou
 
 NEUTRAL_OVERLAP = 0.5      # a detection is neutral when this share of it lies in one ignored region
+
+
+class Result(NamedTuple):
+    """What was found in one image and what is there: (N, 4) and (M, 4) xyxy px, its longer side the unit of size."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    faces: np.ndarray
+    ignore: np.ndarray
+    longer_side: int
 
 
 @dataclass(frozen=True)
@@ -47,14 +58,14 @@ def _neutral(boxes, ignore, iou_threshold):
 
 
 def judge(results, iou_threshold=0.5):
-    """`Judged` from (boxes (N, 4), scores (N,), faces (M, 4), ignore (K, 4)) of each image."""
+    """`Judged` from the `Result` of each image."""
     scores, correct, count = [], [], 0
-    for boxes, confidence, faces, ignore in results:
-        order = np.argsort(-confidence, kind='stable')
-        verdict = match(boxes[order], faces, ignore, iou_threshold)
-        scores.append(confidence[order][verdict >= 0])
+    for result in results:
+        order = np.argsort(-result.scores, kind='stable')
+        verdict = match(result.boxes[order], result.faces, result.ignore, iou_threshold)
+        scores.append(result.scores[order][verdict >= 0])
         correct.append(verdict[verdict >= 0] == 1)
-        count += len(faces)
+        count += len(result.faces)
     scores, correct = (np.concatenate(part) if part else np.zeros(0) for part in (scores, correct))
     order = np.argsort(-scores, kind='stable')
     return Judged(scores[order], correct[order].astype(bool), count)

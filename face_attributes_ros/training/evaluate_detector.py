@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure face detectors on labelled pictures, ours and, beside them, other people's.
+
+    face-attributes evaluate detector --data DIR
+    face-attributes evaluate detector --data DIR --peers ../shared/peers --robustness detector_tiny YuNet-n
+    face-attributes evaluate detector --data DIR --model runs/tiny/detector.safetensors --split val
+
+Faces under 0.02 of the longer side and regions in DIR/ignore are neutral. AP by pycocotools (101 points) at IoU .5, by
+size too (small: under 0.06 of the longer side, large: over 0.2), and at .5:.95. The F1 threshold is each detector's
+best on `val`; false positives per face-free image are counted at it and at score 0.5. Writes JSON and a PR curve.
+"""
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..engines import open_network
+from ..errors import DataError, ParameterError
+from ..models import find_model, shipped
+from .detector_coco import coco_metrics
+from .detector_data import read_samples
+from .detector_peers import load_peers
+from .detector_plots import plot_precision_recall
+from .detector_predict import labels, make_detect, predict, torch_detector
+from .detector_robustness import degradations
+from .detector_score import Result, average_precision, best_f1, judge
+
+PARTS = {'multi': ('jol', 'kag', 'dlib', 'neg'), 'fddb_te': ('fddb_te',)}      # name prefixes, where the data has them
+
+
+def add_arguments(parser):
+    """The command line of `evaluate detector`."""
+    parser.add_argument('--data', type=Path, required=True, help='YOLO-format folder or WIDER FACE')
+    parser.add_argument('--split', default='test', help='train, val or test')
+    parser.add_argument('--model', action='append', help='manifest name, .onnx or .safetensors; default: all shipped')
+    parser.add_argument('--input-px', type=int, default=0, help='longest canvas side; 0: as the manifest says, else 448')
+    parser.add_argument('--backend', default='onnxruntime', help='runtime for ONNX files')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads of the runtime')
+    parser.add_argument('--peers', type=Path, help='folder with detectors.py and the peers\' weights')
+    parser.add_argument('--robustness', nargs='*', default=[], metavar='NAME', help='detectors for the robustness table')
+    parser.add_argument('--limit', type=int, default=0, help='only every n-th image, so many; 0: all')
+    parser.add_argument('--json', type=Path, default=Path('bench/results/detector.json'))
+    parser.add_argument('--plot', type=Path, default=Path('docs/images/detector_pr.png'))
+
+
+def run(args):
+    """Prints the tables, writes JSON and plot; returns the exit status."""
+    torch.set_flush_denormal(True)        # one peer's weights are denormal: 30 times slower otherwise
+    detectors = open_detectors(args)
+    unknown = set(args.robustness) - set(detectors)
+    if unknown:
+        raise ParameterError(f'--robustness {", ".join(sorted(unknown))}: needs some of {", ".join(detectors)}')
+    samples, val = (_thinned(read_samples(args.data, split), args.limit) for split in (args.split, 'val'))
+    report = {'data': {'split': args.split, 'images': len(samples)}, 'parts': {}, 'robustness': {}, 'detectors': {}}
+    curves = {}
+    for name, detect in detectors.items():
+        threshold = best_f1(judge(predict(detect, val)))[1]
+        timed, durations = _timed(detect)
+        results = predict(timed, samples)
+        report['detectors'][name] = {'threshold_val': round(threshold, 3),
+                                     'cpu_ms_median': round(1e3 * float(np.median(durations)), 1)}
+        for part, chosen in parts_of(samples).items():
+            report['parts'].setdefault(part, {})[name] = measure([results[i] for i in chosen], threshold)
+        curves[name] = judge([results[i] for i in curve_part(samples)[1]])
+        if name in args.robustness:
+            report['robustness'][name] = robustness(detect, [samples[i] for i in curve_part(samples)[1]])
+        print(f'{name}: {report["detectors"][name]}', flush=True)
+    _write(args, report, curves, curve_part(samples)[0])
+    return 0
+
+
+def open_detectors(args):
+    """`detect(image_bgr) -> (boxes, scores)` of each model of ours, then of each peer, by name."""
+    names = args.model or [name for name, model in shipped().items() if model.task == 'detector']
+    detectors = {Path(name).stem if '/' in name else name: open_detector(name, args) for name in names}
+    return detectors | (load_peers(args.peers) if args.peers else {})
+
+
+def open_detector(name, args):
+    """The detect function of a manifest entry, an ONNX file, or a training run's safetensors."""
+    if name.endswith('.safetensors'):
+        return make_detect(torch_detector(Path(name)), args.input_px or 448)
+    if name.endswith('.onnx'):
+        path, input_px = Path(name), args.input_px or 448
+    else:
+        model = find_model(name, 'detector')
+        path, input_px = model.path, args.input_px or model.input_px
+    return make_detect(open_network(path, backend=args.backend, device='cpu', threads=args.threads), input_px)
+
+
+def _thinned(samples, limit):
+    return samples[::max(1, len(samples) // limit)] if limit else samples
+
+
+def parts_of(samples):
+    """Indices of the samples in `all` and in each of `PARTS` that the data has."""
+    parts = {'all': list(range(len(samples)))}
+    for part, prefixes in PARTS.items():
+        chosen = [index for index, sample in enumerate(samples) if sample.name.startswith(prefixes)]
+        if chosen and len(chosen) < len(samples):
+            parts[part] = chosen
+    return parts
+
+
+def curve_part(samples):
+    """(name, indices) of the part that the plot and the robustness table show: the hard one where there is one."""
+    parts = parts_of(samples)
+    name = 'multi' if 'multi' in parts else 'all'
+    return name, parts[name]
+
+
+def measure(results, threshold):
+    """One row: AP (all, by size, strict), best F1, F1 and false positives per face-free image at the thresholds."""
+    judged = judge(results)
+    row = coco_metrics(results)
+    row['ap50_all_points'] = round(average_precision(judged), 4)
+    row['best_f1'] = round(best_f1(judged)[0], 4)
+    free = [result.scores for result in results if not len(result.faces) and not len(result.ignore)]
+    row |= {'images': len(results), 'faces': judged.faces, 'face_free_images': len(free)}
+    for label, at in (('at_val_threshold', threshold), ('at_0.5', 0.5)):
+        right, found = int((judged.correct & (judged.scores >= at)).sum()), int((judged.scores >= at).sum())
+        row[label] = {'precision': _ratio(right, found), 'recall': _ratio(right, judged.faces),
+                      'false_positives_per_face_free_image': _ratio(sum(int((s >= at).sum()) for s in free), len(free))}
+    return row
+
+
+def _ratio(part, whole):
+    return round(part / whole, 4) if whole else None
+
+
+def _timed(detect):
+    durations = []
+
+    def run_timed(image):
+        start = time.process_time()
+        found = detect(image)
+        durations.append(time.process_time() - start)
+        return found
+    return run_timed, durations
+
+
+def robustness(detect, samples):
+    """AP@.5 under each degradation."""
+    table = {}
+    for name, change in degradations().items():
+        rng = np.random.default_rng(0)
+        results = [_degraded(detect, sample, change, rng) for sample in samples]
+        table[name] = round(average_precision(judge(results)), 4)
+    return table
+
+
+def _degraded(detect, sample, change, rng):
+    image = sample.image()
+    faces, ignore = labels(sample, image)
+    image, boxes = change(image, np.concatenate([faces, ignore]), rng)
+    return Result(*detect(image), boxes[:len(faces)], boxes[len(faces):], max(image.shape[:2]))
+
+
+def _write(args, report, curves, part):
+    if not report['detectors']:
+        raise DataError('nothing to evaluate: give --model or a manifest with detectors')
+    for path in (args.json, args.plot):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(report, indent=1) + '\n')
+    plot_precision_recall(args.plot, curves, f'{args.split}, part {part}')
+    print(tables(report))
+    print(f'written: {args.json}, {args.plot}')
+
+
+def tables(report):
+    """The report as Markdown: one table a part, one for robustness."""
+    columns = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
+    lines = []
+    for part, rows in report['parts'].items():
+        lines += [f'\n{part}', '', '| detector | ' + ' | '.join(columns) + ' | FP/free image (val F1) | (0.5) |',
+                  '|---' * (len(columns) + 3) + '|']
+        for name, row in rows.items():
+            false = [row[at]['false_positives_per_face_free_image'] for at in ('at_val_threshold', 'at_0.5')]
+            lines.append(f'| {name} | ' + ' | '.join(_cell(v) for v in [*(row[c] for c in columns), *false]) + ' |')
+    for name, row in report['robustness'].items():
+        lines += [f'\nrobustness of {name} (AP@.5)', '', '| ' + ' | '.join(row) + ' |', '|---' * len(row) + '|',
+                  '| ' + ' | '.join(_cell(value) for value in row.values()) + ' |']
+    return '\n'.join(lines)
+
+
+def _cell(value):
+    return '-' if value is None else f'{value:.3f}'
