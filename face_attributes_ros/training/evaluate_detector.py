@@ -12,7 +12,6 @@ best on `val`; false positives per face-free image are counted at it and at scor
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +48,8 @@ def add_arguments(parser):
 
 def run(args):
     """Prints the tables, writes JSON and plot; returns the exit status."""
-    torch.set_flush_denormal(True)        # one peer's weights are denormal: 30 times slower otherwise
     detectors = open_detectors(args)
+    torch.set_flush_denormal(True)        # a peer's weights are denormal; ONNX Runtime's first session switches it off
     unknown = set(args.robustness) - set(detectors)
     if unknown:
         raise ParameterError(f'--robustness {", ".join(sorted(unknown))}: needs some of {", ".join(detectors)}')
@@ -59,10 +58,8 @@ def run(args):
     curves = {}
     for name, detect in detectors.items():
         threshold = best_f1(judge(predict(detect, val)))[1]
-        timed, durations = _timed(detect)
-        results = predict(timed, samples)
-        report['detectors'][name] = {'threshold_val': round(threshold, 3),
-                                     'cpu_ms_median': round(1e3 * float(np.median(durations)), 1)}
+        results = predict(detect, samples)
+        report['detectors'][name] = {'threshold_val': round(threshold, 3)}
         for part, chosen in parts_of(samples).items():
             report['parts'].setdefault(part, {})[name] = measure([results[i] for i in chosen], threshold)
         curves[name] = judge([results[i] for i in curve_part(samples)[1]])
@@ -130,17 +127,6 @@ def measure(results, threshold):
 
 def _ratio(part, whole):
     return round(part / whole, 4) if whole else None
-
-
-def _timed(detect):
-    durations = []
-
-    def run_timed(image):
-        start = time.process_time()
-        found = detect(image)
-        durations.append(time.process_time() - start)
-        return found
-    return run_timed, durations
 
 
 def robustness(detect, samples):
