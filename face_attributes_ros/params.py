@@ -41,17 +41,17 @@ class Parameter:
         if kind is list:
             value = list(value) if isinstance(value, (list, tuple)) else value
         if type(value) is not kind or (kind is list and not all(isinstance(item, str) for item in value)):
-            raise ParameterError(f'parameter {self.name} is {value!r}, needs {self.type_name}')
+            raise ParameterError(f'parameter {self.name} is {value!r}, needs a {self.type_name}')
         if self.low is not None and not (self.low <= value <= self.high):
-            raise ParameterError(f'parameter {self.name} is {value}, needs {self.low} to {self.high}')
+            raise ParameterError(f'parameter {self.name} is {value}, needs {self.range_text}')
         if self.choices and value not in self.choices:
             raise ParameterError(f'parameter {self.name} is {value!r}, needs one of {", ".join(self.choices)}')
         return value
 
     @property
     def type_name(self):
-        """The type in ROS's words."""
-        return {bool: 'bool', int: 'integer', float: 'double', str: 'string', list: 'string array'}[type(self.default)]
+        """The type in words."""
+        return {bool: 'boolean', int: 'whole number', float: 'number', str: 'string', list: 'string array'}[type(self.default)]
 
     @property
     def range_text(self):

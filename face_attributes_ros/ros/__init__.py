@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that talks to ROS: the node, the conversions, and the companions image_source and recorder."""

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faces as RViz markers, in the camera's optical frame: a sphere where the head is, an arrow where it looks, a caption."""
+
+from __future__ import annotations
+
+import math
+
+from geometry_msgs.msg import Point, Vector3
+from std_msgs.msg import ColorRGBA
+from visualization_msgs.msg import Marker, MarkerArray
+
+from face_attributes_ros.drawing import colour_bgr
+from face_attributes_ros.msg import FaceAttributes
+
+ARROW_M = .3
+
+
+def marker_array(faces, tracks):
+    """Markers for the faces of a FaceAttributesArray that have a position; the first marker deletes those of before.
+
+    `tracks` are the same faces in the same order; they lend the colours of the annotated image.
+    """
+    markers = [Marker(header=faces.header, action=Marker.DELETEALL)]
+    for number, (face, track) in enumerate(zip(faces.faces, tracks)):
+        if face.valid & FaceAttributes.HAS_POSITION:
+            colour = ColorRGBA(**dict(zip('bgr', (c / 255 for c in colour_bgr(track)))), a=.8)
+            markers += [_marker(faces.header, number, namespace, colour, face, fill) for namespace, fill in _KINDS.items()
+                        if namespace != 'gaze' or face.valid & FaceAttributes.HAS_POSE]
+    return MarkerArray(markers=markers)
+
+
+def caption(face):
+    """What a face shows, on one line, such as 'f3 female 31 happy'."""
+    words = [face.track_id]
+    if face.valid & FaceAttributes.HAS_GENDER:
+        words.append({FaceAttributes.FEMALE: 'female', FaceAttributes.MALE: 'male'}.get(face.gender, '?'))
+    if face.valid & FaceAttributes.HAS_AGE:
+        words.append(f'{face.age:.0f}')
+    return ' '.join([*words, *filter(None, [face.emotion])])
+
+
+def _marker(header, number, namespace, colour, face, fill):
+    marker = Marker(header=header, ns=namespace, id=number, action=Marker.ADD, color=colour)
+    marker.pose.orientation.w = 1.
+    fill(marker, face)
+    return marker
+
+
+def _head(marker, face):
+    marker.type = Marker.SPHERE
+    marker.pose.position = face.position
+    marker.scale = Vector3(x=.15, y=.22, z=.18)
+
+
+def _gaze(marker, face):
+    # Optical frame: x right, y down, z away from the camera. A face with no yaw and pitch looks back along z.
+    marker.type = Marker.ARROW
+    start, across = face.position, math.cos(face.pitch)
+    marker.points = [start, Point(x=start.x + ARROW_M * math.sin(face.yaw) * across, y=start.y - ARROW_M * math.sin(face.pitch),
+                                  z=start.z - ARROW_M * math.cos(face.yaw) * across)]
+    marker.scale = Vector3(x=.02, y=.04, z=.05)
+
+
+def _caption(marker, face):
+    marker.type = Marker.TEXT_VIEW_FACING
+    marker.pose.position = Point(x=face.position.x, y=face.position.y - .2, z=face.position.z)
+    marker.scale.z = .08
+    marker.text = caption(face)
+
+
+_KINDS = {'head': _head, 'gaze': _gaze, 'caption': _caption}
