@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mixed-source batches: a fixed share from each source, each source shuffled anew every pass, all from (seed, step)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..errors import DataError, ParameterError
+from .attribute_augment import augment
+
+
+def source_counts(shares, batch):
+    """{source: faces in every batch}, in proportion to `shares`; each source has at least one."""
+    total = sum(shares.values())
+    counts = {source: max(1, round(batch * share / total)) for source, share in shares.items()}
+    largest = max(counts, key=counts.get)
+    counts[largest] += batch - sum(counts.values())
+    if counts[largest] < 1:
+        raise ParameterError(f'a batch of {batch} has no room for {len(shares)} sources')
+    return counts
+
+
+def passing_rows(rows, start, count, seed):
+    """`count` row numbers from position `start` of an endless run of fresh shuffles of `rows`."""
+    positions = np.arange(start, start + count)
+    passes = positions // len(rows)
+    picked = np.empty(count, np.int64)
+    for number in np.unique(passes):
+        order = np.random.default_rng([seed, int(number)]).permutation(len(rows))
+        picked[passes == number] = rows[order[positions[passes == number] % len(rows)]]
+    return picked
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of a table of crops; `make(step, size)` always gives the same for the same (seed, step, size)."""
+
+    table: object
+    crops: np.ndarray
+    native_px: np.ndarray
+    counts: dict[str, int]
+    seed: int
+    augment_config: object
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self):
+        for source in self.counts:
+            if not len(self.table.rows_of(source)):
+                raise DataError(f'the configuration asks for source {source!r}, of which the data holds no picture')
+
+    def rows(self, step):
+        """Row numbers of this rank's part of a step's batch."""
+        picked = [passing_rows(self.table.rows_of(source), step * count, count, self.seed + 1000 * number)
+                  for number, (source, count) in enumerate(self.counts.items())]
+        return np.concatenate(picked)[self.rank::self.world]
+
+    def make(self, step, size):
+        """(pixels (B, 3, size, size) in 0..1, labels) of a step."""
+        rows = self.rows(step)
+        labels = {name: torch.from_numpy(column[rows]) for name, column in self.table.labels.items()}
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 64 + self.rank)
+        return augment(self.crops[rows], self.native_px[rows], labels, size, generator, self.augment_config)
+
+
+def plain_batch(crops, size):
+    """(B, 3, size, size) in 0..1 without augmentation, from uint8 crops (B, H, W, 3)."""
+    pixels = torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2).float() / 255
+    return torch.nn.functional.interpolate(pixels, (size, size), mode='bilinear', align_corners=False, antialias=True)
