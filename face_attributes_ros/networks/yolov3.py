@@ -8,9 +8,11 @@ Its telemetry, update checks, downloads and automatic installs are switched off 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.metadata
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,22 +47,36 @@ def _torchvision_may_be_missing() -> Iterator[None]:
         importlib.metadata.version = real
 
 
+@contextlib.contextmanager
+def _settings_of_its_own() -> Iterator[None]:
+    """Lets ultralytics write its settings file, without telemetry, to a folder that is gone afterwards."""
+    before = os.environ.get('YOLO_CONFIG_DIR')
+    with tempfile.TemporaryDirectory(prefix='face_attributes_') as folder:
+        os.environ['YOLO_CONFIG_DIR'] = folder
+        try:
+            yield
+            from ultralytics.utils import SETTINGS
+            SETTINGS.update(sync=False)
+        finally:
+            os.environ.pop('YOLO_CONFIG_DIR')
+            if before is not None:
+                os.environ['YOLO_CONFIG_DIR'] = before
+
+
 def load_ultralytics() -> SimpleNamespace:
     """ultralytics' DetectionModel, loss and Conv, imported without network access, telemetry or installs."""
-    os.environ.update(_QUIET)
-    os.environ.setdefault('YOLO_CONFIG_DIR', tempfile.mkdtemp(prefix='face_attributes_yolo_'))
-    threads = torch.get_num_threads()
-    with _torchvision_may_be_missing():
+    if 'ultralytics' not in sys.modules:
+        os.environ.update(_QUIET)
+        threads = torch.get_num_threads()
         try:
-            from ultralytics.nn.modules.conv import Conv
-            from ultralytics.nn.tasks import DetectionModel
-            from ultralytics.utils import SETTINGS
-            from ultralytics.utils.loss import v8DetectionLoss
+            with _settings_of_its_own(), _torchvision_may_be_missing():
+                importlib.import_module('ultralytics.nn.tasks')
         except ImportError as error:
             raise ModelError(f'YOLOv3 needs the package ultralytics, which cannot be imported: {error}') from error
-    torch.set_num_threads(threads)
-    if SETTINGS['sync']:
-        SETTINGS.update(sync=False)
+        torch.set_num_threads(threads)
+    from ultralytics.nn.modules.conv import Conv
+    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.utils.loss import v8DetectionLoss
     return SimpleNamespace(DetectionModel=DetectionModel, Loss=v8DetectionLoss, Conv=Conv)
 
 
@@ -70,7 +86,7 @@ def build_yolov3(config: Mapping) -> nn.Module:
     activation = ultralytics.Conv.default_act      # a YAML's `activation` would otherwise stay for the next build
     try:
         network = ultralytics.DetectionModel(dict(config), ch=3, nc=1, verbose=False)
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
         raise ModelError(f'ultralytics cannot build this YOLOv3: {error}') from error
     finally:
         ultralytics.Conv.default_act = activation
@@ -110,12 +126,12 @@ class ContractDetector(nn.Module):
 
 def load_detector(path: Path) -> ContractDetector:
     """The contract's detector from a safetensors file of ours, which carries its own model table."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
     try:
         with safe_open(str(path), framework='pt') as file:
             model = json.loads((file.metadata() or {}).get('model', 'null'))
             state = {key: file.get_tensor(key).float() for key in file.keys()}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
     if model is None:
         raise ModelError(f'{path} lacks the `model` table in its metadata; write it with the training command')

@@ -16,7 +16,7 @@ from ..errors import DataError
 def save_tensors(path, tensors, metadata):
     """Writes tensors and a JSON-able `metadata` to `path`; a kill at any moment leaves the old or the new file."""
     path = Path(path)
-    part = path.with_name(path.name + f'.part{os.getpid()}')
+    part = path.with_name(path.name + '.part')
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(tensors, str(part), metadata={key: json.dumps(value) for key, value in metadata.items()})
     with open(part, 'rb') as file:
@@ -51,5 +51,9 @@ def unpack_state(tensors, network, ema, optimizer):
     for name, parameter in network.named_parameters():
         prefix = f'optimizer/{name}/'
         state = {key[len(prefix):]: value for key, value in tensors.items() if key.startswith(prefix)}
-        optimizer.state[parameter] = {key: value.to(parameter.device) if value.ndim else value
-                                      for key, value in state.items()}
+        optimizer.state[parameter] = {key: _laid_out_like(parameter, value) for key, value in state.items()}
+
+
+def _laid_out_like(parameter, value):
+    # The fused optimiser walks raw memory: its moments must have the parameter's memory format, which files do not keep.
+    return torch.empty_like(parameter, requires_grad=False).copy_(value) if value.shape == parameter.shape else value

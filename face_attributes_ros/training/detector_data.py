@@ -115,9 +115,7 @@ def _wider_sample(path, rows):
     if not path.is_file():
         raise DataError(f'{path} is listed but does not exist')
     height, width = Sample(path, None, None).image().shape[:2]
-    table = np.array([row.split() for row in rows], np.float32).reshape(len(rows), -1)
-    if not len(rows):
-        return Sample(path, np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32))
+    table = np.array([row.split()[:10] for row in rows], np.float32).reshape(len(rows), 10)
     boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], 1) / np.array([width, height] * 2, np.float32)
     valid = (table[:, _WIDER_INVALID] == 0) & (table[:, 2:4] > 0).all(1)
     return Sample(path, boxes[valid].clip(0, 1), boxes[~valid].clip(0, 1))

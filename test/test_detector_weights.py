@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped detector keeps its measured quality, on a few labelled pictures where the data is at hand."""
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('onnxruntime')
+pytest.importorskip('torch')
+
+from face_attributes_ros.engines import open_network
+from face_attributes_ros.models import shipped
+from face_attributes_ros.training.detector_data import read_samples
+from face_attributes_ros.training.detector_predict import make_detect, predict
+from face_attributes_ros.training.detector_score import average_precision, judge
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', ROOT.parent / 'shared' / 'data'))
+EVERY, MARGIN = 8, 0.08       # a small sample of test; its AP scatters by about this
+
+
+@pytest.fixture(scope='module')
+def model():
+    models = [m for m in shipped().values() if m.task == 'detector']
+    if not models:
+        pytest.skip('no detector is shipped')
+    return models[0].checked()
+
+
+@pytest.fixture(scope='module')
+def detect(model):
+    return make_detect(open_network(model.path, backend='onnxruntime', device='cpu', threads=1), model.input_px)
+
+
+@pytest.fixture(scope='module')
+def samples(tmp_path_factory):
+    if not (DATA / 'face_detection.zip').is_file():
+        pytest.skip(f'{DATA}/face_detection.zip is not there; FACE_ATTRIBUTES_DATA names its folder')
+    root = tmp_path_factory.mktemp('pack')
+    with zipfile.ZipFile(DATA / 'face_detection.zip') as pack:
+        top = next(name for name in pack.namelist() if name.endswith('test.txt'))[:-len('test.txt')]
+        lines = pack.read(f'{top}test.txt').decode().split()[::EVERY]
+        names = [Path(line).stem for line in lines]
+        wanted = {f'{top}{line}' for line in lines} | {f'{top}{f}/{n}.txt' for f in ('labels', 'ignore') for n in names}
+        pack.extractall(root, [name for name in pack.namelist() if name in wanted])
+    (root / top / 'test.txt').write_text('\n'.join(lines))
+    return read_samples(root / top, 'test')
+
+
+def test_size_and_budget(model):
+    assert model.path.stat().st_size < 6_000_000
+    assert 0 < model.thresholds['score'] < 1
+
+
+def test_average_precision_is_as_recorded(model, detect, samples):
+    found = average_precision(judge(predict(detect, samples)))
+    assert found > model.metrics['test_all_ap50'] - MARGIN
+
+
+def test_no_face_in_flat_pictures(model, detect):
+    for level in (0, 114, 255):
+        _, scores = detect(np.full((480, 640, 3), level, np.uint8))
+        assert (scores < model.thresholds['score']).all()

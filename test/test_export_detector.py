@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+onnx = pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+from detector_rig import MICRO
+from safetensors.torch import save_file
+
+from face_attributes_ros.engines import open_network
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
+from face_attributes_ros.training import export_detector
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp('run') / 'detector.safetensors'
+    state = build_yolov3(MICRO | {'width_multiple': 2.0}).state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, path, {'model': json.dumps(MICRO | {'width_multiple': 2.0})})
+    return path
+
+
+@pytest.mark.parametrize('fp32, limit', [(True, 1e-3), (False, .5)])
+@pytest.mark.parametrize('shape', [(1, 32, 64), (3, 96, 160)])
+def test_the_file_equals_torch_at_other_shapes(weights, tmp_path, fp32, limit, shape):
+    out = tmp_path / 'detector.onnx'
+    assert export_detector.run(Namespace(weights=weights, out=out, fp32=fp32)) == 0
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    found, = open_network(out, backend='onnxruntime', device='cpu')(image)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, load_detector(weights)(torch.from_numpy(image)).numpy(), atol=limit)
+
+
+def test_half_weights_halve_the_file(weights, tmp_path):
+    whole, half = (export_detector.export(weights, tmp_path / name, half)['bytes']
+                   for name, half in (('whole.onnx', False), ('half.onnx', True)))
+    assert half < .75 * whole
+
+
+def test_a_file_that_differs_is_not_written(weights, tmp_path, monkeypatch):
+    monkeypatch.setitem(export_detector.LARGEST_DIFFERENCE, 'fp16', (0.0, 0.0))
+    with pytest.raises(ModelError, match='not written'):
+        export_detector.export(weights, tmp_path / 'detector.onnx')
+    assert list(tmp_path.iterdir()) == []

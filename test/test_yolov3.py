@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+import copy
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip('torch')
+from detector_rig import MICRO
+from safetensors.torch import save_file
+
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3, load_detector, load_ultralytics
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+    torch.manual_seed(0)
+    network = build_yolov3(MICRO).eval()
+    path = tmp_path_factory.mktemp('weights') / 'detector.safetensors'
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path, {'model': json.dumps(MICRO)})
+    return network, path
+
+
+@pytest.mark.parametrize('batch, height, width', [(1, 32, 32), (2, 64, 96), (3, 96, 64)])
+def test_detector_keeps_the_contract_at_any_shape(saved, batch, height, width):
+    found = load_detector(saved[1])(torch.zeros(batch, height, width, 3, dtype=torch.uint8))
+    assert found.shape == (batch, height * width // 64 + height * width // 256, 5)
+    assert ((found[..., 4] >= 0) & (found[..., 4] <= 1)).all()
+
+
+def test_detector_folds_scale_and_channel_order(saved):
+    network, path = saved
+    image = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    expected = network(image.flip(-1).permute(0, 3, 1, 2).float() / 255)[0]      # RGB, 0..1
+    torch.testing.assert_close(load_detector(path)(image), expected.permute(0, 2, 1), atol=1e-4, rtol=1e-4)
+
+
+def test_fused_weights_equal_unfused(saved):
+    network = copy.deepcopy(saved[0])
+    image = torch.rand(1, 3, 64, 64)
+    plain = network(image)[0]
+    fused = ContractDetector(copy.deepcopy(network)).network
+    first = fused.model[0].conv
+    with torch.no_grad():
+        first.weight.copy_(first.weight.flip(1) * 255)
+    torch.testing.assert_close(fused(image), plain, atol=1e-4, rtol=1e-4)
+
+
+def test_an_activation_does_not_leak_into_the_next_network():
+    before = load_ultralytics().Conv.default_act
+    leaky = build_yolov3(MICRO | {'activation': 'torch.nn.LeakyReLU(0.1)'})
+    assert isinstance(leaky.model[0].act, torch.nn.LeakyReLU)
+    assert load_ultralytics().Conv.default_act is before
+
+
+@pytest.mark.parametrize('change', [{'head': [[[2, 9], 1, 'Detect', ['nc']]]}, {'backbone': [[-1, 1, 'Nothing', [8]]]}])
+def test_a_wrong_model_table_is_a_model_error(change):
+    with pytest.raises(ModelError, match='cannot build'):
+        build_yolov3(MICRO | change)
+
+
+def test_weights_of_another_model_are_refused(saved, tmp_path):
+    tensors = {k: v.contiguous() for k, v in saved[0].state_dict().items() if not k.startswith('model.0')}
+    save_file(tensors, tmp_path / 'other.safetensors', {'model': json.dumps(MICRO)})
+    with pytest.raises(ModelError, match='missing'):
+        load_detector(tmp_path / 'other.safetensors')
+    save_file(tensors, tmp_path / 'bare.safetensors')
+    with pytest.raises(ModelError, match='model'):
+        load_detector(tmp_path / 'bare.safetensors')
+    (tmp_path / 'text.safetensors').write_text('no weights')
+    with pytest.raises(ModelError, match='readable'):
+        load_detector(tmp_path / 'text.safetensors')
+
+
+def test_ultralytics_starts_silent_and_offline(tmp_path):
+    """In a fresh process: no settings in the home, no telemetry, no installs, no network, threads untouched."""
+    program = '''
+import socket
+def refuse(*a, **k):
+    raise AssertionError('network used')
+socket.socket.connect = socket.create_connection = refuse
+import torch
+torch.set_num_threads(1)
+from face_attributes_ros.networks.yolov3 import load_ultralytics
+load_ultralytics()
+from ultralytics.utils import AUTOINSTALL, ONLINE, SETTINGS
+print(SETTINGS['sync'], AUTOINSTALL, ONLINE, torch.get_num_threads())
+'''
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=120,
+                          env=os.environ | {'HOME': str(tmp_path), 'XDG_CONFIG_HOME': str(tmp_path)})
+    assert done.stdout.split() == ['False', 'False', 'False', '1'], done.stderr
+    assert list(tmp_path.rglob('*ltralytics*')) == []
