@@ -13,10 +13,10 @@ import pytest
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('safetensors')
-from detector_rig import write_config, write_yolo_folder
+from detector_rig import MICRO, write_config, write_yolo_folder
 
 from face_attributes_ros.errors import DataError, ParameterError
-from face_attributes_ros.networks.yolov3 import load_detector
+from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
 from face_attributes_ros.training import detector_checkpoint, train_detector
 from face_attributes_ros.training.detector_augment import Augment
 from face_attributes_ros.training.detector_batches import Batches, PictureBank
@@ -88,6 +88,7 @@ def test_a_run_logs_and_resumes_only_on_its_own_data(data, tmp_path):
     last = rows(tmp_path / 'run')[-1]
     assert (last['step'], float(last['progress'])) == ('2', 1.0)
     assert 0 <= float(last['val_ap50']) <= 1 and float(last['box']) > 0
+    assert (tmp_path / 'run' / 'curve.png').stat().st_size > 1000
     other = write_yolo_folder(tmp_path / 'other', seed=5)
     with pytest.raises(DataError, match='was trained on data'):
         train_detector.run(arguments(other, config, tmp_path / 'run', '--steps', '4', '--resume'))
@@ -135,6 +136,17 @@ def test_pictures_that_may_hold_unlabelled_faces_are_left_out(tmp_path):
     root = write_yolo_folder(tmp_path / 'pack')
     (root / 'manifest.csv').write_text('name,maybe_unlabelled\ntrain_2,1\n')
     assert len(PictureBank(read_samples(root, 'train'))) == 4
+
+
+def test_a_run_may_start_from_weights_that_partly_fit(data, tmp_path):
+    config = write_config(tmp_path / 'micro.yaml')
+    train_detector.run(arguments(data, config, tmp_path / 'first', '--steps', '1'))
+    given = load_tensors(tmp_path / 'first' / 'detector.safetensors')[0]
+    save_tensors(tmp_path / 'part.safetensors', {'model.0.conv.weight': given['model.0.conv.weight'] + 1,
+                                                 'model.1.conv.weight': torch.zeros(3), 'stranger': torch.ones(1)}, {})
+    network = build_yolov3(MICRO)
+    assert train_detector.take_what_fits(network, tmp_path / 'part.safetensors') == 1
+    torch.testing.assert_close(network.model[0].conv.weight.data, given['model.0.conv.weight'] + 1)
 
 
 @pytest.mark.parametrize('text, message', [('model: {}', 'train'), ('[', 'readable')])

@@ -33,6 +33,7 @@ from .detector_augment import Augment
 from .detector_batches import Batches, PictureBank
 from .detector_checkpoint import load_tensors, pack_state, save_tensors, unpack_state
 from .detector_data import data_hash, read_samples
+from .detector_plots import plot_training
 from .detector_predict import make_detect, predict, torch_network
 from .detector_score import average_precision, judge
 
@@ -218,8 +219,10 @@ class Training:
                 self.save()
         if self.place.rank == 0:
             self.metrics = self.validate()
-            self._log(1.0, sums or [torch.zeros(3)])
+            if sums:
+                self._log(1.0, sums)
             self.save()
+            plot_training(self.args.out / 'curve.png', self.args.out / 'log.csv')
         bar.close()
 
     def one_step(self, progress):
