@@ -18,6 +18,7 @@ except ModuleNotFoundError:  # Python 3.10, ROS 2 Humble
 
 TASKS = ('detector', 'attributes')
 _REQUIRED = {'task': str, 'file': str, 'sha256': str, 'licence': str, 'data': str, 'input_px': int}
+_OPTIONAL = ('crop_scale', 'torch_file', 'torch_sha256', 'thresholds', 'metrics')
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Model:
     """One entry of the manifest: a checked claim about a file.
 
     `input_px` is the longest canvas side of a detector, or the crop side of an attribute network. `crop_scale` is the
-    crop's side over the longer side of the detector's box. `thresholds` and `metrics` were measured, not guessed.
+    crop's side over the longer side of the detector's box. `torch_file` holds the same weights as safetensors, for torch.
+    `thresholds` and `metrics` were measured, not guessed.
     """
 
     name: str
@@ -36,18 +38,31 @@ class Model:
     data: str
     input_px: int
     crop_scale: float = 1.0
+    torch_file: str = ''
+    torch_sha256: str = ''
     thresholds: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def checked(self):
         """This model, once its file has been found to have the manifest's checksum; ModelError otherwise."""
-        if not self.path.is_file():
-            raise ModelError(f'model {self.name}: file {self.path} is missing')
-        found = file_sha256(self.path)
-        if found != self.sha256:
-            raise ModelError(f'model {self.name}: {self.path} has sha256 {found}, the manifest says {self.sha256}: '
-                             'the file is damaged or was changed')
+        _check_file(self.name, self.path, self.sha256)
         return self
+
+    def torch_weights(self):
+        """The path of the safetensors file, checked; ModelError where there is none."""
+        if not self.torch_file:
+            raise ModelError(f'model {self.name} has no torch_file in the manifest: it runs on onnxruntime and openvino only')
+        path = self.path.parent / self.torch_file
+        _check_file(self.name, path, self.torch_sha256)
+        return path
+
+
+def _check_file(name, path, sha256):
+    if not path.is_file():
+        raise ModelError(f'model {name}: file {path} is missing')
+    found = file_sha256(path)
+    if found != sha256:
+        raise ModelError(f'model {name}: {path} has sha256 {found}, the manifest says {sha256}: the file is damaged or was changed')
 
 
 def file_sha256(path):
@@ -90,7 +105,7 @@ def _parse(name, table, manifest):
             raise ModelError(f'manifest {manifest}: models.{name}.{key} is {table.get(key)!r}, needs a {kind.__name__}')
     if table['task'] not in TASKS:
         raise ModelError(f'manifest {manifest}: models.{name}.task is {table["task"]!r}, needs one of {", ".join(TASKS)}')
-    known = {key: table[key] for key in (*_REQUIRED, 'crop_scale', 'thresholds', 'metrics') if key in table and key != 'file'}
+    known = {key: table[key] for key in (*_REQUIRED, *_OPTIONAL) if key in table and key != 'file'}
     return Model(name=name, path=manifest.parent / table['file'], **known)
 
 

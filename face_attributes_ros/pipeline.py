@@ -197,8 +197,8 @@ def build_pipeline(settings=None):
 
 def _build_detector(settings, engine):
     name = settings.detector_model
-    if settings.detector_backend == 'ultralytics' or Path(name).suffix in ('.pt', '.yaml', '.yml'):
-        from face_attributes_ros.networks.yolov3 import open_ultralytics
+    if settings.detector_backend == 'ultralytics' or Path(name).suffix in ('.pt', '.safetensors'):
+        from face_attributes_ros.networks.torch_engine import open_ultralytics
 
         network, threshold = open_ultralytics(name, device=settings.device, precision=settings.precision), .5
     else:
