@@ -88,7 +88,7 @@ PARAMETERS = (
            choices=('auto', 'fp32', 'fp16', 'bf16')),
     _fixed('threads', 0, 'CPU threads of each network; 0 lets the runtime choose.', low=0, high=256),
     _fixed('detector.model', 'detector_tiny', 'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a YOLO file '
-           '(.pt, .yaml) for the backend ultralytics.'),
+           '(.pt, .safetensors) for the backend ultralytics.'),
     _fixed('detector.backend', 'auto', 'Runtime of the detector.', choices=(*_BACKENDS, 'ultralytics')),
     _fixed('detector.imgsz', 448, 'Longest side of what the detector sees; a multiple of 32.', 'px', low=96, high=2048),
     _fixed('detector.square', False, "Pad to a square of imgsz, the paper's 448x448, instead of following the aspect."),
@@ -168,10 +168,10 @@ def to_settings_fields(values: Mapping[str, Any]):
     return {name.replace('.', '_'): value for name, value in values.items() if name.split('.')[0] in _PIPELINE_GROUPS}
 
 
-def markdown():
+def markdown(table=PARAMETERS):
     """The table of the README."""
     rows = ['| Parameter | Type | Default | Range | Live | Meaning |', '|---|---|---|---|---|---|']
-    for p in PARAMETERS:
+    for p in table:
         unit = f' {p.unit}' if p.unit else ''
         rows.append(f'| `{p.name}` | {p.type_name} | `{_yaml(p.default)}`{unit} | {p.range_text} | '
                     f'{"yes" if p.live else ""} | {p.meaning} |')
