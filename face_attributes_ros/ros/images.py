@@ -172,6 +172,6 @@ def from_array(pixels, header, encoding='bgr8'):
     msg.step = pixels[0].size * pixels.itemsize
     msg.is_bigendian = int(sys.byteorder == 'big')
     data = array.array('B')  # the one type that rclpy takes over without looking at every byte
-    data.frombytes(np.ascontiguousarray(pixels).data)
+    data.frombytes(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8).data)
     msg.data = data
     return msg

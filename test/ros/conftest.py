@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the ROS tests."""
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+
+from fake_node import FakePipeline  # noqa: E402
+from harness import Bench, Child  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+
+from face_attributes_ros.ros.node import FaceAttributesNode  # noqa: E402
+
+
+@pytest.fixture
+def bench():
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def start(bench):
+    """start(faces=1, delay_s=0, **parameters) -> (node, pipelines): the node around fake pipelines, active by default.
+
+    Dots in parameter names are double underscores; `pipelines` lists every pipeline that the node has made.
+    """
+    def start_(faces=1, delay_s=0., factory=None, **parameters):
+        pipelines = []
+
+        def make(settings):
+            pipelines.append((factory or FakePipeline)(settings, delay_s, faces))
+            return pipelines[-1]
+
+        overrides = [Parameter(name.replace('__', '.'), value=value) for name, value in parameters.items()]
+        node = bench.add(FaceAttributesNode(make, context=bench.context, parameter_overrides=overrides))
+        node.begin()
+        return node, pipelines
+
+    return start_
+
+
+@pytest.fixture
+def child():
+    """child(*command) -> Child: a Python process that is gone at the end of the test."""
+    children = []
+
+    def start_child(*command, **options):
+        children.append(Child(*command, **options))
+        return children[-1]
+
+    yield start_child
+    for each in children:
+        each.kill()

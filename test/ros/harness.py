@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ROS tests share: a bench with real rclpy in this process, and child processes that talk to it over DDS."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from face_attributes_ros.msg import FaceAttributesArray
+from face_attributes_ros.ros import images
+from face_attributes_ros.ros.run import prepare_environment
+
+HERE = Path(__file__).parent
+FAKE_NODE = HERE / 'fake_node.py'
+PATIENCE_S = 30.
+"""How long a condition may take on a machine that has other things to do."""
+
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class Bench:
+    """A context, an executor, a node that plays the rest of the robot, and what it heard, by topic."""
+
+    def __init__(self):
+        prepare_environment()
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.nodes = []
+        self.robot = self.add(Node('robot', context=self.context))
+        self.heard = {}
+
+    def add(self, node):
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def listen(self, topic, kind=FaceAttributesArray, qos=10):
+        messages = self.heard.setdefault(topic, [])
+        return messages, self.robot.create_subscription(kind, topic, messages.append, qos)
+
+    def spin_until(self, condition, patience_s=PATIENCE_S):
+        end = time.monotonic() + patience_s
+        while not condition():
+            assert time.monotonic() < end, f'waited {patience_s} s in vain'
+            self.executor.spin_once(timeout_sec=.02)
+
+    def spin_for(self, duration_s):
+        end = time.monotonic() + duration_s
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=.02)
+
+    def call(self, kind, service, request):
+        client = self.robot.create_client(kind, service)
+        self.spin_until(client.service_is_ready)
+        future = client.call_async(request)
+        self.spin_until(future.done)
+        self.robot.destroy_client(client)
+        return future.result()
+
+    def now(self):
+        return self.robot.get_clock().now().to_msg()
+
+    def close(self):
+        for node in self.nodes:
+            node.end() if hasattr(node, 'end') else node.destroy_node()
+        self.executor.shutdown(timeout_sec=1.)
+        self.context.try_shutdown()
+
+
+def picture(width=64, height=48, value=100, encoding='bgr8', stamp=None, frame_id='camera'):
+    """An Image of one grey value."""
+    channels = images.ENCODINGS[encoding].channels
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    header = Header(frame_id=frame_id)
+    if stamp is not None:
+        header.stamp = stamp
+    return images.from_array(np.full(shape, value, np.uint8), header, encoding)
+
+
+class Child:
+    """A Python process whose lines of output are read as they come."""
+
+    def __init__(self, *command, env=None):
+        self.process = subprocess.Popen([sys.executable, '-u', *map(str, command)], stdout=subprocess.PIPE, text=True,
+                                        stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        self.lines = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip('\n'))
+
+    @property
+    def output(self):
+        return '\n'.join(self.lines)
+
+    def wait_for(self, text, patience_s=PATIENCE_S):
+        self.wait_until(lambda: text in self.output, patience_s, text)
+
+    def wait_until(self, condition, patience_s=PATIENCE_S, what='a condition'):
+        end = time.monotonic() + patience_s
+        while not condition():
+            assert self.process.poll() is None, f'ended with {self.process.returncode} before {what}:\n{self.output}'
+            assert time.monotonic() < end, f'waited {patience_s} s in vain for {what}:\n{self.output}'
+            time.sleep(.01)
+
+    def end(self, number):
+        """Sends a signal; (exit code, seconds it took)."""
+        start = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE_S)
+        took_s = time.monotonic() - start
+        self._reader.join(5)
+        return code, took_s
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(5)
+        self.process.stdout.close()

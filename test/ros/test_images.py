@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image messages to BGR, each encoding against pixels worked out by hand, and every kind of message that lies."""
+
+import sys
+import types
+
+import cv2
+import numpy as np
+import pytest
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from face_attributes_ros.errors import ImageError
+from face_attributes_ros.ros import compressed, images
+
+GREY = 120
+BLUE, GREEN, RED = 200, 100, 50
+COLOUR = np.tile(np.array([BLUE, GREEN, RED], np.uint8), (6, 8, 1))
+"""A flat 8x6 picture: chroma subsampling and mosaics lose nothing of it."""
+
+
+def message(encoding, pixels, *, pad=0, bigendian=False, height=None, width=None):
+    """An Image of `pixels` with `pad` bytes of rubbish after each row."""
+    pixels = np.ascontiguousarray(pixels)
+    rows = pixels.reshape(pixels.shape[0], -1).view(np.uint8)
+    padded = np.pad(rows, ((0, 0), (0, pad)), constant_values=77)
+    return Image(encoding=encoding, height=height or pixels.shape[0], width=width or pixels.shape[1], step=padded.shape[1],
+                 is_bigendian=int(bigendian), data=padded.tobytes())
+
+
+def mosaic(pattern):
+    """The flat picture as a sensor with that pattern of colour filters sees it."""
+    values = {'r': RED, 'g': GREEN, 'b': BLUE}
+    return np.tile(np.array([values[c] for c in pattern], np.uint8).reshape(2, 2), (3, 4))
+
+
+def yuv_levels():
+    """Y, U, V of the flat colour by BT.601 in video range, as in ITU-R BT.601 section 2.5.2."""
+    r, g, b = RED / 255, GREEN / 255, BLUE / 255
+    luma = .299 * r + .587 * g + .114 * b
+    return round(16 + 219 * luma), round(128 + 224 * (b - luma) / 1.772), round(128 + 224 * (r - luma) / 1.402)
+
+
+def packed(order):
+    y, u, v = yuv_levels()
+    pair = [{'y': y, 'u': u, 'v': v}[c] for c in order]
+    return np.tile(np.array(pair, np.uint8).reshape(1, 2, 2), (6, 4, 1))
+
+
+def planar(order):
+    y, u, v = yuv_levels()
+    chroma = np.tile(np.array([u, v] if order == 'uv' else [v, u], np.uint8), (3, 4))
+    return np.concatenate([np.full((6, 8), y, np.uint8), chroma])
+
+
+GREY_RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+RANDOM = np.random.default_rng(1).integers(0, 256, (6, 8, 4), np.uint8)
+
+
+def bgr_of(grey):
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+CASES = [
+    # encoding, pixels in memory, what they are in BGR, how far off 8-bit arithmetic may be
+    ('bgr8', RANDOM[..., :3], RANDOM[..., :3], 0),
+    ('8UC3', RANDOM[..., :3], RANDOM[..., :3], 0),
+    ('rgb8', RANDOM[..., :3], RANDOM[..., 2::-1], 0),
+    ('bgra8', RANDOM, RANDOM[..., :3], 0),
+    ('rgba8', RANDOM, RANDOM[..., 2::-1], 0),
+    ('mono8', GREY_RAMP, bgr_of(GREY_RAMP), 0),
+    ('8UC1', GREY_RAMP, bgr_of(GREY_RAMP), 0),
+    ('mono16', GREY_RAMP.astype('<u2') * 257, bgr_of(GREY_RAMP), 0),
+    ('16UC1', GREY_RAMP.astype('<u2') * 257, bgr_of(GREY_RAMP), 0),
+    ('bgr16', RANDOM[..., :3].astype('<u2') * 257, RANDOM[..., :3], 0),
+    ('rgb16', RANDOM[..., :3].astype('<u2') * 257, RANDOM[..., 2::-1], 0),
+    ('32FC1', (GREY_RAMP / 255).astype('<f4'), bgr_of(GREY_RAMP), 0),
+    ('32FC3', (RANDOM[..., :3] / 255).astype('<f4'), RANDOM[..., :3], 0),
+    ('yuv422', packed('uyvy'), COLOUR, 3),
+    ('uyvy', packed('uyvy'), COLOUR, 3),
+    ('yuv422_yuy2', packed('yuyv'), COLOUR, 3),
+    ('yuyv', packed('yuyv'), COLOUR, 3),
+    ('nv12', planar('uv'), COLOUR, 3),
+    ('nv21', planar('vu'), COLOUR, 3),
+    *[(f'bayer_{pattern}8', mosaic(pattern), COLOUR, 0) for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')],
+    *[(f'bayer_{pattern}16', mosaic(pattern).astype('<u2') * 257, COLOUR, 0) for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')],
+]
+
+
+def test_the_table_has_every_encoding():
+    assert {case[0] for case in CASES} == set(images.ENCODINGS)
+
+
+@pytest.mark.parametrize('pad', [0, 4, 5])
+@pytest.mark.parametrize('encoding, pixels, expected, tolerance', CASES, ids=[case[0] for case in CASES])
+def test_each_encoding_becomes_bgr(encoding, pixels, expected, tolerance, pad):
+    found = images.to_bgr(message(encoding, pixels, pad=pad, height=6, width=8))
+    assert found.shape == (6, 8, 3) and found.dtype == np.uint8
+    assert np.abs(found.astype(int) - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize('encoding, pixels, expected, tolerance', [c for c in CASES if c[1].dtype.itemsize > 1],
+                         ids=[c[0] for c in CASES if c[1].dtype.itemsize > 1])
+def test_byte_order_is_honoured(encoding, pixels, expected, tolerance):
+    swapped = pixels.byteswap()
+    assert np.array_equal(images.to_bgr(message(encoding, swapped, bigendian=True, pad=3)), expected)
+
+
+@pytest.mark.parametrize('encoding, channels', [('bgr8', 3), ('rgb8', 3), ('mono8', 1)])
+def test_view_copies_nothing(encoding, channels):
+    msg = message(encoding, RANDOM[..., :channels], pad=7)
+    images.view(msg)[2, 3] = 9
+    assert list(msg.data[2 * msg.step + 3 * channels:][:channels]) == [9] * channels
+
+
+def test_bgr8_is_a_view_and_what_it_came_from_can_be_drawn_on():
+    msg = message('bgr8', RANDOM[..., :3], pad=2)
+    cv2.rectangle(images.to_bgr(msg), (0, 0), (7, 5), (1, 2, 3), 1)
+    assert list(msg.data[:3]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize('width, height', [(1, 1), (8000, 6000)])
+def test_tiny_and_huge_images(width, height):
+    assert images.to_bgr(message('rgb8', np.zeros((height, width, 3), np.uint8))).shape == (height, width, 3)
+
+
+def changed(msg, **fields):
+    for name, value in fields.items():
+        setattr(msg, name, value)
+    return msg
+
+
+def bgr8():
+    return message('bgr8', RANDOM[..., :3])
+
+
+@pytest.mark.parametrize('msg, text', [
+    (changed(bgr8(), encoding=''), "encoding is '', needs one of bgr8"),
+    (changed(bgr8(), encoding='bgr9'), "encoding is 'bgr9'"),
+    (changed(bgr8(), width=0), 'bgr8 image is 0x6, needs both above 0'),
+    (changed(bgr8(), height=0), 'bgr8 image is 8x0'),
+    (changed(bgr8(), step=23), 'bgr8 image 8 wide has step 23, needs at least 24 bytes'),
+    (changed(bgr8(), step=0), 'step 0'),
+    (changed(bgr8(), data=bytes(143)), 'has 143 bytes of data, needs 144'),
+    (changed(bgr8(), data=b''), 'has 0 bytes'),
+    (changed(bgr8(), height=2**32 - 1, width=2**30, step=2**32 - 1), 'bytes of data, needs'),
+    (message('yuv422', packed('uyvy'), width=7), 'yuv422 image is 7x6, needs multiples of 2 and 1 above 0'),
+    (message('nv12', planar('uv'), height=5, width=8), 'multiples of 2 and 2'),
+    (message('nv12', planar('uv')[:6], height=6, width=8), 'needs 72'),
+    (message('32FC1', np.array([[0, np.nan]], '<f4')), 'float image has values from nan'),
+    (message('32FC1', np.array([[0, np.inf]], '<f4')), 'from 0.0 to inf, needs brightness from 0 to 1'),
+    (message('32FC1', np.array([[.5, 3]], '<f4')), 'a depth image?'),
+], ids=lambda value: value if isinstance(value, str) else '')
+def test_wrong_images_are_refused_with_the_reason(msg, text):
+    with pytest.raises(ImageError, match='image') as caught:
+        images.to_bgr(msg)
+    assert text in str(caught.value)
+
+
+def test_last_row_may_come_without_its_padding():
+    msg = message('bgr8', RANDOM[..., :3], pad=8)
+    msg.data = msg.data[:-8]
+    assert np.array_equal(images.to_bgr(msg), RANDOM[..., :3])
+
+
+@pytest.mark.parametrize('encoding, pixels', [('bgr8', RANDOM[..., :3]), ('mono8', GREY_RAMP), ('mono16', GREY_RAMP.astype('u2'))])
+def test_from_array_and_back(encoding, pixels):
+    header = Header(frame_id='eye')
+    msg = images.from_array(pixels[:, ::-1], header, encoding)
+    assert msg.header == header and np.array_equal(images.view(msg), pixels[:, ::-1])
+
+
+# --- cv_bridge
+
+
+def fake_bridge(monkeypatch, convert):
+    class CvBridge:
+        calls = []
+
+        def imgmsg_to_cv2(self, msg, desired_encoding):
+            self.calls.append((msg.encoding, desired_encoding))
+            return convert(msg)
+
+    monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=CvBridge))
+    monkeypatch.setattr(images, '_BRIDGE', images.Bridge())
+    return CvBridge.calls
+
+
+def test_cv_bridge_does_the_arithmetic_where_there_is_one(monkeypatch):
+    calls = fake_bridge(monkeypatch, lambda msg: np.full((6, 8, 3), 5, np.uint8))
+    assert images.to_bgr(message('mono16', GREY_RAMP.astype('u2')))[0, 0, 0] == 5
+    for encoding in ('bgr8', 'mono8'):  # views stay ours
+        images.to_bgr(message(encoding, RANDOM[..., :images.ENCODINGS[encoding].channels]))
+    assert calls == [('mono16', 'bgr8')]
+
+
+def _broken(msg):
+    raise TypeError('OpenCV 5 is not what ROS 1 expected')
+
+
+@pytest.mark.parametrize('convert', [_broken, lambda msg: None, lambda msg: np.zeros((6, 8), np.uint8)])
+def test_ours_steps_in_where_cv_bridge_cannot_and_it_is_not_asked_again(monkeypatch, convert):
+    calls = fake_bridge(monkeypatch, convert)
+    for _ in range(2):
+        assert np.array_equal(images.to_bgr(message('bayer_rggb8', mosaic('rggb'))), COLOUR)
+    assert len(calls) == 1
+
+
+def test_the_real_cv_bridge_agrees():
+    bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not on PyPI for ROS 2').CvBridge()
+    unknown = ('nv12', 'nv21', '32FC1', '32FC3')  # to cv_bridge, or what their values mean is
+    for encoding, pixels, expected, tolerance in (case for case in CASES if case[0] not in unknown):
+        theirs = bridge.imgmsg_to_cv2(message(encoding, pixels), 'bgr8')
+        assert np.abs(theirs.astype(int) - expected).max() <= max(3, tolerance), encoding
+
+
+# --- compressed images
+
+
+def encoded(suffix, pixels=COLOUR):
+    return cv2.imencode(suffix, pixels)[1].tobytes()
+
+
+@pytest.mark.parametrize('suffix, tolerance', [('.png', 0), ('.jpg', 3)])
+@pytest.mark.parametrize('tail', [b'', b'\0' * 5])
+def test_compressed_images_become_bgr(suffix, tolerance, tail):
+    found = compressed.to_bgr(CompressedImage(format='whatever', data=encoded(suffix) + tail))
+    assert found.shape == (6, 8, 3) and np.abs(found.astype(int) - COLOUR).max() <= tolerance
+
+
+def test_sixteen_bit_and_grey_png_become_bgr():
+    data = encoded('.png', GREY_RAMP.astype(np.uint16) * 257)
+    assert np.array_equal(compressed.to_bgr(CompressedImage(data=data)), bgr_of(GREY_RAMP))
+
+
+@pytest.mark.parametrize('data, text', [
+    (b'', "format 'x' begins with b'', needs JPEG or PNG"),
+    (b'RIFF????WEBP', 'needs JPEG or PNG'),
+    (encoded('.jpg')[:-2], 'jpeg image is cut short after'),
+    (encoded('.jpg')[:300], 'cut short'),
+    (encoded('.png')[:-20], 'png image is cut short'),
+    (b'\xff\xd8\xff' + b'rubbish' * 9 + b'\xff\xd9', 'cannot be decoded'),
+])
+def test_wrong_compressed_images_are_refused_with_the_reason(data, text):
+    with pytest.raises(ImageError) as caught:
+        compressed.to_bgr(CompressedImage(format='x', data=data))
+    assert text in str(caught.value)
+
+
+def test_jpeg_out_can_be_read_back():
+    header = Header(frame_id='eye')
+    msg = compressed.from_bgr(COLOUR, header, 95)
+    assert msg.header == header and 'jpeg' in msg.format
+    assert np.abs(compressed.to_bgr(msg).astype(int) - COLOUR).max() <= 3
