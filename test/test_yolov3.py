@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 torch = pytest.importorskip('torch')
 from detector_rig import MICRO
@@ -93,3 +96,18 @@ print(SETTINGS['sync'], AUTOINSTALL, ONLINE, torch.get_num_threads())
                           env=os.environ | {'HOME': str(tmp_path), 'XDG_CONFIG_HOME': str(tmp_path)})
     assert done.stdout.split() == ['False', 'False', 'False', '1'], done.stderr
     assert list(tmp_path.rglob('*ltralytics*')) == []
+
+
+@pytest.mark.parametrize('size, most_gflops, most_megabytes', [('tiny', 2.5, 6), ('small', 20, 20)])
+def test_the_recipes_keep_their_budgets(size, most_gflops, most_megabytes):
+    """2 x MAC of all convolutions at 448 x 448, from a quarter of the area; two bytes a parameter."""
+    config = yaml.safe_load((Path(__file__).parent.parent / 'config' / f'detector_{size}.yaml').read_text())
+    network = build_yolov3(config['model']).eval()
+    flops = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda m, _, out: flops.append(2 * out[0].numel() * m.weight[0].numel()))
+    network(torch.zeros(1, 3, 224, 224))
+    assert most_gflops / 2 < 4 * sum(flops) / 1e9 < most_gflops
+    assert 2 * sum(p.numel() for p in network.parameters()) / 1e6 < most_megabytes
+    assert len(network.stride) == 3
