@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where faces might be: the first step of the paper's two-stage test.
+
+A proposer is a function from an image (H, W, 3) uint8 BGR to boxes (N, 4) float32 xyxy and scores (N,); N = 0 is legal.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from face_attributes_ros.detector import FaceDetector
+from face_attributes_ros.errors import ParameterError
+
+PROPOSERS = ('yolov3', 'selective_search', 'sliding')
+LOWEST_SCORE = .05
+"""YOLOv3 proposes down to this score; the second network decides."""
+
+_SEARCH_PX = 160       # longer side that Selective Search works on
+_MOST_PROPOSALS = 500
+_ASPECTS = (.4, 1.6)   # width over height of a region that may be a face
+_SMALLEST = .06        # of the longer side
+
+
+def open_proposer(kind, network=None, imgsz_px=448):
+    """The proposer of a name in PROPOSERS; `network` is the detector's, for yolov3."""
+    if kind not in PROPOSERS:
+        raise ParameterError(f'proposals are {kind!r}, need one of {", ".join(PROPOSERS)}')
+    if kind == 'yolov3':
+        return from_detector(FaceDetector(network, imgsz_px=imgsz_px, confidence=LOWEST_SCORE))
+    return {'selective_search': selective_search, 'sliding': sliding}[kind]
+
+
+def from_detector(detector):
+    """A proposer that asks a FaceDetector."""
+    def propose(image_bgr):
+        faces = detector(image_bgr)
+        boxes = np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4)
+        return boxes, np.array([face.score for face in faces], np.float32)
+
+    return propose
+
+
+def selective_search(image_bgr):
+    """OpenCV's Selective Search (Uijlings et al. 2013), fast mode, on a small copy; scores are zero, order is its ranking.
+
+    Needs opencv-contrib in place of opencv; ParameterError without it.
+    """
+    if not hasattr(cv2, 'ximgproc'):
+        raise ParameterError('proposals selective_search need cv2.ximgproc: install opencv-contrib-python-headless in '
+                             'place of opencv-python-headless, or use yolov3 or sliding')
+    scale = min(1., _SEARCH_PX / max(image_bgr.shape[:2]))
+    small = cv2.resize(image_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(small)
+    search.switchToSelectiveSearchFast()
+    x, y, width, height = np.asarray(search.process(), np.float32).reshape(-1, 4).T
+    boxes = np.stack([x, y, x + width, y + height], 1)
+    aspect = width / np.maximum(height, 1)
+    likely = (aspect > _ASPECTS[0]) & (aspect < _ASPECTS[1]) & (np.minimum(width, height) > _SMALLEST * max(small.shape))
+    boxes = boxes[likely][:_MOST_PROPOSALS] / np.float32(scale)
+    return boxes, np.zeros(len(boxes), np.float32)
+
+
+def sliding(image_bgr, smallest=.12, step=2 ** .5, stride=.3):
+    """Squares on a grid: sides from `smallest` of the shorter side up to all of it, each `step` times the last, `stride`
+    sides apart; scores are zero."""
+    height, width = image_bgr.shape[:2]
+    side, found = float(min(height, width)), []
+    while side >= smallest * min(height, width):
+        xs, ys = (_starts(extent, side, side * stride) for extent in (width, height))
+        corners = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
+        found.append(np.concatenate([corners, corners + side], 1))
+        side /= step
+    boxes = np.concatenate(found).astype(np.float32)
+    return boxes, np.zeros(len(boxes), np.float32)
+
+
+def _starts(extent, side, stride):
+    return np.linspace(0, extent - side, max(1, round((extent - side) / stride) + 1))
