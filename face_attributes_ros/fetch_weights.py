@@ -76,9 +76,10 @@ def _source(name, table, path):
     for key, pattern in _PATTERNS.items():
         value = table.get(key)
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ParameterError(f'weights list {path}: weights.{name}.{key} is {value!r}, needs to match {pattern}')
+            raise ParameterError(f'weights list {path}: weights.{name}.{key} is {value!r}, needs {pattern}')
     if table['url'].split(':')[0] not in SCHEMES:
-        raise ParameterError(f'weights list {path}: weights.{name}.url is {table["url"]!r}, needs {", ".join(SCHEMES)}')
+        raise ParameterError(f'weights list {path}: weights.{name}.url is {table["url"]!r}, '
+                             f'needs {", ".join(SCHEMES)}')
     return Source(name, *(table[key] for key in _PATTERNS))
 
 

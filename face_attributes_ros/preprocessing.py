@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's image preparation, as options: bilinear resize by the four-coefficient formula, grey by luma weights.
+"""The paper's image preparation as options: bilinear resize by four coefficients, grey by luma weights.
 
-The default pipeline letterboxes with OpenCV (`boxes.Letterbox`); these are for reproducing the paper's numbers.
+The default pipeline letterboxes with OpenCV (`boxes.Letterbox`); these are for reproducing the paper.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def bilinear_resize(image, width, height, antialias=False):
     """The image (H, W) or (H, W, C) as (height, width[, C]) float32, sampled at half-pixel centres.
 
     f(x, y) = a + b u + c v + d u v between the four neighbours, u and v the fractions of a pixel:
-    a = f00, b = f10 - f00, c = f01 - f00, d = f00 - f10 - f01 + f11. Edges repeat. With `antialias` the triangle
+    a = f00, b = f10 - f00, c = f01 - f00, d = f00 - f10 - f01 + f11. Edges repeat. With `antialias` the filter
     widens by the factor of reduction, so that every source pixel counts when the image shrinks.
     """
     values = np.asarray(image, np.float32)
@@ -54,5 +54,5 @@ def grey(image_bgr):
 
 
 def paper_input(image_bgr, antialias=False):
-    """The paper's network input: grey, resized to 448 x 448 without regard to aspect, (448, 448) float32 0..255."""
+    """The paper's network input: grey, resized to 448 x 448 whatever the aspect, (448, 448) float32 0..255."""
     return bilinear_resize(grey(image_bgr), PAPER_SIZE_PX, PAPER_SIZE_PX, antialias)

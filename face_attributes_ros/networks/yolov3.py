@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """YOLOv3 as ultralytics builds it: the one place where ultralytics is imported.
 
-ultralytics (AGPL-3.0) supplies the layers, the anchor-free detection head and the training loss. This adapter builds
-a network from one of our YAML files, loads safetensors, and turns its output into the contract of our detector files.
-Its telemetry, update checks, downloads and automatic installs are switched off before it is imported.
+ultralytics (AGPL-3.0) supplies the layers, the anchor-free detection head and the training loss. This adapter
+builds a network from one of our YAML files, loads safetensors, and turns its output into the contract of our
+detector files. Telemetry, update checks, downloads and automatic installs are switched off before it is imported.
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _QUIET = {'YOLO_OFFLINE': 'true', 'YOLO_AUTOINSTALL': 'false', 'YOLO_VERBOSE': '
 
 @contextlib.contextmanager
 def _torchvision_may_be_missing() -> Iterator[None]:
-    """ultralytics reads torchvision's version when imported; where there is none it gets 0.0.0 for that moment."""
+    """ultralytics reads torchvision's version when imported; where there is none it gets 0.0.0 then."""
     real = importlib.metadata.version
 
     def version(name: str) -> str:
@@ -72,7 +72,7 @@ def load_ultralytics() -> SimpleNamespace:
             with _settings_of_its_own(), _torchvision_may_be_missing():
                 importlib.import_module('ultralytics.nn.tasks')
         except ImportError as error:
-            raise ModelError(f'YOLOv3 needs the package ultralytics, which cannot be imported: {error}') from error
+            raise ModelError(f'YOLOv3 needs ultralytics, which cannot be imported: {error}') from error
         torch.set_num_threads(threads)
     from ultralytics.nn.modules.conv import Conv
     from ultralytics.nn.tasks import DetectionModel
@@ -81,9 +81,9 @@ def load_ultralytics() -> SimpleNamespace:
 
 
 def build_yolov3(config: Mapping) -> nn.Module:
-    """A YOLOv3 network with fresh weights from the `model` table of a detector YAML (ultralytics' own syntax)."""
+    """A YOLOv3 network with fresh weights from the `model` table of a detector YAML (ultralytics' syntax)."""
     ultralytics = load_ultralytics()
-    activation = ultralytics.Conv.default_act      # a YAML's `activation` would otherwise stay for the next build
+    activation = ultralytics.Conv.default_act    # a YAML's `activation` would stay for the next build
     try:
         network = ultralytics.DetectionModel(dict(config), ch=3, nc=1, verbose=False)
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
@@ -96,12 +96,12 @@ def build_yolov3(config: Mapping) -> nn.Module:
 
 
 def detection_loss(network: nn.Module):
-    """ultralytics' loss (task-aligned assignment, BCE, CIoU, DFL): `loss(preds, batch) -> (3 sums, items)`."""
+    """ultralytics' loss (task-aligned, BCE, CIoU, DFL): `loss(preds, batch) -> (3 sums, items)`."""
     return load_ultralytics().Loss(network)
 
 
 class ContractDetector(nn.Module):
-    """The network as our detector files define it: uint8 (B, H, W, 3) BGR in, (B, N, 5) x0 y0 x1 y1 score out.
+    """The network as our files define it: uint8 (B, H, W, 3) BGR in, (B, N, 5) x0 y0 x1 y1 score out.
 
     H and W are multiples of the largest stride; boxes are in network pixels, before non-maximum suppression.
     Scaling to 0..1 and the swap to RGB are folded into the first convolution.
@@ -134,10 +134,10 @@ def load_detector(path: Path) -> ContractDetector:
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
     if model is None:
-        raise ModelError(f'{path} lacks the `model` table in its metadata; write it with the training command')
+        raise ModelError(f'{path} lacks the `model` table that the training command writes')
     network = build_yolov3(model)
     missing, unexpected = network.load_state_dict(state, strict=False)
     missing = [key for key in missing if not key.endswith('num_batches_tracked')]
     if missing or unexpected:
-        raise ModelError(f'{path} does not fit its model table: missing {missing[:3]}, unexpected {unexpected[:3]}')
+        raise ModelError(f'{path} does not fit its model: missing {missing[:3]}, unexpected {unexpected[:3]}')
     return ContractDetector(network)

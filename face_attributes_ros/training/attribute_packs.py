@@ -95,13 +95,13 @@ def read_full_pack(folder, source):
     return samples
 
 
-def read_backgrounds(folder, per_picture, seed=0):
-    """Faceless squares cut from a YOLO-format detection set's training pictures: at most a sliver of any face in them.
+def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
+    """Faceless squares cut from the pictures that a YOLO-format detection set lists: at most a sliver of any face in them.
 
-    `folder` holds `train.txt`, `images/`, `labels/` and perhaps `manifest.csv`, whose `maybe_unlabelled` rows are left out.
+    `folder` holds `listing`, `images/`, `labels/` and perhaps `manifest.csv`, whose `maybe_unlabelled` rows are left out.
     """
     folder, generator = Path(folder), np.random.default_rng(seed)
-    names = [Path(line).stem for line in (folder / 'train.txt').read_text().split()]
+    names = [Path(line).stem for line in (folder / listing).read_text().split()]
     doubtful = doubtful_names(folder / 'manifest.csv')
     samples = []
     for name in sorted(set(names) - doubtful):

@@ -25,11 +25,14 @@ def landmark_errors(predicted, true):
     return distance / np.linalg.norm(true[:, LEFT_EYE] - true[:, RIGHT_EYE], axis=1)
 
 
-def bin_hits(age_probs, low, high):
-    """(N,) whether the nine-bin answer is the labelled bin; the answer is the bin with the most mass."""
-    edges = np.array([0, 3, 10, 20, 30, 40, 50, 60, 70])
-    mass = np.add.reduceat(age_probs, edges, axis=1)
-    return mass.argmax(1) == np.searchsorted(edges, low, side='right') - 1
+AGE_BIN_STARTS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
+"""First years of the nine age ranges of FairFace."""
+
+
+def bin_hits(age_probs, low):
+    """(N,) whether the labelled range, which starts at `low` years, is the one of the nine with the most mass."""
+    mass = np.add.reduceat(age_probs, AGE_BIN_STARTS, axis=1)
+    return mass.argmax(1) == np.searchsorted(AGE_BIN_STARTS, low, side='right') - 1
 
 
 def quick_scores(outputs, table):
@@ -40,7 +43,7 @@ def quick_scores(outputs, table):
     if exact.any():
         scores['age_mae'] = np.abs(years(outputs['age'][exact]) - labels['age_low'][exact]).mean()
     if ranged.any():
-        scores['age_bin'] = bin_hits(outputs['age'][ranged], labels['age_low'][ranged], labels['age_high'][ranged]).mean()
+        scores['age_bin'] = bin_hits(outputs['age'][ranged], labels['age_low'][ranged]).mean()
     for source in sorted(set(table.sources[known(labels['p_female'])])):
         rows = table.rows_of(source)
         scores[f'gender_{source}'] = ((outputs['gender'][rows] > 0.5) == (labels['p_female'][rows] > 0.5)).mean()

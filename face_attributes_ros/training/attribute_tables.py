@@ -56,6 +56,12 @@ class LabelTable:
         """Row numbers of one source."""
         return np.flatnonzero(self.sources == source)
 
+    def subset(self, rows):
+        """The table of some rows."""
+        return LabelTable(tuple(self.images[row] for row in rows), self.sources[rows],
+                          tuple(self.groups[row] for row in rows), tuple(self.boxes[row] for row in rows),
+                          {name: column[rows] for name, column in self.labels.items()})
+
     def digest(self):
         """A hash over pictures and labels, for the checkpoint."""
         state = hashlib.sha256('\n'.join(self.images).encode())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training pictures: random views of one image, mosaics of four, faces pasted onto face-free images.
 
-All pixel work is OpenCV on uint8; all randomness comes from the `numpy.random.Generator` that is passed in, so a
-picture depends on (seed, step) only and a resumed run repeats the interrupted one.
+All pixel work is OpenCV on uint8; all randomness comes from the `numpy.random.Generator` that is passed in, so
+a picture depends on (seed, step) only and a resumed run repeats the interrupted one.
 """
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def warp(picture, width, height, scale, centre, angle_rad, mirror):
 
 
 def warp_pixels(image, linear, shift, width, height, scale):
-    """The `width` x `height` image whose point `linear @ p + shift` shows the source's point p; grey outside."""
+    """The `width` x `height` image that shows the source's point p at `linear @ p + shift`; grey outside."""
     factor = int(1 / scale)
     if factor >= 2 and min(image.shape[:2]) >= 2 * factor:       # bilinear alone would skip pixels
         height_px, width_px = image.shape[:2]
         small = cv2.resize(image, (width_px // factor, height_px // factor), interpolation=cv2.INTER_AREA)
         linear = linear * np.array([width_px / small.shape[1], height_px / small.shape[0]])
         image = small
-    pixel_centres = shift + linear @ [0.5, 0.5] - 0.5            # boxes count from pixel edges, OpenCV from centres
+    pixel_centres = shift + linear @ [0.5, 0.5] - 0.5     # boxes count from pixel edges, OpenCV from centres
     matrix = np.concatenate([linear, pixel_centres[:, None]], 1)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
-                          borderValue=(LETTERBOX_GREY,) * 3)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR,
+                          borderMode=cv2.BORDER_CONSTANT, borderValue=(LETTERBOX_GREY,) * 3)
 
 
 def warp_boxes(boxes, linear, shift):
@@ -91,7 +91,7 @@ def warp_boxes(boxes, linear, shift):
 
 
 def _erase_lost(image, boxes):
-    """The picture with faces that became too small or are mostly outside painted over, and the remaining boxes."""
+    """The picture with faces too small or mostly outside painted over, and the remaining boxes."""
     height, width = image.shape[:2]
     clipped = boxes.clip(0, [width, height] * 2).astype(np.float32)
     area, seen = ((b[:, 2:] - b[:, :2]).clip(0).prod(1) for b in (boxes, clipped))
@@ -126,7 +126,7 @@ def _scale_and_centre(picture, width, height, rng, augment):
 
 
 def _inside(centre, source_size, view_size, rng):
-    """The centre moved so that the view shows as much of the image as fits; free where the view is the larger."""
+    """The centre moved so that the view shows as much of the image as fits; random where it is the larger."""
     moved = []
     for at, source, view in zip(centre, source_size, view_size):
         slack = abs(source - view) / 2
@@ -213,7 +213,8 @@ def photometric(image, rng, augment):
     if rng.random() < augment.low_light:
         image = dim(image, log_uniform(rng, 0.06, 0.5), rng.uniform(1, 6), rng)
     if rng.random() < augment.jpeg:
-        image = cv2.imdecode(cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))])[1], 1)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))]
+        image = cv2.imdecode(cv2.imencode('.jpg', image, quality)[1], cv2.IMREAD_COLOR)
     return image
 
 
@@ -230,7 +231,8 @@ def motion_blur(image, length_px, angle_deg):
     """The picture as a camera moving `length_px` along `angle_deg` during the exposure sees it."""
     size = max(3, math.ceil(length_px) | 1)
     kernel, middle = np.zeros((size, size), np.float32), size // 2
-    reach = np.array([math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))]) * (length_px - 1) / 2
+    angle = math.radians(angle_deg)
+    reach = np.array([math.cos(angle), math.sin(angle)]) * (length_px - 1) / 2
     ends = [tuple(int(round(v)) for v in (middle + sign * reach) * 16) for sign in (-1, 1)]
     cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA, 4)
     return cv2.filter2D(image, -1, kernel / kernel.sum())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training batches of the detector: every image decoded once into memory, every batch a function of (seed, step)."""
+"""Training batches of the detector: images decoded once, every batch a function of (seed, step)."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ from .detector_data import split_small
 
 
 class PictureBank:
-    """Decoded training images: those marked `maybe_unlabelled` left out, tiny and ignored faces painted over."""
+    """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted over."""
 
     def __init__(self, samples, longest_px=416):
         chosen = [sample for sample in samples if not sample.maybe_unlabelled]
@@ -42,7 +42,7 @@ def _load(sample, longest_px):
 
 
 class Batches:
-    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB channels_last, ultralytics' target table)."""
+    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table)."""
 
     def __init__(self, bank, train, augment, seed, rank=0, processes=1):
         self.bank, self.train, self.augment = bank, train, augment
@@ -51,7 +51,9 @@ class Batches:
     def __call__(self, step, calm=False):
         size = self._size(step, calm)
         rng = np.random.default_rng([self.seed, step, self.rank])
-        augment = replace(self.augment, mosaic=0.0, composite=self.augment.composite / 2) if calm else self.augment
+        augment = self.augment
+        if calm:
+            augment = replace(augment, mosaic=0.0, composite=augment.composite / 2)
         pictures = [self._picture(index, size, rng, augment) for index in self._indices(step)]
         images = np.stack([augmentation.photometric(p.image, rng, augment)[..., ::-1] for p in pictures])
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
@@ -76,7 +78,8 @@ class Batches:
             return augmentation.mosaic([bank.pictures[index], *others], size, rng, augment)
         if draw < augment.mosaic + augment.composite and bank.empty and bank.peopled:
             givers = [bank.peopled[rng.integers(len(bank.peopled))] for _ in range(rng.integers(2, 9))]
-            return augmentation.composite(bank.empty[rng.integers(len(bank.empty))], givers, size, rng, augment)
+            background = bank.empty[rng.integers(len(bank.empty))]
+            return augmentation.composite(background, givers, size, rng, augment)
         return augmentation.random_view(bank.pictures[index], size, size, rng, augment)
 
 
@@ -84,4 +87,5 @@ def _targets(pictures, size):
     boxes = torch.from_numpy(np.concatenate([picture.boxes for picture in pictures])) / size
     owners = np.repeat(np.arange(len(pictures)), [len(picture.boxes) for picture in pictures])
     centres_sizes = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-    return {'batch_idx': torch.from_numpy(owners).float(), 'cls': torch.zeros(len(boxes)), 'bboxes': centres_sizes}
+    return {'batch_idx': torch.from_numpy(owners).float(), 'cls': torch.zeros(len(boxes)),
+            'bboxes': centres_sizes}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The detector's training state in one safetensors file, JSON in its header, replaced atomically: no pickle."""
+"""The detector's training state in one safetensors file with JSON in its header, replaced atomically."""
 from __future__ import annotations
 
 import json
@@ -14,7 +14,7 @@ from ..errors import DataError
 
 
 def save_tensors(path, tensors, metadata):
-    """Writes tensors and a JSON-able `metadata` to `path`; a kill at any moment leaves the old or the new file."""
+    """Writes tensors and a JSON-able `metadata` to `path`; a kill leaves the old or the new file."""
     path = Path(path)
     part = path.with_name(path.name + '.part')
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -55,5 +55,7 @@ def unpack_state(tensors, network, ema, optimizer):
 
 
 def _laid_out_like(parameter, value):
-    # The fused optimiser walks raw memory: its moments must have the parameter's memory format, which files do not keep.
-    return torch.empty_like(parameter, requires_grad=False).copy_(value) if value.shape == parameter.shape else value
+    # The fused optimiser walks raw memory: moments need the parameter's memory format, which files do not keep.
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 
-SIZES = {'all': (0.0, 9.0), 'small': (0.0, 0.06), 'medium': (0.06, 0.2), 'large': (0.2, 9.0)}   # sqrt(w h) / longer side
+# sqrt(w h) over the image's longer side
+SIZES = {'all': (0.0, 9.0), 'small': (0.0, 0.06), 'medium': (0.06, 0.2), 'large': (0.2, 9.0)}
 _MOST_BOXES = 300
 
 
 def coco_metrics(results):
-    """AP@.5 (all, small, medium, large) and AP@.5:.95 of each image's `Result`: 0..1, or None where no face counts.
+    """AP@.5 (all, small, medium, large) and AP@.5:.95 of all `Result`s: 0..1, or None where no face counts.
     """
     with contextlib.redirect_stdout(io.StringIO()):       # pycocotools reports by printing
         evaluation = _evaluate(results)
     precision = evaluation.eval['precision'][..., 0, :, 0]          # (T 10, R 101, A 4)
     found = {'ap50': _mean(precision[0, :, 0]), 'ap50_95': _mean(precision[:, :, 0])}
-    return found | {f'ap50_{name}': _mean(precision[0, :, index]) for index, name in enumerate(SIZES) if index}
+    by_size = {f'ap50_{name}': _mean(precision[0, :, index]) for index, name in enumerate(SIZES) if index}
+    return found | by_size
 
 
 def _mean(precision):
@@ -43,8 +45,8 @@ def _truth(results):
     for image, result in enumerate(results, 1):
         for boxes, crowd in ((result.faces, 0), (result.ignore, 1)):
             for box in boxes:
-                annotations.append({'id': len(annotations) + 1, 'image_id': image, 'category_id': 1, 'iscrowd': crowd,
-                                    **_box(box, result.longer_side)})
+                annotations.append({'id': len(annotations) + 1, 'image_id': image, 'category_id': 1,
+                                    'iscrowd': crowd, **_box(box, result.longer_side)})
     return {'info': {}, 'images': [{'id': index} for index in range(1, len(results) + 1)],
             'categories': [{'id': 1, 'name': 'face'}], 'annotations': annotations}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Face detection data: a YOLO-format folder or WIDER FACE's layout, read into a list of `Sample`.
 
-YOLO:  DIR/{train,val,test}.txt list images/NAME.jpg; labels/NAME.txt holds `0 cx cy w h` a face, as fractions;
+YOLO:  DIR/{train,val,test}.txt list images/NAME.jpg; labels/NAME.txt holds `0 cx cy w h` a face, fractions;
        ignore/NAME.txt (optional) holds real faces without a label; manifest.csv (optional) has `name` and
        `maybe_unlabelled`.
 WIDER: DIR/wider_face_split/wider_face_{train,val}_bbx_gt.txt and DIR/WIDER_{train,val}/images/EVENT/NAME.jpg.
@@ -24,7 +24,7 @@ _WIDER_INVALID = 7        # column of the `invalid` flag in WIDER FACE's box lin
 
 @dataclass(frozen=True)
 class Sample:
-    """One image on disk: its faces and its regions to ignore, both (N, 4) float32 xyxy fractions of the image."""
+    """One image on disk: its faces and regions to ignore, both (N, 4) float32 xyxy fractions of the image."""
 
     path: Path
     boxes: np.ndarray
@@ -116,6 +116,7 @@ def _wider_sample(path, rows):
         raise DataError(f'{path} is listed but does not exist')
     height, width = Sample(path, None, None).image().shape[:2]
     table = np.array([row.split()[:10] for row in rows], np.float32).reshape(len(rows), 10)
-    boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], 1) / np.array([width, height] * 2, np.float32)
+    size = np.array([width, height] * 2, np.float32)
+    boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], 1) / size
     valid = (table[:, _WIDER_INVALID] == 0) & (table[:, 2:4] > 0).all(1)
     return Sample(path, boxes[valid].clip(0, 1), boxes[~valid].clip(0, 1))

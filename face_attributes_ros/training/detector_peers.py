@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other people's detectors, run through a folder's `detectors.py` for comparison; never part of the product."""
+"""Other people's detectors, run through a folder's `detectors.py`; never part of the product."""
 from __future__ import annotations
 
 import importlib.util
@@ -23,7 +23,7 @@ def load_peers(folder):
 
 def _adapters(path):
     if not path.is_file():
-        raise DataError(f'{path} does not exist: --peers needs the folder of the peers and their detectors.py')
+        raise DataError(f'{path} does not exist: --peers needs the peers\' folder with detectors.py')
     spec = importlib.util.spec_from_file_location('peer_detectors', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -16,12 +16,13 @@ MOST_FACES = 300
 
 
 def torch_network(network, bf16=False):
-    """An ultralytics network in eval mode as the `Network` of the product: uint8 (B, H, W, 3) BGR -> [(B, N, 5)]."""
+    """An ultralytics network in eval mode as a `Network`: uint8 (B, H, W, 3) BGR -> [(B, N, 5)]."""
     parameter = next(network.parameters())
 
     @torch.inference_mode()
     def run(batch):
-        pixels = torch.from_numpy(batch[..., ::-1].copy()).to(parameter.device).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(batch[..., ::-1].copy()).to(parameter.device)
+        pixels = pixels.permute(0, 3, 1, 2).float() / 255
         with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
             found = network(pixels)[0]
         return [found.float().permute(0, 2, 1).cpu().numpy()]
@@ -41,8 +42,9 @@ def torch_detector(path):
 
 
 def make_detect(network, input_px):
-    """`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))` down to very low scores, as a curve needs them."""
-    detector = FaceDetector(network, imgsz_px=input_px, confidence=LOWEST_SCORE, iou=NMS_IOU, max_faces=MOST_FACES)
+    """`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))` down to the low scores that a curve needs."""
+    detector = FaceDetector(network, imgsz_px=input_px, confidence=LOWEST_SCORE, iou=NMS_IOU,
+                            max_faces=MOST_FACES)
 
     def detect(image):
         faces = detector(image)

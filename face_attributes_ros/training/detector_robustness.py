@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Test pictures made worse by a known amount: turned in plane, under little light, blurred by motion.
 
-Light: the picture as it is stands for 1000 lux on a sensor that collects 8000 electrons at white then. At less light
-it collects proportionally fewer, with Poisson shot noise and 4 electrons of read noise, and the camera amplifies by at
-most 8 (18 dB); pixels are sRGB-like (gamma 2.2). At 40 lux white is 320 electrons and the picture stays three times
-too dark.
+Light: the picture as it is stands for 1000 lux on a sensor that collects 8000 electrons at white then. At less
+light it collects proportionally fewer, with Poisson shot noise and 4 electrons of read noise, and the camera
+amplifies by at most 8 (18 dB); pixels are sRGB-like (gamma 2.2). At 40 lux white is 320 electrons and the picture
+stays three times too dark.
 """
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ def degradations():
 
 
 def rotated(image, boxes, angle_deg):
-    """The image turned about its middle on a canvas that holds all of it, and the boxes of the turned faces."""
+    """The image turned about its middle on a canvas that holds it all, and the boxes of the turned faces."""
     height, width = image.shape[:2]
     cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
     linear = np.array([[cos, -sin], [sin, cos]])
     size = np.ceil(np.abs(linear) @ [width, height]).astype(int)
     shift = size / 2 - linear @ [width / 2, height / 2]
-    return warp_pixels(image, linear, shift, int(size[0]), int(size[1]), 1.0), warp_boxes(boxes, linear, shift)
+    turned = warp_pixels(image, linear, shift, int(size[0]), int(size[1]), 1.0)
+    return turned, warp_boxes(boxes, linear, shift)
 
 
 def at_light(image, lux, rng):
@@ -54,4 +55,6 @@ def _light(lux):
 
 
 def _blur(length_px):
-    return lambda image, boxes, rng: (motion_blur(image, length_px, rng.uniform(0, 180)) if length_px else image, boxes)
+    def change(image, boxes, rng):
+        return (motion_blur(image, length_px, rng.uniform(0, 180)) if length_px else image), boxes
+    return change

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detections judged against labels: matching with neutral regions, average precision, precision-recall, F1."""
+"""Detections judged against labels: neutral regions, average precision, precision and recall, F1."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NEUTRAL_OVERLAP = 0.5      # a detection is neutral when this share of it lies i
 
 
 class Result(NamedTuple):
-    """What was found in one image and what is there: (N, 4) and (M, 4) xyxy px, its longer side the unit of size."""
+    """What was found in one image and what is there: (N, 4) and (M, 4) xyxy px; its longer side in px."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -52,7 +52,8 @@ def match(boxes, faces, ignore, iou_threshold=0.5):
 def _neutral(boxes, ignore, iou_threshold):
     if not len(ignore) or not len(boxes):
         return np.zeros(len(boxes), bool)
-    low, high = np.maximum(boxes[:, None, :2], ignore[None, :, :2]), np.minimum(boxes[:, None, 2:], ignore[None, :, 2:])
+    low = np.maximum(boxes[:, None, :2], ignore[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], ignore[None, :, 2:])
     inside = (high - low).clip(0).prod(2) / np.maximum(area(boxes)[:, None], 1e-9)
     return ((inside >= NEUTRAL_OVERLAP) | (iou(boxes, ignore) >= iou_threshold)).any(1)
 
@@ -85,7 +86,7 @@ def average_precision(judged):
 
 
 def best_f1(judged):
-    """(F1, score threshold) where the harmonic mean of precision and recall is largest; (0, 1) without detections."""
+    """(F1, score threshold) where F1, the harmonic mean of both, is largest; (0, 1) without detections."""
     precision, recall = precision_recall(judged)
     if not len(precision):
         return 0.0, 1.0

@@ -5,9 +5,10 @@
     face-attributes evaluate detector --data DIR --peers ../shared/peers --robustness detector_tiny YuNet-n
     face-attributes evaluate detector --data DIR --model runs/tiny/detector.safetensors --split val
 
-Faces under 0.02 of the longer side and regions in DIR/ignore are neutral. AP by pycocotools (101 points) at IoU .5, by
-size too (small: under 0.06 of the longer side, large: over 0.2), and at .5:.95. The F1 threshold is each detector's
-best on `val`; false positives per face-free image are counted at it and at score 0.5. Writes JSON and a PR curve.
+Faces under 0.02 of the longer side and regions in DIR/ignore are neutral. AP by pycocotools (101 points) at IoU .5,
+by size too (small: under 0.06 of the longer side, large: over 0.2), and at .5:.95. The F1 threshold is each
+detector's best on `val`; false positives per face-free image are counted at it and at score 0.5. Writes JSON and a
+precision-recall curve.
 """
 from __future__ import annotations
 
@@ -28,19 +29,20 @@ from .detector_predict import labels, make_detect, predict, torch_detector
 from .detector_robustness import degradations
 from .detector_score import Result, average_precision, best_f1, judge
 
-PARTS = {'multi': ('jol', 'kag', 'dlib', 'neg'), 'fddb_te': ('fddb_te',)}      # name prefixes, where the data has them
+# Name prefixes, where the data has them.
+PARTS = {'multi': ('jol', 'kag', 'dlib', 'neg'), 'fddb_te': ('fddb_te',)}
 
 
 def add_arguments(parser):
     """The command line of `evaluate detector`."""
     parser.add_argument('--data', type=Path, required=True, help='YOLO-format folder or WIDER FACE')
     parser.add_argument('--split', default='test', help='train, val or test')
-    parser.add_argument('--model', action='append', help='manifest name, .onnx or .safetensors; default: all shipped')
-    parser.add_argument('--input-px', type=int, default=0, help='longest canvas side; 0: as the manifest says, else 448')
+    parser.add_argument('--model', action='append', help='manifest name, .onnx, .safetensors; default: shipped')
+    parser.add_argument('--input-px', type=int, default=0, help='longest canvas side; 0: the manifest\'s, else 448')
     parser.add_argument('--backend', default='onnxruntime', help='runtime for ONNX files')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of the runtime')
     parser.add_argument('--peers', type=Path, help='folder with detectors.py and the peers\' weights')
-    parser.add_argument('--robustness', nargs='*', default=[], metavar='NAME', help='detectors for the robustness table')
+    parser.add_argument('--robustness', nargs='*', default=[], metavar='NAME', help='detectors to degrade pictures for')
     parser.add_argument('--limit', type=int, default=0, help='only every n-th image, so many; 0: all')
     parser.add_argument('--json', type=Path, default=Path('bench/results/detector.json'))
     parser.add_argument('--plot', type=Path, default=Path('docs/images/detector_pr.png'))
@@ -49,12 +51,13 @@ def add_arguments(parser):
 def run(args):
     """Prints the tables, writes JSON and plot; returns the exit status."""
     detectors = open_detectors(args)
-    torch.set_flush_denormal(True)        # a peer's weights are denormal; ONNX Runtime's first session switches it off
+    torch.set_flush_denormal(True)    # for a peer's weights; ONNX Runtime's first session switches it off
     unknown = set(args.robustness) - set(detectors)
     if unknown:
-        raise ParameterError(f'--robustness {", ".join(sorted(unknown))}: needs some of {", ".join(detectors)}')
+        raise ParameterError(f'--robustness {" ".join(sorted(unknown))}: needs some of {" ".join(detectors)}')
     samples, val = (_thinned(read_samples(args.data, split), args.limit) for split in (args.split, 'val'))
-    report = {'data': {'split': args.split, 'images': len(samples)}, 'parts': {}, 'robustness': {}, 'detectors': {}}
+    report = {'data': {'split': args.split, 'images': len(samples)}, 'detectors': {}, 'parts': {},
+              'robustness': {}}
     curves = {}
     for name, detect in detectors.items():
         threshold = best_f1(judge(predict(detect, val)))[1]
@@ -104,14 +107,14 @@ def parts_of(samples):
 
 
 def curve_part(samples):
-    """(name, indices) of the part that the plot and the robustness table show: the hard one where there is one."""
+    """(name, indices) of the part for the plot and the robustness table: the hard one where there is one."""
     parts = parts_of(samples)
     name = 'multi' if 'multi' in parts else 'all'
     return name, parts[name]
 
 
 def measure(results, threshold):
-    """One row: AP (all, by size, strict), best F1, F1 and false positives per face-free image at the thresholds."""
+    """One row: AP (all, by size, strict), best F1; precision, recall and false positives at two thresholds."""
     judged = judge(results)
     row = coco_metrics(results)
     row['ap50_all_points'] = round(average_precision(judged), 4)
@@ -120,8 +123,9 @@ def measure(results, threshold):
     row |= {'images': len(results), 'faces': judged.faces, 'face_free_images': len(free)}
     for label, at in (('at_val_threshold', threshold), ('at_0.5', 0.5)):
         right, found = int((judged.correct & (judged.scores >= at)).sum()), int((judged.scores >= at).sum())
+        alarms = sum(int((scores >= at).sum()) for scores in free)
         row[label] = {'precision': _ratio(right, found), 'recall': _ratio(right, judged.faces),
-                      'false_positives_per_face_free_image': _ratio(sum(int((s >= at).sum()) for s in free), len(free))}
+                      'false_positives_per_face_free_image': _ratio(alarms, len(free))}
     return row
 
 
@@ -162,13 +166,14 @@ def tables(report):
     columns = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
     lines = []
     for part, rows in report['parts'].items():
-        lines += [f'\n{part}', '', '| detector | ' + ' | '.join(columns) + ' | FP/free image (val F1) | (0.5) |',
-                  '|---' * (len(columns) + 3) + '|']
+        head = ' | '.join(['detector', *columns, 'FP/free image (val F1)', '(0.5)'])
+        lines += [f'\n{part}', '', f'| {head} |', '|---' * (len(columns) + 3) + '|']
         for name, row in rows.items():
             false = [row[at]['false_positives_per_face_free_image'] for at in ('at_val_threshold', 'at_0.5')]
-            lines.append(f'| {name} | ' + ' | '.join(_cell(v) for v in [*(row[c] for c in columns), *false]) + ' |')
+            cells = ' | '.join(_cell(value) for value in [*(row[column] for column in columns), *false])
+            lines.append(f'| {name} | {cells} |')
     for name, row in report['robustness'].items():
-        lines += [f'\nrobustness of {name} (AP@.5)', '', '| ' + ' | '.join(row) + ' |', '|---' * len(row) + '|',
+        lines += [f'\nrobustness of {name} (AP@.5)', '', f'| {" | ".join(row)} |', '|---' * len(row) + '|',
                   '| ' + ' | '.join(_cell(value) for value in row.values()) + ' |']
     return '\n'.join(lines)
 

@@ -3,10 +3,11 @@
 
     face-attributes export detector --weights runs/tiny/detector.safetensors --out models/detector_tiny.onnx
 
-The file takes `image`, uint8 (B, H, W, 3) BGR, H and W any multiple of 32, and gives `detections`, float32 (B, N, 5):
-x0, y0, x1, y1 in network pixels and a score, before non-maximum suppression. Convolution weights are stored as fp16
-(half the size) and cast to fp32 when the file is loaded; `--fp32` keeps them whole. OpenVINO and TensorRT read the
-same file (docs/training_detector.md); the check runs in ONNX Runtime and, where installed, in OpenVINO.
+The file takes `image`, uint8 (B, H, W, 3) BGR, H and W any multiple of 32, and gives `detections`, float32
+(B, N, 5): x0, y0, x1, y1 in network pixels and a score, before non-maximum suppression. Convolution weights are
+stored as fp16 (half the size) and cast to fp32 when the file is loaded; `--fp32` keeps them whole. OpenVINO and
+TensorRT read the same file (docs/training_detector.md); the check runs in ONNX Runtime and, where installed, in
+OpenVINO.
 """
 from __future__ import annotations
 
@@ -46,25 +47,27 @@ def run(args):
 
 
 def export(weights, out, half=True):
-    """Writes `out` and returns its sha256, size and its largest differences from torch in each runtime installed."""
+    """Writes `out` and returns its sha256, size and largest differences from torch in each installed runtime."""
     out, detector = Path(out), load_detector(weights)
     part = out.with_name(f'{out.stem}.part.onnx')
     try:
         part.write_bytes(to_onnx(detector, half).SerializeToString())
-        differences = {backend: compare(detector, part, backend) for backend in RUNTIMES if find_spec(backend)}
+        installed = [backend for backend in RUNTIMES if find_spec(backend)]
+        differences = {backend: compare(detector, part, backend) for backend in installed}
         _check(differences, 'fp16' if half else 'fp32', out)
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)
-    return {'file': str(out), 'sha256': file_sha256(out), 'bytes': out.stat().st_size, 'differences': differences}
+    return {'file': str(out), 'sha256': file_sha256(out), 'bytes': out.stat().st_size,
+            'differences': differences}
 
 
 def _check(differences, weights, out):
     box_limit, score_limit = LARGEST_DIFFERENCE[weights]
     for backend, found in differences.items():
         if found['box_px'] > box_limit or found['score'] > score_limit:
-            raise ModelError(f'{out} is not written: {backend} differs from torch by {found["box_px"]} px and '
-                             f'{found["score"]} in score, allowed {box_limit} and {score_limit}')
+            raise ModelError(f'{out} is not written: {backend} differs from torch by {found["box_px"]} px '
+                             f'and {found["score"]} in score, allowed {box_limit} and {score_limit}')
 
 
 def to_onnx(detector, half):
@@ -74,7 +77,8 @@ def to_onnx(detector, half):
     axes = {'image': {0: 'batch', 1: 'height', 2: 'width'}, 'detections': {0: 'batch', 1: 'boxes'}}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')        # the tracer warns about shapes that the dynamic head computes
-        torch.onnx.export(detector, (torch.zeros(1, 64, 96, 3, dtype=torch.uint8),), buffer, opset_version=_OPSET,
+        example = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
+        torch.onnx.export(detector, (example,), buffer, opset_version=_OPSET,
                           input_names=['image'], output_names=['detections'], dynamic_axes=axes, dynamo=False)
     model = onnx.load_from_string(buffer.getvalue())
     if half:
@@ -84,7 +88,7 @@ def to_onnx(detector, half):
 
 
 def store_half(model):
-    """Stores large fp32 tensors as fp16 followed by a Cast, which runtimes fold away when they load the file."""
+    """Stores large fp32 tensors as fp16 followed by a Cast, which runtimes fold away on loading."""
     from onnx import TensorProto, helper, numpy_helper
     casts = []
     for tensor in model.graph.initializer:
@@ -93,7 +97,7 @@ def store_half(model):
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f'{name}.half'))
-        casts.append(helper.make_node('Cast', [f'{name}.half'], [name], name=f'{name}.cast', to=TensorProto.FLOAT))
+        casts.append(helper.make_node('Cast', [f'{name}.half'], [name], f'{name}.cast', to=TensorProto.FLOAT))
     for cast in reversed(casts):
         model.graph.node.insert(0, cast)
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the YOLOv3 face detector.
 
-    face-attributes train detector --config config/detector_tiny.yaml --data DIR --out runs/tiny --minutes 90
-    face-attributes train detector --config config/detector_tiny.yaml --data DIR --out runs/tiny --minutes 90 --resume
+    face-attributes train detector --config config/detector_tiny.yaml --data DIR --out OUT --minutes 90
+    face-attributes train detector --config config/detector_tiny.yaml --data DIR --out OUT --minutes 90 --resume
     torchrun --nproc-per-node 4 -m face_attributes_ros.training.train_detector --config ... --data ... --out ...
 
-DIR is a YOLO-format folder or WIDER FACE (see `detector_data`). OUT receives `last.safetensors` (everything needed to
-go on), `detector.safetensors` (the averaged weights), `log.csv` and `curve.png`. Progress runs from 0 to 1 over
+DIR is a YOLO-format folder or WIDER FACE (see `detector_data`). OUT receives `last.safetensors` (everything needed
+to go on), `detector.safetensors` (the averaged weights), `log.csv` and `curve.png`. Progress runs from 0 to 1 over
 `--minutes` of wall time or over `--steps`; learning rate and the calm end follow it. With `--steps` a resumed run
 equals the uninterrupted one.
 """
@@ -49,7 +49,7 @@ def add_arguments(parser):
     budget.add_argument('--minutes', type=float, help='wall-clock budget')
     budget.add_argument('--steps', type=int, help='number of optimiser steps')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.safetensors')
-    parser.add_argument('--init', type=Path, help='safetensors to start from; what fits by name and shape is taken')
+    parser.add_argument('--init', type=Path, help='safetensors to start from, as far as names and shapes fit')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 leaves torch its choice')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
@@ -118,7 +118,8 @@ def make_optimizer(network, train):
     """AdamW; weight decay on convolution weights only."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{'params': decayed, 'weight_decay': train['weight_decay']}, {'params': others, 'weight_decay': 0.0}]
+    groups = [{'params': decayed, 'weight_decay': train['weight_decay']},
+              {'params': others, 'weight_decay': 0.0}]
     return torch.optim.AdamW(groups, lr=train['learning_rate'], betas=(0.9, 0.99), fused=True)
 
 
@@ -151,7 +152,8 @@ class Training:
         args.out.mkdir(parents=True, exist_ok=True)
         if args.resume:
             self._resume()
-        self.forward = nn.parallel.DistributedDataParallel(self.network) if place.processes > 1 else self.network
+        alone = place.processes == 1
+        self.forward = self.network if alone else nn.parallel.DistributedDataParallel(self.network)
         self.bf16 = self._use_bf16()
 
     def _read_data(self):
@@ -236,7 +238,8 @@ class Training:
             predictions = self.forward(images)
         predictions = {key: [part.float() for part in value] if isinstance(value, list) else value.float()
                        for key, value in predictions.items()}
-        parts, _ = self.loss(predictions, {key: value.to(self.place.device) for key, value in targets.items()})
+        targets = {key: value.to(self.place.device) for key, value in targets.items()}
+        parts, _ = self.loss(predictions, targets)
         parts = parts / len(images)      # ultralytics multiplies by the batch
         self.optimizer.zero_grad(set_to_none=True)
         parts.sum().backward()
@@ -257,8 +260,8 @@ class Training:
     def _log(self, progress, sums):
         box, cls, dfl = (round(float(value), 4) for value in torch.stack(sums).mean(0))
         sums.clear()
-        row = dict(step=self.step, progress=round(progress, 4), elapsed_s=round(self.elapsed_s, 1), box=box, cls=cls,
-                   dfl=dfl, learning_rate=f'{self.optimizer.param_groups[0]["lr"]:.3g}', **self.metrics)
+        row = dict(step=self.step, progress=round(progress, 4), elapsed_s=round(self.elapsed_s, 1), box=box,
+                   cls=cls, dfl=dfl, learning_rate=f'{self.optimizer.param_groups[0]["lr"]:.3g}', **self.metrics)
         self.metrics = {}
         path = self.args.out / 'log.csv'
         fresh = not path.is_file()
@@ -269,11 +272,12 @@ class Training:
             writer.writerow(row)
 
     def save(self):
-        """Writes `last.safetensors` (to go on) and `detector.safetensors` (averaged weights with their model table)."""
+        """Writes `last.safetensors` (to go on) and `detector.safetensors` (averaged weights, model table)."""
         metadata = {'model': self.config['model'], 'train': self.train, 'augment': self.config['augment'],
                     'seed': self.args.seed, 'data_hash': self.data_hash, 'step': self.step,
                     'elapsed_s': self.elapsed_s}
-        save_tensors(self.args.out / 'last.safetensors', pack_state(self.network, self.ema, self.optimizer), metadata)
+        state = pack_state(self.network, self.ema, self.optimizer)
+        save_tensors(self.args.out / 'last.safetensors', state, metadata)
         save_tensors(self.args.out / 'detector.safetensors', self.ema.state_dict(), metadata)
 
 
@@ -286,6 +290,6 @@ def take_what_fits(network, path):
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.split('.')[0])
     add_arguments(parser)
     sys.exit(run(parser.parse_args()))
