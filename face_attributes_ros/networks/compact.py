@@ -6,6 +6,7 @@ connected layer, age and gender from the deep end) on a plain body: 3x3 convolut
 keeps the shape, its input is added before the ReLU; export folds both batch norm and that addition into the kernel.
 """
 
+import copy
 from dataclasses import asdict, dataclass
 
 import torch
@@ -64,6 +65,25 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.conv(x))
         return F.relu(y + x if self.identity else y)
+
+
+class FoldedBlock(nn.Module):
+    """A `ConvBlock` in evaluation mode as one 3x3 convolution with bias and a ReLU: what is exported."""
+
+    def __init__(self, block: ConvBlock):
+        super().__init__()
+        conv, norm = block.conv, block.norm
+        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        kernel = conv.weight * gain[:, None, None, None]
+        if block.identity:
+            channels = torch.arange(len(kernel))
+            kernel[channels, channels, 1, 1] += 1.0
+        self.conv = nn.Conv2d(conv.in_channels, conv.out_channels, 3, conv.stride, 1)
+        self.conv.weight = nn.Parameter(kernel)
+        self.conv.bias = nn.Parameter(norm.bias - norm.running_mean * gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv(x))
 
 
 def area_matrix(size_in: int, size_out: int) -> Tensor:
@@ -135,6 +155,33 @@ class CompactNet(nn.Module):
         outputs = {name: self.heads[name](deep) for name in DEEP_HEADS}
         outputs.update({name: self.heads[name](shared) for name in SHARED_HEADS})
         return outputs
+
+
+@torch.no_grad()
+def folded(network: CompactNet) -> CompactNet:
+    """A copy for inference in which every block is one convolution; gives the same outputs up to rounding."""
+    network = copy.deepcopy(network).eval()
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, ConvBlock):
+                setattr(parent, name, FoldedBlock(child))
+    return network
+
+
+def multiply_adds(network: CompactNet, size: int) -> int:
+    """Multiply-adds of convolutions and linear layers for one crop of side `size`."""
+    total = 0
+
+    def count(module, _, output):
+        nonlocal total
+        cells = output.shape[2] * output.shape[3] if output.ndim == 4 else 1
+        total += module.weight.numel() * cells
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    copy.deepcopy(network).eval()(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    return total
 
 
 DEEP_HEADS = {'age': AGE_BINS, 'gender': 1}

@@ -40,7 +40,8 @@ def rotation_from_euler(angles: Tensor) -> Tensor:
 
 def euler_from_rotation(rotation: Tensor) -> Tensor:
     """(B, 3) yaw, pitch, roll in radians; yaw within +-pi/2."""
-    yaw = torch.atan2(-rotation[:, 2, 0], torch.hypot(rotation[:, 0, 0], rotation[:, 1, 0]))
+    level = (rotation[:, 0, 0].square() + rotation[:, 1, 0].square()).sqrt()
+    yaw = torch.atan2(-rotation[:, 2, 0], level)
     pitch = torch.atan2(rotation[:, 2, 1], rotation[:, 2, 2])
     roll = torch.atan2(rotation[:, 1, 0], rotation[:, 0, 0])
     return torch.stack([yaw, pitch, roll], dim=1)
@@ -53,7 +54,7 @@ def predicted_rotation(raw_pose: Tensor) -> Tensor:
 
 def predicted_landmarks(raw: Tensor) -> Tensor:
     """(B, 68, 2) crop fractions from the landmark head's raw (B, 136)."""
-    return raw.reshape(len(raw), -1, 2) * LANDMARK_SPREAD + 0.5
+    return raw.reshape(-1, raw.shape[1] // 2, 2) * LANDMARK_SPREAD + 0.5
 
 
 def expected_age(age_probs: Tensor) -> Tensor:
