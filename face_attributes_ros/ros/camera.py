@@ -17,8 +17,11 @@ from face_attributes_ros.errors import ImageError
 from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.messages import seconds
 
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""Matches reliable and best-effort publishers; an image that nobody took in time is not worth waiting for."""
+
+def newest():
+    """Matches reliable and best-effort publishers; an image that nobody took in time is not worth waiting for. A new
+    profile each time: rclpy writes what qos_overrides say into it."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 @dataclass
@@ -70,9 +73,9 @@ class Camera:
             return
         self.subscribed_s, self.arrived_s = time.monotonic(), None
         self._subscriptions = [
-            self.node.create_subscription(self.message_type, self.topic, self._on_image, NEWEST,
+            self.node.create_subscription(self.message_type, self.topic, self._on_image, newest(),
                                           qos_overriding_options=QoSOverridingOptions.with_default_policies()),
-            self.node.create_subscription(CameraInfo, self.info_topic, self._on_info, NEWEST)]
+            self.node.create_subscription(CameraInfo, self.info_topic, self._on_info, newest())]
 
     def unsubscribe(self):
         """Stops listening."""

@@ -34,8 +34,6 @@ PARAMETERS = (
     Parameter('wait_for_subscribers', 0, 'Publish nothing before so many subscribe to the image.', low=0, high=100),
     Parameter('published_log', '', 'A file for one JSON line an image: source, stamp, size. Empty writes none.'),
 )
-QOS = QoSProfile(depth=1)
-"""Reliable, as camera drivers publish (REP-2003): a best-effort subscriber matches too."""
 
 
 class ImageSource(Node):
@@ -55,7 +53,8 @@ class ImageSource(Node):
         self._picture = self._shown_since_s = None
 
     def _publisher(self, kind, topic):
-        return self.create_publisher(kind, topic, QOS, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        qos = QoSProfile(depth=1)  # reliable, as camera drivers publish (REP-2003): a best-effort subscriber matches too
+        return self.create_publisher(kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
     def _open_log(self):
         path = self.values['published_log']

@@ -13,7 +13,16 @@ from face_attributes_ros.errors import ParameterError
 
 
 def declare(node, table=params.PARAMETERS, check=params.check):
-    """The node's parameters by name, declared and checked; ParameterError names one that is wrong or unknown."""
+    """The node's parameters by name, declared and checked; ParameterError names one that is wrong or unknown, and the node
+    is destroyed."""
+    try:
+        return _declared(node, table, check)
+    except ParameterError:
+        node.destroy_node()
+        raise
+
+
+def _declared(node, table, check):
     given = node._parameter_overrides  # from the command line, the YAML file or the constructor: rclpy has no other way in
     known = {parameter.name: parameter for parameter in table}
     _refuse_unknown(node, [name for name in given if name not in known], known)

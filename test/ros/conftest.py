@@ -6,15 +6,22 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from fake_node import FakePipeline  # noqa: E402
-from harness import Bench, Child  # noqa: E402
+from harness import Bench, Child, make_context  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from face_attributes_ros.ros.node import FaceAttributesNode  # noqa: E402
 
 
+@pytest.fixture(scope='session')
+def context():
+    context = make_context()
+    yield context
+    context.try_shutdown()
+
+
 @pytest.fixture
-def bench():
-    bench = Bench()
+def bench(context):
+    bench = Bench(context)
     yield bench
     bench.close()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the ROS tests share: a bench with real rclpy in this process, and child processes that talk to it over DDS."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -29,13 +30,20 @@ PATIENCE_S = 30.
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-class Bench:
-    """A context, an executor, a node that plays the rest of the robot, and what it heard, by topic."""
+def make_context():
+    """A context, which is a DDS participant: one serves all tests, since participants are slow to find and to forget."""
+    prepare_environment()
+    context = rclpy.Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    return context
 
-    def __init__(self):
-        prepare_environment()
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+
+class Bench:
+    """An executor, a node that plays the rest of the robot, and what it heard, by topic."""
+
+    def __init__(self, context):
+        gc.collect()  # a lifecycle node is gone from the graph only when Python has really let go of it
+        self.context = context
         self.executor = SingleThreadedExecutor(context=self.context)
         self.nodes = []
         self.robot = self.add(Node('robot', context=self.context))
@@ -76,7 +84,6 @@ class Bench:
         for node in self.nodes:
             node.end() if hasattr(node, 'end') else node.destroy_node()
         self.executor.shutdown(timeout_sec=1.)
-        self.context.try_shutdown()
 
 
 def picture(width=64, height=48, value=100, encoding='bgr8', stamp=None, frame_id='camera'):

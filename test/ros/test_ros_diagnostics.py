@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What /diagnostics says when all is well, and whether it names the cause when it is not."""
+
+from pathlib import Path
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from harness import BEST_EFFORT, Bench, make_context, picture
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+
+RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+
+@pytest.fixture
+def status(bench, start):
+    """status(condition, **parameters) -> the first status of the camera that meets the condition."""
+    def status_(condition, name='face_attributes: image', each=lambda: None, **parameters):
+        heard, _ = bench.listen('/diagnostics', DiagnosticArray)
+        if not any(node.get_name() == 'face_attributes' for node in bench.nodes):
+            start(diagnostics__no_image_after=.2, **parameters)
+        found = []
+
+        def met():
+            each()
+            found[:] = [s for message in heard for s in message.status if s.name == name and condition(s)]
+            return found
+
+        bench.spin_until(met)
+        return found[0]
+
+    return status_
+
+
+def warns(text):
+    return lambda status: status.level == DiagnosticStatus.WARN and text in status.message
+
+
+def values(status):
+    return {value.key: value.value for value in status.values}
+
+
+def test_says_how_it_goes_once_a_second(bench, start, status):
+    bench.listen('/face_attributes/faces')
+    start(max_frame_age=0.)
+    publisher = bench.robot.create_publisher(Image, 'image', BEST_EFFORT)
+    found = status(lambda s: s.message == 'running', each=lambda: publisher.publish(picture(stamp=bench.now())))
+    assert float(values(found)['frame rate (Hz)']) > 0 and float(values(found)['latency mean (ms)']) > 0
+    assert values(found)['topic'] == '/image' and int(values(found)['processed']) > 0
+    node = status(lambda s: s.message == 'active', name='face_attributes')
+    assert (values(node)['detector'], values(node)['detector_engine']) == ('fake', 'a test')
+
+
+def test_no_publisher_is_named(bench, status):
+    assert status(warns('/image has no publisher')).message.startswith('no image for ')
+
+
+@pytest.mark.parametrize('transport, there, hint', [('raw', 'image/compressed', 'compressed'), ('compressed', 'image', 'raw')])
+def test_a_publisher_of_the_other_transport_is_named(bench, status, transport, there, hint):
+    bench.robot.create_publisher(CompressedImage if hint == 'compressed' else Image, there, 1)
+    found = status(warns(f'there is one on /{there}: set image_transport to {hint}'), image_transport=transport)
+    assert 'has no publisher' in found.message
+
+
+@pytest.fixture
+def stranger():
+    """A node of another participant: within one, DDS itself refuses two types on a topic."""
+    other = Bench(make_context())
+    yield other.robot
+    other.close()
+    other.context.try_shutdown()
+
+
+def test_another_type_on_the_topic_is_named(stranger, status):
+    stranger.create_publisher(CompressedImage, 'image', 1)
+    status(warns('from /robot (RELIABLE, VOLATILE): it is sensor_msgs/msg/CompressedImage, needs sensor_msgs/msg/Image'))
+
+
+def test_quality_of_service_that_does_not_match_is_named(bench, status):
+    bench.robot.create_publisher(Image, 'image', BEST_EFFORT)
+    found = status(warns('its QoS does not match ours (RELIABLE, VOLATILE)'),
+                   **{'qos_overrides./image.subscription.reliability': 'reliable'})
+    assert 'from /robot (BEST_EFFORT, VOLATILE)' in found.message
+
+
+def test_a_matched_publisher_of_whom_nothing_arrives_brings_the_dds_profile_up(bench, status):
+    bench.robot.create_publisher(Image, 'image', BEST_EFFORT)
+    found = status(warns('too large for the default shared memory of Fast DDS'))
+    assert 'from /robot (BEST_EFFORT, VOLATILE): it is matched' in found.message
+    path = Path(found.message.partition('FASTDDS_DEFAULT_PROFILES_FILE=')[2])
+    assert '<segment_size>8388608</segment_size>' in path.read_text()
+
+
+def test_a_camera_that_stops_is_told_from_one_that_never_came(bench, start, status):
+    node, _ = start(diagnostics__no_image_after=.2)
+    publisher = bench.robot.create_publisher(Image, 'image', RELIABLE)
+    bench.spin_until(lambda: publisher.get_subscription_count() > 0)
+    publisher.publish(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.cameras[''].counts['received'] == 1)
+    status(warns('it stopped sending'))
+
+
+def test_images_that_are_all_too_old_are_named(bench, start, status):
+    bench.listen('/face_attributes/faces')
+    start(max_frame_age=1.)
+    publisher = bench.robot.create_publisher(Image, 'image', RELIABLE)
+    old = bench.now()
+    old.sec -= 1000
+    status(warns('are older than max_frame_age'), each=lambda: publisher.publish(picture(stamp=old)))
+
+
+def test_a_namesake_is_named(bench, start, status):
+    start()
+    bench.add(Node('face_attributes', context=bench.context))
+    assert '1 other nodes are named /face_attributes' in status(warns('named'), name='face_attributes').message
+
+
+def test_an_inactive_node_does_not_complain(bench, status):
+    assert status(lambda s: True, autostart=False).level == DiagnosticStatus.OK
+
+
+def test_paused_simulated_time_does_not_stop_diagnostics(bench, status):
+    status(warns('/image has no publisher'), use_sim_time=True)
+
+
+def test_parameter_of_the_warning_is_live(bench, start, status):
+    node, _ = start()
+    result, = node.set_parameters([Parameter('diagnostics.no_image_after', value=.1)])
+    assert result.successful
+    status(warns('has no publisher'))
