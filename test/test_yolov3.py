@@ -48,7 +48,26 @@ def test_fused_weights_equal_unfused(saved):
     first = fused.model[0].conv
     with torch.no_grad():
         first.weight.copy_(first.weight.flip(1) * 255)
-    torch.testing.assert_close(fused(image), plain, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(fused(image)[0], plain, atol=1e-4, rtol=1e-4)
+
+
+def test_low_precision_keeps_pixels(saved):
+    image = torch.randint(0, 256, (1, 320, 448, 3), dtype=torch.uint8)
+    whole, half = (load_detector(saved[1]).to(dtype)(image) for dtype in (torch.float32, torch.bfloat16))
+    assert half.dtype == torch.float32
+    assert (whole - half)[..., :4].abs().max() < .3
+
+
+def test_a_head_without_distributions_decodes_too():
+    network = build_yolov3(MICRO | {'reg_max': 1}).eval()
+    image = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    expected = network(image.flip(-1).permute(0, 3, 1, 2).float() / 255)[0].permute(0, 2, 1)
+    torch.testing.assert_close(ContractDetector(network)(image), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_an_end_to_end_head_is_refused():
+    with pytest.raises(ModelError, match='end-to-end'):
+        ContractDetector(build_yolov3(MICRO | {'end2end': True}))
 
 
 def test_an_activation_does_not_leak_into_the_next_network():

@@ -109,9 +109,9 @@ class ContractDetector(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
+        if getattr(network.model[-1], 'one2one_cv2', None) is not None:
+            raise ModelError('this network has an end-to-end head, needs a YOLOv3 head (one score a class and anchor)')
         network = network.eval().float().fuse(verbose=False)
-        head = network.model[-1]
-        head.dynamic, head.export = True, True
         first = network.model[0].conv
         with torch.no_grad():
             first.weight.copy_(first.weight.flip(1) / 255)
@@ -120,8 +120,24 @@ class ContractDetector(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         dtype = self.network.model[0].conv.weight.dtype
-        predictions = self.network(image.permute(0, 3, 1, 2).to(dtype))      # (B, 5, N)
-        return predictions.permute(0, 2, 1)
+        return decode(self.network, self.network(image.permute(0, 3, 1, 2).to(dtype)))
+
+
+def decode(network: nn.Module, output: tuple) -> torch.Tensor:
+    """(B, N, 5) float32 x0 y0 x1 y1 px and score from an evaluating network's output.
+
+    Always in fp32: bf16 knows pixels over 256 only to a multiple of two. Anchors come from the feature maps' shapes,
+    so an exported graph takes any size. Each distance is the mean of a distribution over `reg_max` cells (DFL).
+    """
+    from ultralytics.utils.tal import make_anchors
+    head, raw = network.model[-1], output[1]
+    anchors, strides = make_anchors([level[:, :1].float() for level in raw['feats']], head.stride)
+    cells = torch.arange(head.reg_max, dtype=torch.float32, device=anchors.device)
+    logits = raw['boxes'].float().unflatten(1, (4, head.reg_max))                     # (B, 4, reg_max, N)
+    distances = (logits.softmax(2) * cells[:, None]).sum(2) if head.reg_max > 1 else logits.squeeze(2)
+    left_top, right_bottom = distances.transpose(1, 2).chunk(2, 2)
+    boxes = torch.cat([anchors - left_top, anchors + right_bottom], 2) * strides      # (B, N, 4)
+    return torch.cat([boxes, raw['scores'].float().sigmoid().transpose(1, 2)], 2)
 
 
 def load_detector(path: Path) -> ContractDetector:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..detector import FaceDetector
-from ..networks.yolov3 import load_detector
+from ..networks.yolov3 import decode, load_detector
 from .detector_data import split_small
 from .detector_score import Result
 
@@ -24,8 +24,8 @@ def torch_network(network, bf16=False):
         pixels = torch.from_numpy(batch[..., ::-1].copy()).to(parameter.device)
         pixels = pixels.permute(0, 3, 1, 2).float() / 255
         with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
-            found = network(pixels)[0]
-        return [found.float().permute(0, 2, 1).cpu().numpy()]
+            output = network(pixels)
+        return [decode(network, output).cpu().numpy()]
 
     return run
 
