@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from face_attributes_ros.engines import open_network
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.models import file_sha256
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
 from face_attributes_ros.training import export_detector
 
@@ -30,11 +31,22 @@ def weights(tmp_path_factory):
 @pytest.mark.parametrize('shape', [(1, 32, 64), (3, 96, 160)])
 def test_the_file_equals_torch_at_other_shapes(weights, tmp_path, fp32, limit, shape):
     out = tmp_path / 'detector.onnx'
-    assert export_detector.run(Namespace(weights=weights, out=out, fp32=fp32)) == 0
+    assert export_detector.run(Namespace(weights=weights, out=out, fp32=fp32, torch=False)) == 0
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     found, = open_network(out, backend='onnxruntime', device='cpu')(image)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, load_detector(weights)(torch.from_numpy(image)).numpy(), atol=limit)
+
+
+def test_the_torch_copy_is_half_as_large_and_equal(weights, tmp_path, capsys):
+    out = tmp_path / 'detector.onnx'
+    export_detector.run(Namespace(weights=weights, out=out, fp32=False, torch=True))
+    report = json.loads(capsys.readouterr().out)
+    copy = tmp_path / 'detector.safetensors'
+    assert report['torch_sha256'] == file_sha256(copy)
+    assert copy.stat().st_size < .75 * weights.stat().st_size
+    image = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
+    torch.testing.assert_close(load_detector(copy)(image), load_detector(weights)(image), atol=.5, rtol=0)
 
 
 def test_half_weights_halve_the_file(weights, tmp_path):

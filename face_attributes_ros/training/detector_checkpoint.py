@@ -21,6 +21,7 @@ def save_tensors(path, tensors, metadata):
     save_file(tensors, str(part), metadata={key: json.dumps(value) for key, value in metadata.items()})
     with open(part, 'rb') as file:
         os.fsync(file.fileno())
+    os.chmod(part, 0o644)        # safetensors writes for the owner only
     os.replace(part, path)
 
 

@@ -25,6 +25,7 @@ from ..engines import open_network
 from ..errors import ModelError
 from ..models import file_sha256
 from ..networks.yolov3 import load_detector
+from .detector_checkpoint import load_tensors, save_tensors
 
 RUNTIMES = ('onnxruntime', 'openvino')
 SHAPES = ((1, 64, 96), (2, 256, 448), (1, 448, 448))      # (B, H, W) at which the file must agree with torch
@@ -38,11 +39,15 @@ def add_arguments(parser):
     parser.add_argument('--weights', type=Path, required=True, help='detector.safetensors of a training run')
     parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
     parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
+    parser.add_argument('--torch', action='store_true', help='also write OUT with the suffix .safetensors, fp16')
 
 
 def run(args):
-    """Exports, compares, writes and prints a JSON line with the differences; returns the exit status."""
-    print(json.dumps(export(args.weights, args.out, half=not args.fp32)))
+    """Exports, compares, writes and prints a line of JSON with the differences; returns the exit status."""
+    report = export(args.weights, args.out, half=not args.fp32)
+    if args.torch:
+        report |= save_half(args.weights, args.out.with_suffix('.safetensors'))
+    print(json.dumps(report))
     return 0
 
 
@@ -60,6 +65,13 @@ def export(weights, out, half=True):
         part.unlink(missing_ok=True)
     return {'file': str(out), 'sha256': file_sha256(out), 'bytes': out.stat().st_size,
             'differences': differences}
+
+
+def save_half(weights, out):
+    """Writes the weights in fp16, with their model table, for the torch path; returns name and sha256."""
+    tensors, metadata = load_tensors(weights)
+    save_tensors(out, {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}, metadata)
+    return {'torch_file': str(out), 'torch_sha256': file_sha256(out)}
 
 
 def _check(differences, weights, out):
