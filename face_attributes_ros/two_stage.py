@@ -89,22 +89,28 @@ class TwoStage:
         transforms = alignment.square_transforms(boxes, self.crop_scale, self.size_px)
         return self._looks(boxes, self._run(image_bgr, transforms), transforms)
 
-    def second(self, image_bgr, looks):
+    def second(self, image_bgr, looks, upright=True, mirror=True):
         """Stage two: the heads of upright crops, averaged with those of their mirror images; landmarks in source pixels.
 
-        A face too hidden to be turned upright is looked at as it is.
+        A face too hidden to be turned upright is looked at as it is. Either half can be left out, for comparison.
         """
-        scale = self.crop_scale
-        straight = alignment.square_transforms(looks.boxes, scale, self.size_px)
-        turned = [aflw.aligned_transform(points, visible, self.size_px, scale)
-                  for points, visible in zip(looks.points, looks.visible)]
-        transforms = np.array([t if t is not None else s for t, s in zip(turned, straight)]).reshape(-1, 2, 3)
-        views = [self._run(image_bgr, transforms), mirrored_back(self._run(image_bgr, transforms, mirror=True))]
-        heads = {name: (views[0][name] + views[1][name]) / 2 for name in self.outputs}
+        transforms = self._transforms(looks, upright)
+        heads = self._run(image_bgr, transforms)
+        if mirror:
+            other = mirrored_back(self._run(image_bgr, transforms, mirror=True))
+            heads = {name: (heads[name] + other[name]) / 2 for name in self.outputs}
         heads['landmarks'] = to_source(heads['landmarks'] * self.size_px, transforms)
         if 'pose' in heads:  # the crop was turned upright: its roll is that much less than the picture's
             heads['pose'][:, 2] -= np.arctan2(transforms[:, 1, 0], transforms[:, 0, 0])
         return heads
+
+    def _transforms(self, looks, upright):
+        straight = alignment.square_transforms(looks.boxes, self.crop_scale, self.size_px)
+        if not upright:
+            return straight
+        turned = [aflw.aligned_transform(points, visible, self.size_px, self.crop_scale)
+                  for points, visible in zip(looks.points, looks.visible)]
+        return np.array([t if t is not None else s for t, s in zip(turned, straight)]).reshape(-1, 2, 3)
 
     def _looks(self, boxes, heads, transforms):
         points = to_source(heads['landmarks'] * self.size_px, transforms)

@@ -124,6 +124,8 @@ class AllInOneContract(nn.Module):
     crop fractions and `visibility` (B, 21) besides.
     """
 
+    outputs = ('age', 'gender', 'smile', 'pose', 'face', 'landmarks', 'visibility')
+
     def __init__(self, network: AllInOneNet, kind='signed'):
         super().__init__()
         self.network, self.normalise = network, Normalise(kind)

@@ -15,10 +15,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from face_attributes_ros.engines import Network, device_index, open_network
-from face_attributes_ros.errors import DeviceError, ModelError
+from face_attributes_ros.engines import Network, open_network
+from face_attributes_ros.errors import ModelError
 from face_attributes_ros.models import find_model
 
 PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
@@ -38,18 +36,29 @@ class PaperModel(NamedTuple):
     thresholds: dict[str, float]
 
 
-def open_paper_model(name, device='auto', folder=None):
-    """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the environment's)."""
+def open_paper_model(name, device='auto', folder=None, heads=LIVE_HEADS):
+    """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the environment's).
+
+    `heads` limits its outputs; None gives all that it has.
+    """
     if name not in PAPER_MODELS:
         raise ModelError(f'paper model {name!r} is not one of {", ".join(PAPER_MODELS)}')
     if name == 'compact_m':
         return _compact(device)
     parts = [_OPENERS[part](*read_weights(weights_path(part, folder))) for part in name.split('+')]
-    network = TorchNetwork([module for module, _ in parts], device, LIVE_HEADS)
+    network = _network([module for module, _ in parts], device, heads)
     about = parts[0][1]
     thresholds = {name: 0. for name in ('gender', 'expression') if name in network.outputs}
     return PaperModel(network, network.outputs, about['input_px'], about.get('crop_scale', 1.3),
                       thresholds | about.get('thresholds', {}))
+
+
+def _network(modules, device, heads):
+    from .joined import Joined
+    from .torch_engine import TorchNetwork
+    given = [name for module in modules for name in module.outputs]
+    outputs = tuple(name for name in heads or given if name in given)
+    return TorchNetwork(Joined(modules, outputs), outputs, device, 'fp32')
 
 
 def _compact(device):
@@ -89,14 +98,11 @@ def _decoded(text):
 
 
 def _filled(module, tensors, path):
-    missing, unexpected = module.load_state_dict(tensors, strict=False) if _fits(module, tensors) else (['?'], [])
-    if missing or unexpected:
+    own = {name: value.shape for name, value in module.state_dict().items()}
+    if own != {name: value.shape for name, value in tensors.items()}:
         raise ModelError(f'{path} does not fit the network that its metadata describes')
+    module.load_state_dict(tensors)
     return module
-
-
-def _fits(module, tensors):
-    return all(name not in tensors or tensors[name].shape == own.shape for name, own in module.state_dict().items())
 
 
 def _described(metadata, path, system):
@@ -134,37 +140,3 @@ def _under(prefix, tensors):
 
 
 _OPENERS = {'all_in_one': _open_all_in_one, 'vgg_age': _open_vgg_age, 'pool5_svm': _open_pool5_svm}
-
-
-class TorchNetwork:
-    """Contract modules (uint8 crops to outputs by name) as one Network; `outputs` names what it gives, in order.
-
-    `heads` limits and orders them; without it everything that the modules give is there.
-    """
-
-    def __init__(self, modules, device='auto', heads=None, size_px=224):
-        import torch
-        self._device = _torch_device(device)
-        self._modules = [module.to(self._device).eval() for module in modules]
-        given = self._run(torch.zeros(1, size_px, size_px, 3, dtype=torch.uint8, device=self._device))
-        self.outputs = tuple(name for name in heads or given if name in given)
-        self.description = f'torch {torch.__version__}, {self._device}, fp32'
-
-    def __call__(self, batch):
-        import torch
-        given = self._run(torch.from_numpy(np.ascontiguousarray(batch)).to(self._device))
-        return [given[name].float().cpu().numpy() for name in self.outputs]
-
-    def _run(self, image):
-        import torch
-        with torch.inference_mode():
-            return {name: value for module in self._modules for name, value in module(image).items()}
-
-
-def _torch_device(device):
-    import torch
-    if device == 'auto':
-        return 'cuda:0' if torch.cuda.is_available() else 'cpu'
-    if device != 'cpu' and device_index(device) >= torch.cuda.device_count():
-        raise DeviceError(f'device {device}: torch sees {torch.cuda.device_count()} CUDA devices; use cpu or auto')
-    return device

@@ -181,6 +181,8 @@ class SvmHead(nn.Module):
 class Pool5Contract(nn.Module):
     """Features and machine as our attribute files define a network: uint8 (B, S, S, 3) BGR to `expression` (B, 7)."""
 
+    outputs = ('expression',)
+
     def __init__(self, features: Features, head: SvmHead):
         super().__init__()
         self.features, self.head = features, head

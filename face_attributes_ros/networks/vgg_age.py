@@ -107,6 +107,8 @@ def even_years() -> Tensor:
 class VggAgeContract(nn.Module):
     """The network as our attribute files define it: uint8 (B, 224, 224, 3) BGR to `age` (B, 101) probabilities."""
 
+    outputs = ('age',)
+
     def __init__(self, network: VggAgeNet):
         super().__init__()
         self.network, self.normalise = network, Normalise(network.config.kind)
