@@ -139,7 +139,7 @@ def prepare_environment():
 
 def share_file(name):
     """A file of ours under config/, launch/ or models/: in the checkout, or in share/ where the package is installed."""
-    for folder in Path(__file__).resolve().parents:
+    for folder in Path(__file__).absolute().parents:
         for candidate in (folder / name, folder / 'share' / 'face_attributes_ros' / name):
             if candidate.is_file():
                 return candidate

@@ -97,11 +97,11 @@ def picture(width=64, height=48, value=100, encoding='bgr8', stamp=None, frame_i
 
 
 class Child:
-    """A Python process whose lines of output are read as they come."""
+    """A process, of Python unless `program` says otherwise, whose lines of output are read as they come."""
 
-    def __init__(self, *command, env=None):
-        self.process = subprocess.Popen([sys.executable, '-u', *map(str, command)], stdout=subprocess.PIPE, text=True,
-                                        stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+    def __init__(self, *command, program=(sys.executable, '-u'), env=None, **options):
+        self.process = subprocess.Popen([*program, *map(str, command)], stdout=subprocess.PIPE, text=True,
+                                        stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, **options)
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
