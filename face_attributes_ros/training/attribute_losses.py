@@ -89,6 +89,26 @@ def head_losses(raw, labels, class_weights):
 def class_weights(expression_shares, power=0.25):
     """(7,) weights, the frequency of a class to minus `power`, such that the mean over all faces is 1."""
     counts = torch.as_tensor(expression_shares)
-    counts = counts[~torch.isnan(counts[:, 0])].sum(0).clamp(min=1)
-    weights = counts.pow(-power)
+    counts = counts[~torch.isnan(counts[:, 0])].sum(0)
+    weights = counts.clamp(min=1).pow(-power)
     return weights * counts.sum() / (weights * counts).sum()
+
+
+def distillation_loss(raw, taught, temperature=2.0):
+    """How far a student's raw outputs are from its teacher's, over every face, labelled or not.
+
+    Distributions: KL divergence at a temperature, times its square (Hinton et al., 2015); yes-or-no heads the same as
+    binary cross-entropy above its least value; pose and landmarks: mean absolute difference of the raw outputs.
+    """
+    total = 0.0
+    for head in ('age', 'expression'):
+        student = F.log_softmax(raw[head].float() / temperature, 1)
+        total = total + F.kl_div(student, F.softmax(taught[head] / temperature, 1), reduction='batchmean') * temperature**2
+    for head in ('gender', 'smile', 'face', 'quality'):
+        goal = torch.sigmoid(taught[head] / temperature)
+        least = F.binary_cross_entropy(goal, goal)
+        gap = F.binary_cross_entropy_with_logits(raw[head].float() / temperature, goal) - least
+        total = total + gap * temperature**2
+    for head in ('pose', 'landmarks'):
+        total = total + F.l1_loss(raw[head].float(), taught[head])
+    return total

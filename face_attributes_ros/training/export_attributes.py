@@ -23,14 +23,14 @@ from torch import nn
 
 from ..errors import ModelError
 from ..models import file_sha256
-from ..networks.compact import CompactConfig, CompactNet, folded, multiply_adds
+from ..networks.compact import folded, multiply_adds
 from ..networks.heads import decode
 from .attribute_cache import cached_crops
 from .attribute_calibration import calibrate
 from .attribute_manifest import put_table
+from .attribute_network import load_network
 from .attribute_packs import read_pack
 from .attribute_tables import table_of
-from .detector_checkpoint import load_tensors
 from .export_detector import store_half
 
 OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
@@ -63,14 +63,6 @@ def add_arguments(parser):
     parser.add_argument('--manifest', type=Path, help='manifest.toml to write the table [models.STEM] into')
     parser.add_argument('--crop-scale', type=float, default=1.3, help="crop's side over the detector box's longer side")
     parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
-
-
-def load_network(path):
-    """(network in evaluation mode, metadata) of a training run's averaged weights."""
-    tensors, metadata = load_tensors(path)
-    network = CompactNet(CompactConfig.from_dict(metadata['network']))
-    network.load_state_dict(tensors)
-    return network.eval(), metadata
 
 
 @torch.no_grad()
