@@ -85,7 +85,7 @@ def write_regions(folder, pictures=4):
     return folder
 
 
-def write_jaffe(path, persons=('KA', 'KL', 'KM', 'NA'), each=2):
+def write_jaffe(path, persons=('KA', 'KL', 'KM', 'NA'), each=3):
     """A zip named as JAFFE names its pictures: a drawn mark tells the expression, the background the person."""
     codes = {expression: code for code, expression in CODES.items()}
     with zipfile.ZipFile(path, 'w') as archive:
