@@ -131,7 +131,8 @@ def report(sources, out, problem):
     missing = [source for source in sources if not messages[source]]
     for text in filter(None, [problem, missing and f'no message came for {", ".join(missing)}; logs are in {out}']):
         print(f'demo: {text}', file=sys.stderr)
-    print(f'annotated pictures: {out}')
+    models = sorted({message['model_id'] for message in seen})
+    print(f'models: {", ".join(models) or "none"}; annotated pictures: {out}')
     return 1 if problem or missing else 0
 
 

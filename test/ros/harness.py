@@ -24,6 +24,7 @@ from face_attributes_ros.ros.run import prepare_environment
 
 HERE = Path(__file__).parent
 FAKE_NODE = HERE / 'fake_node.py'
+RUN_NODE = ('-m', 'face_attributes_ros.ros.run', 'node', '--ros-args')
 PATIENCE_S = 30.
 """How long a condition may take on a machine that has other things to do."""
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node with the networks of models/, on real photographs, with no network to reach."""
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import RUN_NODE
+
+from face_attributes_ros.ros import demo
+
+ROOT = Path(__file__).parent.parent.parent
+# A network namespace of its own, in which there is nothing but the loopback interface.
+CUT_OFF = ('unshare', '-rn', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh')
+
+WATCHED = '''
+import sys
+
+def watch(event, args):
+    """Prints every address outside this host that Python code turns to, by name or by socket."""
+    if event in ('socket.connect', 'socket.sendto', 'socket.getaddrinfo', 'socket.gethostbyname', 'urllib.Request'):
+        address = args[0] if event.startswith(('socket.get', 'urllib')) else args[1]
+        host = address[0] if isinstance(address, tuple) else address
+        if str(host) not in ('127.0.0.1', '::1', 'localhost', '') and not str(host).startswith(('/', "b'")):
+            print('LEFT THE HOST', event, address, flush=True)
+
+sys.addaudithook(watch)
+'''
+
+
+@pytest.fixture
+def photographs():
+    if importlib.util.find_spec('ultralytics') is None:
+        pytest.skip('the package ultralytics, whose photographs these are, is not installed')
+    return demo.photographs()
+
+
+def cut_off():
+    """A prefix for a command line that cuts it off from every network; empty where this machine does not let us."""
+    if shutil.which('unshare') is None or shutil.which('ip') is None:
+        return ()
+    return CUT_OFF if subprocess.run([*CUT_OFF, 'true'], capture_output=True).returncode == 0 else ()
+
+
+def test_demo_finds_the_people_in_the_photographs_without_a_network(photographs, tmp_path):
+    command = [*cut_off(), sys.executable, '-m', 'face_attributes_ros.ros.demo', str(photographs), '--out', str(tmp_path),
+               '--seconds', '2', '--rate', '5']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    faces = {}
+    for line in done.stdout.splitlines():
+        name = line.split(' ')[0]
+        if name in ('bus.jpg', 'zidane.jpg'):
+            faces[name] = int(line.split()[-1])
+    assert faces['zidane.jpg'] >= 1 and faces['bus.jpg'] >= 1, done.stdout
+    words = ' '.join(line for line in done.stdout.splitlines() if line.startswith('    '))
+    assert 'years' in words and 'male' in words, done.stdout
+    assert (tmp_path / '2_zidane.png').stat().st_size > 100_000
+
+
+def test_node_turns_to_no_other_host(child):
+    process = child('-c', WATCHED + 'from face_attributes_ros.ros import run; sys.exit(run.start("node", []))')
+    process.wait_for('listens to', 60)
+    process.end(signal.SIGINT)
+    assert 'LEFT THE HOST' not in process.output and process.process.returncode == 0, process.output
+
+
+def test_ultralytics_turns_to_no_other_host(child, tmp_path):
+    pytest.importorskip('torch', reason='training is not installed')
+    if importlib.util.find_spec('ultralytics') is None:
+        pytest.skip('ultralytics is not installed')
+    process = child('-c', WATCHED + 'from face_attributes_ros.networks.yolov3 import load_ultralytics; load_ultralytics(); '
+                    'print("loaded")', env={'HOME': str(tmp_path)})
+    assert process.process.wait(120) == 0, process.output
+    process._reader.join(5)
+    assert process.lines == ['loaded']
+
+
+def test_the_watch_sees_who_leaves(child):
+    process = child('-c', WATCHED + 'import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))')
+    process.process.wait(30)
+    process._reader.join(5)
+    assert 'LEFT THE HOST socket.connect' in process.output
+
+
+@pytest.mark.parametrize('harm, text', [
+    (lambda path: path.unlink(), 'is missing'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-1000]), 'the file is damaged or was changed'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-1] + b'!'), 'the file is damaged or was changed'),
+], ids=['missing', 'truncated', 'tampered'])
+def test_weights_that_are_not_what_the_manifest_says_end_the_start(child, tmp_path, harm, text):
+    shutil.copytree(ROOT / 'models', tmp_path / 'models')
+    harm(tmp_path / 'models' / 'detector_tiny.onnx')
+    process = child(*RUN_NODE, '-p', f'detector.model:={tmp_path}/models/manifest.toml:detector_tiny')
+    assert process.process.wait(60) == 1
+    process._reader.join(5)
+    assert text in process.output and 'Traceback' not in process.output and len(process.lines) == 1, process.output
