@@ -41,7 +41,7 @@ class CompactConfig:
 
     def to_dict(self) -> dict:
         """Plain values, fit for JSON."""
-        return asdict(self)
+        return {**asdict(self), 'stages': [list(stage) for stage in self.stages]}
 
 
 VARIANTS = {
