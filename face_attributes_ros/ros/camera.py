@@ -89,9 +89,14 @@ class Camera:
         self._put(self.name, msg)
 
     def _on_info(self, msg):
-        # P describes rectified images, K raw ones; one of the two is empty with some drivers.
         fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2], msg.k[5]
-        self.focal = (fx, fy, cx, cy) if fx > 0 and fy > 0 and all(map(math.isfinite, (fx, fy, cx, cy))) else None
+        good = msg.width > 0 and fx > 0 and fy > 0 and all(map(math.isfinite, (fx, fy, cx, cy)))
+        self.focal = tuple(value / msg.width for value in (fx, fy, cx, cy)) if good else None
+
+    def focal_px(self, width):
+        """(fx, fy, cx, cy) in pixels of an image that is `width` wide, whatever size it was calibrated at; None without
+        camera_info."""
+        return self.focal and tuple(value * width for value in self.focal)
 
     def read(self, msg, max_age_s):
         """The Frame of a message; None if it is too old or cannot be read, which is counted and, the latter, logged."""

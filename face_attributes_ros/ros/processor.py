@@ -66,7 +66,7 @@ class Processor:
         if math.isfinite(latency_ms):
             camera.latencies_ms.append(latency_ms)
         faces = faces_array(
-            frame.header, name, frame.size, tracks, smoothed=values['smoothing.enable'], focal=camera.focal,
+            frame.header, name, frame.size, tracks, smoothed=values['smoothing.enable'], focal=camera.focal_px(frame.size[0]),
             face_width_m=values['position.face_width'], latency_ms=latency_ms, inference_ms=inference_ms,
             dropped_frames=self._newly_dropped(name), model_id=self.model_id)
         self._header[name] = frame.header, frame.size

@@ -49,8 +49,8 @@ def start(name, arguments=None):
     process.thread.join(GRACE_S)
     sys.stdout.flush()
     sys.stderr.flush()
-    if process.thread.is_alive():  # in the middle of loading, say: nothing there needs saving
-        os._exit(process.code)
+    if any(thread is not threading.main_thread() for thread in threading.enumerate()):
+        os._exit(process.code)  # in the middle of loading or of an inference, which nothing can interrupt: nothing is lost
     return process.code
 
 

@@ -6,8 +6,9 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from fake_node import FakePipeline  # noqa: E402
-from harness import Bench, Child, make_context  # noqa: E402
+from harness import BEST_EFFORT, FACES, Bench, Child, make_context, matched  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
 
 from face_attributes_ros.ros.node import FaceAttributesNode  # noqa: E402
 
@@ -59,3 +60,42 @@ def child():
     yield start_child
     for each in children:
         each.kill()
+
+
+@pytest.fixture
+def camera(bench):
+    """camera(message) publishes on `image` once somebody listens."""
+    publisher = bench.robot.create_publisher(Image, 'image', BEST_EFFORT)
+
+    def send(message):
+        bench.spin_until(matched(publisher))
+        publisher.publish(message)
+
+    return send
+
+
+@pytest.fixture
+def exchange(bench, camera):
+    """exchange(image) -> the message about it."""
+    def exchange_(image):
+        heard = bench.heard[FACES]
+        before = len(heard)
+        camera(image)
+        bench.spin_until(lambda: any(message.header == image.header for message in heard[before:]))
+        return heard[-1]
+
+    return exchange_
+
+
+@pytest.fixture
+def listener(bench, start):
+    """listener(**start's) -> (node, pipelines), with someone who listens to ~/faces matched."""
+    def listener_(**arguments):
+        _, subscription = bench.listen(FACES)
+        node, pipelines = start(**arguments)
+        for outputs in node.outputs.values():
+            if outputs.publishers['faces'].topic_name == FACES:
+                bench.spin_until(lambda: outputs.wanted('faces'))
+        return node, pipelines
+
+    return listener_

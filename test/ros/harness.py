@@ -28,6 +28,7 @@ RUN_NODE = ('-m', 'face_attributes_ros.ros.run', 'node', '--ros-args')
 PATIENCE_S = 30.
 """How long a condition may take on a machine that has other things to do."""
 
+FACES = '/face_attributes/faces'
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -140,3 +141,8 @@ class Child:
         self.process.wait()
         self._reader.join(5)
         self.process.stdout.close()
+
+
+def matched(publisher):
+    """A condition: somebody subscribes to what is published."""
+    return lambda: publisher.get_subscription_count() > 0

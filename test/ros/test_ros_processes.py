@@ -9,11 +9,11 @@ import time
 import cv2
 import numpy as np
 import pytest
-from harness import FAKE_NODE, HERE, picture
+from diagnostic_msgs.msg import DiagnosticArray
+from harness import FACES, FAKE_NODE, HERE, picture
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-FACES = '/face_attributes/faces'
 RUN = ('-m', 'face_attributes_ros.ros.run')
 
 
@@ -141,6 +141,20 @@ def test_ends_at_once_in_the_middle_of_a_flood(child, bench, number):
     assert time.monotonic() - start < 2
     node.end(number) if node.process.poll() is None else node._reader.join(5)
     assert (node.process.returncode, 'Traceback' in node.output) == (0, False), node.output
+
+
+def test_ends_at_once_in_the_middle_of_a_long_inference(child, bench):
+    node = child(FAKE_NODE, 30)
+    bench.listen(FACES)
+    publisher = bench.robot.create_publisher(Image, 'image', 1)
+    states, _ = bench.listen('/diagnostics', DiagnosticArray)
+    bench.robot.create_timer(.1, lambda: publisher.publish(picture(stamp=bench.now())))
+    # The first image is at work as soon as one that came later was replaced.
+    bench.spin_until(lambda: any(value.key == 'replaced' and int(value.value) for message in states
+                                 for status in message.status for value in status.values))
+    code, took_s = node.end(signal.SIGTERM)
+    assert (code, 'Traceback' in node.output) == (0, False), node.output
+    assert took_s < 2
 
 
 @pytest.mark.parametrize('arguments, text', [

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node makes of images that are odd, old, several or timed by a clock of their own, over real DDS."""
+
+import math
+
+import numpy as np
+import pytest
+from fake_node import FakePipeline
+from harness import FACES, matched, picture
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from face_attributes_ros.errors import ImageError
+from face_attributes_ros.ros import compressed
+from face_attributes_ros.ros.image_source import camera_info
+from face_attributes_ros.ros.node import FaceAttributesNode
+
+
+def test_size_and_encoding_may_change_from_image_to_image_and_bad_ones_are_counted(bench, listener, camera, exchange):
+    node, (pipeline,) = listener()
+    bad = picture()
+    bad.encoding = 'bgr7'
+    assert exchange(picture(64, 48, stamp=bench.now())).image_width == 64
+    assert exchange(picture(32, 16, encoding='mono8', stamp=bench.now())).image_width == 32
+    for number in (1, 2):
+        camera(bad)
+        bench.spin_until(lambda: node.cameras[''].counts['unreadable'] == number)
+    message = exchange(picture(128, 64, encoding='rgba8', stamp=bench.now()))
+    assert (message.image_width, message.dropped_frames) == (128, 2)
+    assert exchange(picture(1, 1, stamp=bench.now())).image_width == 1
+
+
+def test_compressed_images_are_read(bench, listener):
+    node, _ = listener(image_transport='compressed')
+    publisher = bench.robot.create_publisher(CompressedImage, 'image/compressed', 1)
+    bench.spin_until(matched(publisher))
+    whole = compressed.from_bgr(np.full((30, 40, 3), 128, np.uint8), picture(stamp=bench.now(), frame_id='eye').header)
+    cut = CompressedImage(format='jpeg', data=whole.data[:-40])
+    publisher.publish(cut)
+    bench.spin_until(lambda: node.cameras[''].counts['unreadable'] == 1)
+    publisher.publish(whole)
+    bench.spin_until(lambda: bench.heard[FACES])
+    assert bench.heard[FACES][0].header == whole.header and bench.heard[FACES][0].image_width == 40
+
+
+def test_old_images_are_dropped_and_unstamped_ones_are_not(bench, listener, camera, exchange):
+    node, _ = listener(max_frame_age=5.)
+    old = bench.now()
+    old.sec -= 60
+    camera(picture(stamp=old))
+    bench.spin_until(lambda: node.cameras[''].counts['too_old'] == 1)
+    message = exchange(picture())
+    assert message.dropped_frames == 1 and math.isnan(message.latency_ms)
+
+
+def test_an_image_that_the_pipeline_refuses_costs_that_image_only(bench, listener, camera, exchange):
+    node, (pipeline,) = listener()
+    process, pipeline.process = pipeline.process, _raise(ImageError('image is odd'))
+    camera(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.cameras[''].counts['unreadable'] == 1)
+    pipeline.process = process
+    assert exchange(picture(stamp=bench.now())).dropped_frames == 1
+
+
+def test_a_bug_in_the_pipeline_is_not_swallowed(bench, listener, camera):
+    node, (pipeline,) = listener()
+    pipeline.process = _raise(ZeroDivisionError('a bug'))
+    camera(picture(stamp=bench.now()))
+    with pytest.raises(ZeroDivisionError, match='a bug'):
+        bench.spin_until(lambda: False)
+
+
+def _raise(error):
+    def process(frames):
+        raise error
+
+    return process
+
+
+def test_two_cameras_share_a_batch_and_have_topics_of_their_own(bench, start):
+    heard = {name: bench.listen(f'/face_attributes/{name}/faces')[0] for name in ('front', 'rear')}
+    node, (pipeline,) = start(cameras=['front', 'rear'], delay_s=.3)
+    publishers = [bench.robot.create_publisher(Image, f'{name}/image', 1) for name in heard]
+    bench.spin_until(lambda: all(outputs.wanted() for outputs in node.outputs.values())
+                     and all(matched(publisher)() for publisher in publishers))
+    # The first image keeps the worker busy; those that come meanwhile go together.
+    publishers[0].publish(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.cameras['front'].counts['received'] == 1 and not node.worker._newest)
+    for publisher, width in zip(publishers, (64, 32)):
+        publisher.publish(picture(width, stamp=bench.now()))
+    bench.spin_until(lambda: len(heard['front']) == 2 and len(heard['rear']) == 1)
+    assert [sorted(call) for call in pipeline.calls] == [['front'], ['front', 'rear']]
+    assert [heard[name][-1].faces[0].track_id for name in heard] == ['front_f1', 'rear_f1']
+    assert [(heard[name][-1].camera, heard[name][-1].image_width) for name in heard] == [('front', 64), ('rear', 32)]
+
+
+def test_simulated_time_may_stand_still_and_jump_back(bench, listener, exchange):
+    node, (pipeline,) = listener(use_sim_time=True)
+    clock = bench.robot.create_publisher(Clock, '/clock', 1)
+    before = exchange(picture(stamp=bench.now()))  # /clock has not spoken yet: there is no age to go by
+    assert math.isnan(before.latency_ms) and len(before.faces) == 1
+    bench.spin_until(matched(clock))
+    for now_s, stamp_s in ((100, 99.75), (100, 99.9), (40, 39.75)):
+        message = Clock()
+        message.clock.sec = now_s
+        clock.publish(message)
+        bench.spin_until(lambda: node.get_clock().now().nanoseconds == now_s * 10**9)
+        image = picture()
+        image.header.stamp.sec, image.header.stamp.nanosec = int(stamp_s), round(stamp_s % 1 * 1e9)
+        assert exchange(image).latency_ms == pytest.approx(1e3 * (now_s - stamp_s), abs=.1)
+        assert pipeline.calls[-1][''][1] == pytest.approx(stamp_s)
+
+
+def test_position_goes_by_camera_info_of_whatever_size(bench, listener, exchange):
+    """A camera calibrated at 640 pixels that sends 64: half an image's width of face is 0.3 m away at f = width."""
+    node, _ = listener()
+    publisher = bench.robot.create_publisher(CameraInfo, 'camera_info', 1)
+    bench.spin_until(matched(publisher))
+    publisher.publish(camera_info(640, 480))
+    bench.spin_until(lambda: node.cameras[''].focal)
+    position = exchange(picture(64, 48, stamp=bench.now())).faces[0].position
+    assert (position.x, position.y, position.z) == pytest.approx((0, 0, .3), abs=.001)
+    publisher.publish(CameraInfo(width=640, height=480))  # uncalibrated
+    bench.spin_until(lambda: not node.cameras[''].focal)
+    assert exchange(picture(64, 48, stamp=bench.now())).faces[0].position_source == 0
+
+
+@pytest.mark.parametrize('remap, image_topic, info_topic', [
+    ((), '/image', '/camera_info'),
+    (('image:=/cam/image_raw',), '/cam/image_raw', '/cam/camera_info'),
+    (('image:=/cam/image_raw', 'camera_info:=/calibration'), '/cam/image_raw', '/calibration'),
+])
+def test_camera_info_is_beside_the_image_unless_remapped(bench, remap, image_topic, info_topic):
+    arguments = [word for rule in remap for word in ('-r', rule)]
+    node = bench.add(FaceAttributesNode(FakePipeline, context=bench.context, cli_args=['--ros-args', *arguments]))
+    node.begin()
+    assert {s.topic_name for s in node.subscriptions} >= {image_topic, info_topic}
