@@ -62,7 +62,8 @@ class OpenVino:
             config[openvino.properties.inference_num_threads()] = threads
         compiled = _opened(lambda: core.compile_model(str(path), 'CPU', config), path)
         self._request = compiled.create_infer_request()
-        self.outputs = tuple(output.get_any_name() for output in compiled.outputs)
+        # A tensor may have several names (a no-op was fused into it); the graph's output is named after its result node.
+        self.outputs = tuple(output.get_node().get_friendly_name().partition('/sink_port')[0] for output in compiled.outputs)
         self.description = f'openvino {openvino.__version__.split("-")[0]}, cpu, {precision}'
 
     def __call__(self, batch):

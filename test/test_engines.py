@@ -43,6 +43,18 @@ def test_every_runtime_gives_the_same_answer(path, backend, count):
     assert backend in network.description and 'fp32' in network.description
 
 
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_an_output_keeps_its_name_where_a_step_before_it_was_fused_away(backend, tmp_path):
+    helper, kind = onnx.helper, onnx.TensorProto
+    nodes = [helper.make_node('Cast', ['image'], ['a'], to=kind.FLOAT), helper.make_node('Identity', ['a'], ['zzz']),
+             helper.make_node('Identity', ['zzz'], ['landmarks'])]
+    graph = helper.make_graph(nodes, 'fused', [helper.make_tensor_value_info('image', kind.UINT8, ['b', 2, 2, 3])],
+                              [helper.make_tensor_value_info('landmarks', kind.FLOAT, ['b', 2, 2, 3])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9), tmp_path / 'fused.onnx')
+    network = engines.open_network(tmp_path / 'fused.onnx', backend=backend, device='cpu', precision='fp32', threads=1)
+    assert network.outputs == ('landmarks',)
+
+
 def test_auto_says_what_it_chose(path):
     assert engines.open_network(path).description.split(',')[1].strip() in ('cpu', 'cuda:0')
 
