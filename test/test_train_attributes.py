@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from attributes_rig import TINY_CONFIG, make_pack
 
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training import train_attributes
-from face_attributes_ros.training.attribute_batches import passing_rows, source_counts
+from face_attributes_ros.training.attribute_batches import balanced_rows, passing_rows, source_counts
 from face_attributes_ros.training.attribute_cache import cached_crops
 from face_attributes_ros.training.attribute_config import learning_rate, read_config, size_at
 from face_attributes_ros.training.attribute_packs import read_csv
@@ -119,7 +120,6 @@ def test_two_processes_agree(pack, config, tmp_path):
 def test_two_ranks_share_one_batch(pack, config):
     args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', pack, '--device', 'cpu')
     whole = train_attributes.Run(args, read_config(config)).batches.rows(3)
-    from dataclasses import replace
     batches = train_attributes.Run(args, read_config(config)).batches
     halves = [replace(batches, rank=rank, world=2).rows(3) for rank in (0, 1)]
     assert sorted(np.concatenate(halves).tolist()) == sorted(whole.tolist())
@@ -171,6 +171,16 @@ def test_batches_hold_the_shares_asked_for(shares, batch, counts):
 def test_a_batch_too_small_for_its_sources_is_refused():
     with pytest.raises(ParameterError, match='no room'):
         source_counts({'a': 1, 'b': 1, 'c': 1}, 2)
+
+
+def test_rare_ages_come_more_often_and_none_is_lost():
+    ages = [25] * 64 + [5] * 16 + [75] * 1
+    table = table_of([Sample(str(number), 'x', age, age) for number, age in enumerate(ages)] + [Sample('none', 'x')])
+    pool = balanced_rows(table, 'x', 0.5)
+    assert set(pool.tolist()) == set(range(82))
+    times = np.bincount(pool)
+    assert (times[:64] == 1).all() and (times[64:80] == 2).all() and times[80] == 4 and times[81] == 1
+    assert balanced_rows(table, 'x', 0.0).tolist() == list(range(82))
 
 
 def test_a_picture_that_does_not_decode_is_named(tmp_path):

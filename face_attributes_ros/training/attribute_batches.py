@@ -10,6 +10,7 @@ import torch
 
 from ..errors import DataError, ParameterError
 from .attribute_augment import augment
+from .attribute_scores import AGE_BIN_STARTS
 
 
 def source_counts(shares, batch):
@@ -34,14 +35,32 @@ def passing_rows(rows, start, count, seed):
     return picked
 
 
+def balanced_rows(table, source, power, most=4.0, seed=0):
+    """Row numbers of a source, those of rarer ages repeated: (the largest age range's count over its own) ** power times.
+
+    Never less than once and at most `most` times on average; rows without an age come once.
+    """
+    rows = table.rows_of(source)
+    ages = table.labels['age_low'][rows]
+    ranges = np.where(np.isnan(ages), -1, np.searchsorted(AGE_BIN_STARTS, np.nan_to_num(ages), 'right'))
+    sizes = {number: (ranges == number).sum() for number in np.unique(ranges)}
+    times = np.array([(max(sizes.values()) / sizes[number]) ** power if number >= 0 else 1.0 for number in ranges])
+    chance = np.random.default_rng(seed).random(len(rows))
+    return np.repeat(rows, (np.clip(times, 1, most) + chance).astype(int))
+
+
 @dataclass(frozen=True)
 class Batches:
-    """Batches of a table of crops; `make(step, size)` always gives the same for the same (seed, step, size)."""
+    """Batches of a table of crops; `make(step, size)` always gives the same for the same (seed, step, size).
+
+    `pools` holds the rows that each source passes through, see `balanced_rows`.
+    """
 
     table: object
     crops: np.ndarray
     native_px: np.ndarray
     counts: dict[str, int]
+    pools: dict[str, np.ndarray]
     seed: int
     augment_config: object
     rank: int = 0
@@ -49,12 +68,12 @@ class Batches:
 
     def __post_init__(self):
         for source in self.counts:
-            if not len(self.table.rows_of(source)):
+            if not len(self.pools[source]):
                 raise DataError(f'the configuration asks for source {source!r}, of which the data holds no picture')
 
     def rows(self, step):
         """Row numbers of this rank's part of a step's batch."""
-        picked = [passing_rows(self.table.rows_of(source), step * count, count, self.seed + 1000 * number)
+        picked = [passing_rows(self.pools[source], step * count, count, self.seed + 1000 * number)
                   for number, (source, count) in enumerate(self.counts.items())]
         return np.concatenate(picked)[self.rank::self.world]
 

@@ -21,6 +21,7 @@ from ..engines import open_network
 from ..errors import DataError
 from ..models import find_model
 from .attribute_cache import cut, read_picture
+from .attribute_card import fill
 from .attribute_groups import group_report, headlines, size_report, yaw_report
 from .attribute_manifest import put_metrics
 from .attribute_packs import read_backgrounds, read_pack
@@ -44,6 +45,7 @@ def add_arguments(parser):
     parser.add_argument('--aligned', action='store_true', help='also measure the second, upright and mirrored, pass')
     parser.add_argument('--out', type=Path, default=Path('bench/results/attributes.json'))
     parser.add_argument('--plots', type=Path, default=Path('docs/images'))
+    parser.add_argument('--card', type=Path, help='document whose blocks of results are made anew, models/README.md')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--write-metrics', type=Path, metavar='MANIFEST', help='put the headline figures into this manifest')
 
@@ -71,6 +73,8 @@ def run(args):
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
     draw(args.plots, results, outputs, table)
+    if args.card:
+        fill(args.out, args.card)
     if args.write_metrics:
         put_metrics(args.write_metrics, model.name, headline_metrics(results))
     print(json.dumps({'figures': headlines(outputs, table), 'calibration': results['calibration']}, default=float, indent=1))

@@ -28,7 +28,7 @@ import torch.distributed as dist
 
 from ..errors import DataError, ParameterError
 from ..networks.heads import decode
-from .attribute_batches import Batches, plain_batch, source_counts
+from .attribute_batches import Batches, balanced_rows, plain_batch, source_counts
 from .attribute_cache import cached_crops
 from .attribute_config import learning_rate, read_config, size_at
 from .attribute_log import write_row
@@ -134,7 +134,8 @@ class Run:
         if world > 1 and not rank:
             dist.barrier()
         counts = source_counts(config.shares, config.batch)
-        self.batches = Batches(table, crops, native, counts, args.seed, config.augment, rank, world)
+        pools = {source: balanced_rows(table, source, config.age_balance) for source in counts}
+        self.batches = Batches(table, crops, native, counts, pools, args.seed, config.augment, rank, world)
         device = choose_device(args.device, rank)
         self.weights = class_weights(table.labels['expression']).to(device)
         self.state = new_state(config, args.seed, device)
