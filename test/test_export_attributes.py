@@ -38,7 +38,7 @@ def exported(tmp_path_factory):
     save_tensors(folder / 'tiny.safetensors', network.state_dict(),
                  {'network': TINY.to_dict(), 'step': 7, 'seed': 1, 'size': 32, 'data': {'faces': 3}})
     args = parsed(export_attributes, '--weights', folder / 'tiny.safetensors', '--data', folder / 'pack', '--out',
-                  folder / 'tiny.onnx', '--manifest', folder / 'manifest.toml', '--cache', folder / 'cache')
+                  folder / 'tiny.onnx', '--manifest', folder / 'manifest.toml')
     return folder, export_attributes.export(args)
 
 
@@ -79,7 +79,7 @@ def test_a_file_that_differs_too_much_is_not_written(exported, tmp_path, monkeyp
     folder, _ = exported
     monkeypatch.setitem(export_attributes.LARGEST_DIFFERENCE, 'fp16', 1e-9)
     args = parsed(export_attributes, '--weights', folder / 'tiny.safetensors', '--data', folder / 'pack', '--out',
-                  tmp_path / 'bad.onnx', '--cache', folder / 'cache')
+                  tmp_path / 'bad.onnx')
     with pytest.raises(ModelError, match='not written'):
         export_attributes.export(args)
     assert list(tmp_path.iterdir()) == []

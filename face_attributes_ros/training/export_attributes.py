@@ -25,11 +25,12 @@ from ..errors import ModelError
 from ..models import file_sha256
 from ..networks.compact import folded, multiply_adds
 from ..networks.heads import decode
-from .attribute_cache import cached_crops
+from .attribute_cache import read_picture
 from .attribute_calibration import calibrate
 from .attribute_manifest import put_table
 from .attribute_network import load_network
 from .attribute_packs import read_pack
+from .attribute_predict import whole_crops
 from .attribute_tables import table_of
 from .export_detector import store_half
 
@@ -59,7 +60,6 @@ def add_arguments(parser):
     parser.add_argument('--data', type=Path, required=True, help='folder of labels.csv; its val split calibrates')
     parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
     parser.add_argument('--size', type=int, help='crop side in pixels; the last one trained at where not given')
-    parser.add_argument('--cache', type=Path, help='folder of decoded crops; OUT.cache where not given')
     parser.add_argument('--manifest', type=Path, help='manifest.toml to write the table [models.STEM] into')
     parser.add_argument('--crop-scale', type=float, default=1.0, help="crop's side over the detector box's longer side")
     parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
@@ -83,7 +83,7 @@ def export(args):
     network, metadata = load_network(args.weights)
     size = args.size or metadata['size']
     table = table_of(read_pack(args.data, ('val',)))
-    crops, _ = cached_crops(table, size, args.cache or args.out.with_suffix('.cache'))
+    crops = whole_crops([read_picture(image) for image in table.images], size)
     temperatures, thresholds = calibrate(run_torch(Shipped(network), crops), table.labels)
     shipped = Shipped(network, temperatures)
     model = to_onnx(shipped, size, half=not args.fp32)
