@@ -62,7 +62,7 @@ def selective_search(image_bgr):
     return boxes, np.zeros(len(boxes), np.float32)
 
 
-def sliding(image_bgr, smallest=.12, step=2 ** .5, stride=.3):
+def sliding(image_bgr, smallest=.15, step=2 ** .5, stride=.35):
     """Squares on a grid: sides from `smallest` of the shorter side up to all of it, each `step` times the last, `stride`
     sides apart; scores are zero."""
     height, width = image_bgr.shape[:2]

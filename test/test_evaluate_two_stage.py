@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_every_stage_is_measured(run, tmp_path, capsys):
-    write_regions(tmp_path / 'set')
+    write_regions(tmp_path / 'set', pictures=1)
     assert run('--regions', str(tmp_path / 'set'), '--proposals', 'yolov3', 'sliding') == 0
     entry = read(tmp_path / 'paper.json')['two-stage compact_m']
     row = entry['detection_ap50']['yolov3']
@@ -61,11 +61,18 @@ def test_every_stage_is_measured(run, tmp_path, capsys):
 def test_attributes_are_measured_for_each_look(run, tmp_path):
     write_jaffe(tmp_path / 'jaffe.zip')
     write_pack(tmp_path)
-    run('--data', str(tmp_path), '--jaffe', str(tmp_path), '--limit', '0')
+    run('--data', str(tmp_path), '--jaffe', str(tmp_path / 'jaffe.zip'), '--crops', '--limit', '0')
     entry = read(tmp_path / 'paper.json')['two-stage compact_m']
     assert entry['expression']['upright + mirror'] == round(12 / 84, 4)  # it always says happy
     assert entry['age_gender']['faces'] == 12
     assert entry['age_gender']['first look'] == {'age_mae': np.abs(np.arange(12) * 9 % 100 - 30).mean().round(3), 'gender': .5}
+
+
+def test_a_face_that_is_not_found_is_an_error(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, 'open_network', lambda *a, **k: lambda batch: [np.zeros((len(batch), 0, 5), np.float32)])
+    run('--jaffe', str(write_jaffe(tmp_path / 'jaffe.zip')))
+    entry = read(tmp_path / 'paper.json')['two-stage compact_m']['expression']
+    assert entry['faces_not_found'] == 84 and entry['first look'] == 0
 
 
 @pytest.mark.parametrize('limit, count', [(0, 10), (3, 3), (4, 4), (10, 10), (99, 10)])

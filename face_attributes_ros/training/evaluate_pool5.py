@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Algorithm 2 of the paper on JAFFE: grey, detect, crop, features of a convolutional network, support vector machine.
 
-    face-attributes evaluate pool5 --data JAFFE                                       # the trunk of our attribute network
-    face-attributes evaluate pool5 --data JAFFE --trunk caffenet --weights caffenet.safetensors
-    face-attributes evaluate pool5 --data JAFFE --save ~/paper_weights/pool5_svm.safetensors
+    face-attributes evaluate pool5 --data jaffe                                       # the trunk of our attribute network
+    face-attributes evaluate pool5 --data jaffe --trunk caffenet --weights caffenet.safetensors
+    face-attributes evaluate pool5 --data jaffe --save ~/paper_weights/pool5_svm.safetensors
 
+`jaffe` is a folder of the pictures or a zip of them; with `--crops` they are faces cut out already, and nothing is detected.
 Weights are yours to supply for caffenet (tensors `conv1.weight` ... `conv5.bias`) and alexnet (torchvision's names).
 Figures go to a JSON file, the confusion matrix of leave-one-subject-out to a PNG.
 """
@@ -47,6 +48,7 @@ def add_arguments(parser):
 def add_feature_arguments(parser):
     """The arguments that `open_features` reads."""
     parser.add_argument('--data', type=Path, required=True, help='JAFFE: a folder of its pictures, or a zip')
+    parser.add_argument('--crops', action='store_true', help='the pictures are face crops already')
     parser.add_argument('--trunk', choices=TRUNKS, default='compact', help='convolutions (default: %(default)s)')
     parser.add_argument('--weights', type=Path, help='their safetensors; compact takes those of the shipped model')
     parser.add_argument('--detector', default='detector_tiny', help='detector in the manifest (default: %(default)s)')
@@ -81,12 +83,14 @@ def open_features(args, portraits):
         torch.set_num_threads(args.threads)
     trunk, about = open_trunk(args.trunk, args.weights)
     crops, missed = face_crops(grey_pictures(portraits), open_detector(args), CROP_PX, args.crop_scale)
-    about |= {'detector': args.detector, 'crop_scale': args.crop_scale, 'faces_not_found': missed}
+    about |= {'detector': None if args.crops else args.detector, 'crop_scale': args.crop_scale, 'faces_not_found': missed}
     return compute(Features(trunk), crops), trunk, about
 
 
 def open_detector(args):
-    """The detector that the arguments name, at its own threshold."""
+    """The detector that the arguments name, at its own threshold; None for crops."""
+    if args.crops:
+        return None
     model = find_model(args.detector, 'detector')
     return FaceDetector(open_network(model.path, device='cpu', threads=args.threads), imgsz_px=model.input_px,
                         confidence=model.thresholds.get('score', .5))

@@ -23,13 +23,13 @@ from ..faces import EXPRESSIONS
 from ..models import find_model
 from ..networks.paper import PAPER_MODELS, open_paper_model
 from ..proposals import PROPOSERS, open_proposer
-from ..two_stage import TwoStage
+from ..two_stage import TwoStage, merged
 from .attribute_cache import read_picture
 from .attribute_packs import read_pack
 from .detector_data import read_samples
 from .detector_predict import labels as face_labels
 from .detector_score import Result, average_precision, judge
-from .jaffe import grey_pictures, labels, read_jaffe
+from .jaffe import best_box, grey_pictures, labels, read_jaffe, whole
 from .paper_results import record
 
 STAGES = ('proposals', 'network score', 'iterative proposals', 'landmarks NMS')
@@ -45,6 +45,7 @@ def add_arguments(parser):
     parser.add_argument('--split', default='val', help='its split (default: %(default)s)')
     parser.add_argument('--data', type=Path, help='folder of labels.csv and its zips, for age and gender')
     parser.add_argument('--jaffe', type=Path, help='JAFFE, for expression')
+    parser.add_argument('--crops', action='store_true', help='its pictures are face crops already')
     parser.add_argument('--model', choices=[name for name in PAPER_MODELS if '+' not in name], default='compact_m',
                         help='second network (default: %(default)s)')
     parser.add_argument('--detector', default='detector_tiny', help='detector in the manifest (default: %(default)s)')
@@ -72,7 +73,8 @@ def run(args):
     if args.data:
         result['age_gender'] = age_gender(test, spaced(read_pack(args.data, ('val',), ('utkface',)), args.limit))
     if args.jaffe and 'expression' in system.outputs:
-        detector = FaceDetector(network, imgsz_px=model.input_px, confidence=model.thresholds.get('score', .5))
+        threshold = model.thresholds.get('score', .5)
+        detector = None if args.crops else FaceDetector(network, imgsz_px=model.input_px, confidence=threshold)
         result['expression'] = expression(test, detector, spaced(read_jaffe(args.jaffe), args.limit))
     record(args.results, f'two-stage {args.model}', result)
     print_tables(result)
@@ -105,7 +107,7 @@ def stages(test, image, boxes, scores):
     yield suppressed(looks.boxes, looks.scores)
     looks = test.propose(image, boxes)
     yield suppressed(looks.boxes, looks.scores)
-    faces = test.first(image, boxes)
+    faces = merged(looks, test.overlap, test.top)
     yield faces.boxes, faces.scores
 
 
@@ -132,13 +134,6 @@ def age_gender(test, samples):
     return {'faces': len(samples), **found}
 
 
-def whole(image, crop_scale):
-    """The box (1, 4) whose crop is the whole picture."""
-    height, width = image.shape[:2]
-    centre, half = np.array([width, height]) / 2, max(width, height) / crop_scale / 2
-    return np.concatenate([centre - half, centre + half])[None]
-
-
 def looks_at(test, image, box):
     """(name, heads) of each of LOOKS at one box."""
     first = test.look(image, box)
@@ -147,16 +142,14 @@ def looks_at(test, image, box):
 
 
 def expression(test, detector, portraits):
-    """{look: accuracy} on portraits, through the detector; a face that is not found is an error."""
+    """{look: accuracy} on portraits, through the detector (None: they are crops); a face that is not found is an error."""
     truth, _ = labels(portraits)
-    hits = {name: 0 for name in LOOKS}
-    missed = 0
+    hits, missed = {name: 0 for name in LOOKS}, 0
     for picture, label in zip(tqdm(grey_pictures(portraits), total=len(portraits), unit='face', disable=None), truth):
-        faces = detector(picture)[:1]
-        missed += not faces
-        for face in faces:
-            for name, heads in looks_at(test, picture, np.array([face.box_xyxy])):
-                hits[name] += int(heads['expression'][0].argmax() == label)
+        box = best_box(picture, detector) if detector else whole(picture, test.crop_scale)
+        missed += box is None
+        for name, heads in looks_at(test, picture, box) if box is not None else ():
+            hits[name] += int(heads['expression'][0].argmax() == label)
     return {'faces': len(portraits), 'faces_not_found': missed, 'classes': len(EXPRESSIONS),
             **{name: round(count / len(portraits), 4) for name, count in hits.items()}}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """JAFFE: 213 posed expressions of ten women (Lyons et al. 1998; research only), read by the names its authors gave the files.
 
-A path is a folder of the pictures, a zip of them, or a folder that holds `jaffe_full256.zip` or `jaffe.zip`.
+A path is a folder of the pictures or a zip of them: the originals, or face crops made from them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from .attribute_cache import open_archive, read_picture
 
 CODES = {'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust', 'AN': 'angry'}
 _NAME = re.compile(r'(?P<person>[A-Z]{2})\.(?P<code>[A-Z]{2})\d+\.\d+\.(?:jpe?g|png|tiff?|bmp)$', re.IGNORECASE)
-_ARCHIVES = ('jaffe_full256.zip', 'jaffe.zip')
 
 
 class Portrait(NamedTuple):
@@ -34,9 +33,8 @@ class Portrait(NamedTuple):
 def read_jaffe(path):
     """The portraits, by file name. Raises `DataError` where there is none."""
     path = Path(path)
-    archive = path if path.suffix == '.zip' else next((path / name for name in _ARCHIVES if (path / name).is_file()), None)
-    if archive:
-        names = [f'{archive}!{name}' for name in open_archive(str(archive)).namelist()]
+    if path.suffix == '.zip':
+        names = [f'{path}!{name}' for name in open_archive(str(path)).namelist()]
     else:
         names = [str(file) for file in path.glob('*')] if path.is_dir() else []
     found = [portrait for name in sorted(names) if (portrait := _portrait(name))]
@@ -65,13 +63,25 @@ def grey_pictures(portraits):
 
 
 def face_crops(pictures, detector, size_px, crop_scale):
-    """((N, size, size, 3) uint8, missed): the best face of each picture; the whole picture where none was found."""
+    """((N, size, size, 3) uint8, missed): the best face of each picture; the whole picture where none was found, and
+    everywhere where `detector` is None: the pictures are crops already."""
     crops, missed = [], 0
     for picture in pictures:
-        faces = detector(picture)
-        missed += not faces
-        height, width = picture.shape[:2]
-        box = faces[0].box_xyxy if faces else (0, 0, width / crop_scale, height / crop_scale)
-        transform, = square_transforms(np.array([box], np.float32), crop_scale, size_px)
+        box = best_box(picture, detector)
+        missed += box is None and detector is not None
+        transform, = square_transforms(whole(picture, crop_scale) if box is None else box, crop_scale, size_px)
         crops.append(crop(picture, transform, np.empty((size_px, size_px, 3), np.uint8)))
     return np.stack(crops), missed
+
+
+def best_box(picture, detector):
+    """The best face's box (1, 4), or None."""
+    faces = detector(picture) if detector else []
+    return np.array([faces[0].box_xyxy], np.float32) if faces else None
+
+
+def whole(picture, crop_scale):
+    """The box (1, 4) whose crop is the whole picture."""
+    height, width = picture.shape[:2]
+    centre, half = np.array([width, height]) / 2, max(width, height) / crop_scale / 2
+    return np.concatenate([centre - half, centre + half])[None].astype(np.float32)

@@ -72,8 +72,8 @@ def held_out_scores(features, labels, persons, protocol, kernel='linear', seed=0
 
 
 def summary(scores, labels):
-    """Accuracy with its 95 % Wilson interval, balanced accuracy, recall by expression and the confusion matrix."""
-    predicted = scores.argmax(1)
+    """Accuracy with its 95 % Wilson interval, top-5 and balanced accuracy, recall by expression, the confusion matrix."""
+    predicted, five = scores.argmax(1), np.argsort(-scores, 1)[:, :5]
     counts = np.zeros((len(EXPRESSIONS),) * 2, int)
     np.add.at(counts, (labels, predicted), 1)
     hits, n = int(counts.trace()), len(labels)
@@ -81,6 +81,7 @@ def summary(scores, labels):
     present = counts.sum(1) > 0
     return {'faces': n, 'accuracy': round(hits / n, 4), 'interval_95': [round(v, 4) for v in wilson(hits, n)],
             'balanced': round(float(recall[present].mean()), 4),
+            'top5': round(float((five == labels[:, None]).any(1).mean()), 4),
             'recall': {name: round(float(value), 4) for name, value in zip(EXPRESSIONS, recall)},
             'confusion': counts.tolist()}
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables 2 and 3 of the paper as one picture: persons across, expressions down, what the system says under each face.
 
-    face-attributes report grid --data JAFFE --out grid.png                     # pool5 + SVM trained on the other nine
-    face-attributes report grid --data JAFFE --out grid.png --model compact_m   # a network that never saw JAFFE
+    face-attributes report grid --data jaffe --out grid.png                     # pool5 + SVM trained on the other nine
+    face-attributes report grid --data jaffe --out grid.png --model compact_m   # a network that never saw JAFFE
 
 A green frame is right, a red one wrong. The picture shows people: keep it out of anything you publish without their terms.
 """
@@ -19,6 +19,7 @@ from ..networks.paper import PAPER_MODELS, open_paper_model
 from .attribute_cache import read_picture
 from .evaluate_pool5 import add_feature_arguments, open_detector, open_features
 from .jaffe import grey_pictures, labels, read_jaffe
+from .paper_results import record
 from .pool5_svm import held_out_scores, probabilities, temperature
 
 RIGHT, WRONG = '#1a7f37', '#cf222e'
@@ -29,6 +30,7 @@ def add_arguments(parser):
     add_feature_arguments(parser)
     parser.add_argument('--model', choices=PAPER_MODELS, help='this system in place of a machine trained on the others')
     parser.add_argument('--out', type=Path, default=Path('expression_grid.png'), help='PNG to write (default: %(default)s)')
+    parser.add_argument('--results', type=Path, help='JSON of figures to enter the shares into (bench/results/paper.json)')
 
 
 def run(args):
@@ -39,9 +41,13 @@ def run(args):
     shown = first_of_each(truth, persons)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     draw(args.out, portraits, probs, shown, args.model or f'{args.trunk} + SVM, trained on the other women')
-    right = (probs.argmax(1) == truth)
-    print(f'{args.out}: {len(shown)} of {len(truth)} pictures shown; right {right[list(shown.values())].mean():.3f} of those, '
-          f'{right.mean():.3f} of all')
+    right = probs.argmax(1) == truth
+    shares = {'shown': len(shown), 'right_shown': round(float(right[list(shown.values())].mean()), 4),
+              'pictures': len(truth), 'right': round(float(right.mean()), 4)}
+    if args.results:
+        record(args.results, f'grid {args.model or args.trunk}', shares)
+    print(f'{args.out}: {shares["shown"]} of {len(truth)} pictures shown; right {shares["right_shown"]:.3f} of those, '
+          f'{shares["right"]:.3f} of all')
     return 0
 
 
@@ -60,7 +66,8 @@ def model_probabilities(args, portraits):
     estimator = AttributeEstimator(system.network, system.outputs, size_px=system.size_px, crop_scale=system.crop_scale)
     probs = np.full((len(portraits), len(EXPRESSIONS)), 1 / len(EXPRESSIONS))
     for row, picture in zip(probs, grey_pictures(portraits)):
-        for attributes in estimator(picture, detector(picture)[:1]):
+        found = estimator.crops([picture]) if detector is None else estimator(picture, detector(picture)[:1])
+        for attributes in found:
             row[:] = attributes.expression_probs
     return probs
 
