@@ -37,14 +37,14 @@ class Finished(Exception):
 
 def start(name, arguments=None):
     """Runs one of EXECUTABLES until it ends or is told to; its exit code."""
-    stop = threading.Event()
+    stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: None)  # the wake-up does it; with SIG_IGN there would be none
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     process = _Process(name, arguments, stop)
     process.thread.start()
     stop.wait()
-    # launch may send a second SIGINT while we tidy up; the handler only sets what is set already
+    # launch may send a second SIGINT while we tidy up: the handler does nothing
     process.shut_down()
     process.thread.join(GRACE_S)
     sys.stdout.flush()
@@ -52,6 +52,27 @@ def start(name, arguments=None):
     if any(thread is not threading.main_thread() for thread in threading.enumerate()):
         os._exit(process.code)  # in the middle of loading or of an inference, which nothing can interrupt: nothing is lost
     return process.code
+
+
+class _Stop:
+    """Waited for by the main thread, set by any thread and by signals.
+
+    A signal may reach another thread than the main one, which then would sleep on with Python's handler pending, and a
+    threading.Event that a handler sets can deadlock; Python's wake-up file descriptor has neither flaw.
+    """
+
+    def __init__(self):
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
+        self.is_set = False
+        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+
+    def set(self):
+        os.write(self._writing, b'.')
+
+    def wait(self):
+        os.read(self._reading, 1)
+        self.is_set = True
 
 
 class _Process:
@@ -70,7 +91,7 @@ class _Process:
         except SystemExit as exit_:  # argparse
             self.code = exit_.code or 0
         except BaseException:
-            if not self.stop.is_set():  # what breaks while we are told to stop is of no interest
+            if not self.stop.is_set:  # what breaks while we are told to stop is of no interest
                 traceback.print_exc()
                 self.code = 1
         finally:
@@ -88,7 +109,7 @@ class _Process:
             return 1
         module = importlib.import_module(f'face_attributes_ros.ros.{self.name}')
         self.context = context
-        if self.stop.is_set():
+        if self.stop.is_set:
             return 0
         return spin(lambda: module.make_node(context=context), context, self.name)
 
