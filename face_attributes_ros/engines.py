@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -48,6 +49,8 @@ class OpenVino:
     """An ONNX file on OpenVINO: the fastest on x86 CPUs. It would choose bf16 by itself; here precision is always explicit."""
 
     def __init__(self, path, device='cpu', precision='auto', threads=0):
+        # Importing openvino reports the import to its makers' statistics server; without this module it does not.
+        sys.modules.setdefault('openvino_telemetry', None)
         import openvino
         import openvino.properties.hint as hints
 
