@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from face_attributes_ros.estimator import age_summary
-from face_attributes_ros.training.attribute_calibration import (calibrate, calibration_error, coverage, fit_age_temperature,
-                                                                fit_temperature, interval, selective_threshold,
+from face_attributes_ros.training.attribute_calibration import (balanced_offset, calibrate, calibration_error, coverage, fit_age_temperature,
+                                                                fit_temperature, interval, selective_threshold, shifted,
                                                                 with_temperature)
 
 
@@ -58,6 +58,23 @@ def test_age_temperature_makes_the_interval_honest():
                                                         ([.9, .8], [1, 1], .8)])
 def test_the_threshold_is_the_lowest_that_keeps_the_accuracy(confidence, hit, threshold):
     assert selective_threshold(np.array(confidence), np.array(hit)) == threshold
+
+
+def test_the_offset_helps_rare_classes_within_its_allowance():
+    rng = np.random.default_rng(0)
+    truth = np.array([0] * 900 + [1] * 60 + [2] * 40)
+    logits = rng.normal(0, 1, (1000, 3)) + 1.5 * np.eye(3)[truth] + np.log([.9, .06, .04])
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+    def accuracies(answers):
+        hits = answers.argmax(1) == truth
+        return hits.mean(), np.mean([hits[truth == label].mean() for label in range(3)])
+
+    for allowed in (0.0, 0.02, 0.5):
+        offset = balanced_offset(probs, np.eye(3)[truth], allowed)
+        (before, balanced), (after, balanced_after) = accuracies(probs), accuracies(shifted(probs, offset))
+        assert after >= before - allowed - 1e-9 and balanced_after >= balanced
+    assert balanced_after > balanced + 0.2 and offset[2] > offset[1] > offset[0]
 
 
 def test_calibrate_judges_smiles_only_where_people_were_asked():

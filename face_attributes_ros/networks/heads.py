@@ -63,13 +63,17 @@ def expected_age(age_probs: Tensor) -> Tensor:
     return (age_probs * years).sum(1)
 
 
-def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None) -> dict[str, Tensor]:
-    """The outputs of the file format by name, from raw head outputs; logits are divided by their temperature first.
+def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
+           expression_offset: tuple[float, ...] | None = None) -> dict[str, Tensor]:
+    """The outputs of the file format by name, from raw head outputs.
 
+    The offset is added to the expression logits, then logits are divided by their temperature.
     `age` (B, 101) and `expression` (B, 7) probabilities, `gender` `smile` `face` `quality` (B,), `pose` (B, 3) radians,
     `landmarks` (B, 68, 2) crop fractions.
     """
     temperatures = temperatures or {}
+    if expression_offset is not None:
+        raw = {**raw, 'expression': raw['expression'] + raw['expression'].new_tensor(expression_offset)}
     outputs = {name: (raw[name] / temperatures.get(name, 1.0)).softmax(1) for name in ('age', 'expression')}
     for name in ('gender', 'smile', 'face', 'quality'):
         outputs[name] = (raw[name] / temperatures.get(name, 1.0)).sigmoid().squeeze(1)

@@ -78,6 +78,29 @@ def selective_threshold(confidence, hit, accuracy=SELECTIVE_ACCURACY):
     return float(confidence[order[enough[-1]]]) if len(enough) else 1.0
 
 
+def shifted(probs, offset):
+    """Distributions (N, K) after adding an offset (K,) to their logits."""
+    return with_temperature(np.clip(probs, 1e-12, 1) * np.exp(offset), 1.0)
+
+
+def balanced_offset(probs, target, allowed=0.005):
+    """(K,) offset of the logits that favours rare classes: minus a multiple of the log of their frequency.
+
+    The multiple is the one of a fixed list with the best balanced accuracy among those that cost at most `allowed` of
+    the accuracy (logit adjustment, Menon et al., 2021, with the strength chosen by accuracy instead of theory).
+    """
+    truth = target.argmax(1)
+    frequency = np.bincount(truth, minlength=probs.shape[1]).clip(1) / len(truth)
+    found = []
+    for strength in np.linspace(0, 1, 21):
+        offset = -strength * np.log(frequency)
+        hits = shifted(probs, offset).argmax(1) == truth
+        found.append((np.mean([hits[truth == label].mean() for label in np.unique(truth)]), hits.mean(), offset))
+    best = max(accuracy for _, accuracy, _ in found)
+    offset = max((row for row in found if row[1] >= best - allowed), key=lambda row: row[0])[2]
+    return offset - offset.mean()
+
+
 def calibrate(outputs, labels):
     """({head: temperature}, {name: threshold}) from outputs and labels of val; thresholds are for calibrated outputs."""
     temperatures, thresholds = {}, {}

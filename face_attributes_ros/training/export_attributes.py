@@ -26,11 +26,12 @@ from ..models import file_sha256
 from ..networks.compact import folded, multiply_adds
 from ..networks.heads import decode
 from .attribute_cache import read_picture
-from .attribute_calibration import calibrate
+from .attribute_calibration import balanced_offset, calibrate, shifted
 from .attribute_manifest import put_table
 from .attribute_network import load_network
 from .attribute_packs import read_pack
 from .attribute_predict import whole_crops
+from .attribute_scores import known
 from .attribute_tables import table_of
 from .export_detector import store_half
 
@@ -44,13 +45,14 @@ _OPSET = 17
 class Shipped(nn.Module):
     """uint8 BGR crops (B, S, S, 3) to the decoded outputs in the order of OUTPUTS."""
 
-    def __init__(self, network, temperatures=None):
+    def __init__(self, network, temperatures=None, expression_offset=None):
         super().__init__()
         self.network, self.temperatures = folded(network), dict(temperatures or {})
+        self.expression_offset = expression_offset
 
     def forward(self, image):
         pixels = image.permute(0, 3, 1, 2).float() * (2 / 255) - 1
-        outputs = decode(self.network(pixels), self.temperatures)
+        outputs = decode(self.network(pixels), self.temperatures, self.expression_offset)
         return tuple(outputs[name] for name in OUTPUTS)
 
 
@@ -84,10 +86,10 @@ def export(args):
     size = args.size or metadata['size']
     table = table_of(read_pack(args.data, ('val',)))
     crops = whole_crops([read_picture(image) for image in table.images], size)
-    temperatures, thresholds = calibrate(run_torch(Shipped(network), crops), table.labels)
-    shipped = Shipped(network, temperatures)
+    offset, temperatures, thresholds = calibrated(run_torch(Shipped(network), crops), table.labels)
+    shipped = Shipped(network, temperatures, offset)
     model = to_onnx(shipped, size, half=not args.fp32)
-    note(model, {'temperatures': temperatures, 'input_px': size, 'step': metadata['step'], 'seed': metadata['seed'],
+    note(model, {'temperatures': temperatures, 'expression_offset': offset, 'input_px': size, 'step': metadata['step'], 'seed': metadata['seed'],
                  'data': metadata['data'], 'network': metadata['network']})
     difference = compare(shipped, model.SerializeToString(), crops[:64])
     limit = LARGEST_DIFFERENCE['fp32' if args.fp32 else 'fp16']
@@ -97,7 +99,18 @@ def export(args):
     entry = manifest_entry(args, network, size, thresholds)
     if args.manifest:
         put_table(args.manifest, args.out.stem, entry)
-    return {**entry, 'bytes': args.out.stat().st_size, 'temperatures': temperatures, 'difference': difference}
+    return {**entry, 'bytes': args.out.stat().st_size, 'temperatures': temperatures, 'expression_offset': offset,
+            'difference': difference}
+
+
+def calibrated(outputs, labels):
+    """(expression offset or None, temperatures, thresholds) from uncalibrated outputs on val."""
+    rows, offset = known(labels['expression']), None
+    if rows.any():
+        offset = [round(float(value), 4) for value in
+                  balanced_offset(outputs['expression'][rows], labels['expression'][rows])]
+        outputs = {**outputs, 'expression': shifted(outputs['expression'], np.array(offset))}
+    return offset, *calibrate(outputs, labels)
 
 
 def manifest_entry(args, network, size, thresholds):
