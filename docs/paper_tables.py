@@ -30,7 +30,8 @@ SYSTEMS = (
     ('POOL5 + SVM, ten-fold (section 6, Table 1)', '`networks/pool5.py`, `training/pool5_svm.py`',
      '`evaluate pool5 --data jaffe.zip --crops`', '98 %',
      '{pool5 compact/ten_fold linear/accuracy|.1%} linear, {pool5 compact/ten_fold rbf/accuracy|.1%} RBF (our trunk)',
-     'The same women are on both sides of each fold, in the paper too. Our trunk was trained on expressions; theirs on ImageNet'),
+     'The same women are on both sides of each fold, in the paper too. Our trunk was trained on expressions, theirs on '
+     'ImageNet'),
     ('the same, leave-one-out', 'the same', 'the same', '98 % (not said which of the two)',
      '{pool5 compact/leave_one_out linear/accuracy|.1%} linear, {pool5 compact/leave_one_out rbf/accuracy|.1%} RBF',
      'As above: one picture is left out, its woman is not'),
@@ -38,36 +39,38 @@ SYSTEMS = (
      '{pool5 compact/leave_one_subject_out linear/accuracy|.1%} linear, '
      '{pool5 compact/leave_one_subject_out rbf/accuracy|.1%} RBF',
      'This is what a robot meets. The gap to ten-fold is what knowing the woman is worth'),
-    ('the same with CaffeNet or AlexNet weights', '`networks/pool5.py`', '`evaluate pool5 ... --trunk caffenet --weights FILE`',
-     '98 %', '{pool5 caffenet/ten_fold linear/accuracy|.1%}',
+    ('the same with CaffeNet or AlexNet weights', '`networks/pool5.py`',
+     '`evaluate pool5 ... --trunk caffenet --weights FILE`', '98 %', '{pool5 caffenet/ten_fold linear/accuracy|.1%}',
      'The ImageNet weights are not ours to ship and were not at hand; random convolutions would be no result'),
     ('"96.10 and 100, top 1 to top 5", "CAFFE database" (section 7)', '`training/pool5_svm.py`', '`evaluate pool5`',
      '96.10 % and 100 %', 'JAFFE, ten-fold: {pool5 compact/ten_fold linear/accuracy|.1%} and '
      '{pool5 compact/ten_fold linear/top5|.1%}',
      'There is no such database; the sentence calls accuracies errors. Top-5 of seven classes says little'),
-    ('Tables 2 and 3, faces with labels', '`training/report_grid.py`', '`report grid --data jaffe.zip --crops --out grid.png`',
-     '"94 % to 96 %" of some of the results', '{grid compact/right_shown|.1%} of {grid compact/shown|d} shown, '
-     'somebody new each', 'Eight people of their own, pictures not published; ours are the ten of JAFFE. The picture stays '
+    ('Tables 2 and 3, faces with labels', '`training/report_grid.py`',
+     '`report grid --data jaffe.zip --crops --out grid.png`', '"94 % to 96 %" of some of the results',
+     '{grid compact/right_shown|.1%} of {grid compact/shown|d} shown, somebody new each', 'Eight people of their own, pictures not published; ours are the ten of JAFFE. The picture stays '
      'with you: JAFFE may not be passed on'),
     ('VGG-Face age network (section 5)', '`networks/vgg_age.py`, `training/paper_vgg_age.py`',
      '`train paper --config config/paper_vgg_age.yaml --weights FILE ...`',
-     'none (Qawaqneh et al., its source: 59.9 % exact, 90.6 % one-off on Adience)',
+     'none',
      'exact {train paper_vgg_age/figures/exact|.1%}',
-     'Needs VGG-Face weights, which may not be shipped and were not at hand; tested with tiny ones'),
+     'Needs VGG-Face weights, which may not be shipped, and Adience; neither was at hand. Tested with tiny random weights'),
     ('All-in-one network (section 6.1), full size', '`networks/all_in_one.py`, `training/paper_all_in_one.py`',
      '`train paper --config config/paper_all_in_one.yaml ...`', 'none',
      'held-out loss {train paper_all_in_one/figures/loss|.2f} after {train paper_all_in_one/step|d} steps; '
      '{speed/all_in_one_ms|.0f} ms a face on one thread',
      'Its convolutions start from nothing here and from face identification there; 70 M parameters need a GPU and days'),
-    ('the same at a quarter of its width', 'the same', '`train paper --config config/paper_all_in_one_quarter.yaml ...`', 'none',
+    ('the same at a quarter of its width', 'the same',
+     '`train paper --config config/paper_all_in_one_quarter.yaml ...`', 'none',
      'age MAE {train paper_all_in_one_quarter/figures/age_mae|.1f} years, gender '
      '{train paper_all_in_one_quarter/figures/gender|.1%}, smile {train paper_all_in_one_quarter/figures/smile|.1%}, '
      'face {train paper_all_in_one_quarter/figures/face|.1%} on 20 % held out, after '
      '{train paper_all_in_one_quarter/step|d} steps', 'Minutes on one CPU core: shows that the recipe learns, no more'),
     ('Losses (3.1), (6), HyperFace\'s', '`training/paper_losses.py`', '`pytest test/test_paper_losses.py`', 'formulas',
      'gradients equal finite differences and closed forms', ''),
-    ('Two-stage test (section 6.3)', '`proposals.py`, `two_stage.py`', '`evaluate two-stage --regions DIR --data DIR --jaffe ZIP`',
-     'none', 'the two tables below', 'Measured with the shipped attribute network'),
+    ('Two-stage test (section 6.3)', '`proposals.py`, `two_stage.py`',
+     '`evaluate two-stage --regions DIR --data DIR --jaffe ZIP`', 'none', 'the two tables below',
+     'Measured with the shipped attribute network'),
     ('The whole: gender', '`pipeline.py`', '`evaluate attributes`', '"94 % to 96 %" of some of the results, kind not said',
      'README, by set, age and gender', 'Theirs are eight people before a camera'),
 )
@@ -115,9 +118,10 @@ def systems(values):
 def detection(values):
     """AP@.5 after each stage, by kind of proposal."""
     entry = found(values, 'two-stage compact_m') or {}
-    rows = [[kind, *(row.get(stage, NOT_MEASURED) for stage in STAGES)] for kind, row in entry.get('detection_ap50', {}).items()]
-    return grid(['proposals', 'as they come', '+ network score', '+ iterative proposals', '+ landmarks NMS', 'proposals a picture'],
-                rows or [[NOT_MEASURED] * 6])
+    rows = [[kind, *(row.get(stage, NOT_MEASURED) for stage in STAGES)]
+            for kind, row in entry.get('detection_ap50', {}).items()]
+    head = ['proposals', 'as they come', '+ network score', '+ iterative proposals', '+ landmarks NMS', 'a picture']
+    return grid(head, rows or [[NOT_MEASURED] * 6])
 
 
 def looks(values):
@@ -128,7 +132,8 @@ def looks(values):
     rows = []
     for part, key, label in parts:
         cells = [found(entry, f'{part}/{look}/{key}' if key else f'{part}/{look}') for look in LOOKS]
-        rows.append([f'{label} ({found(entry, f"{part}/faces") or 0} faces)', *(NOT_MEASURED if c is None else c for c in cells)])
+        rows.append([f'{label} ({found(entry, f"{part}/faces") or 0} faces)',
+                     *(NOT_MEASURED if c is None else c for c in cells)])
     return grid(['', *LOOKS], rows)
 
 

@@ -54,7 +54,7 @@ def jpeg(image):
 def write_pack(folder, faces=12):
     """A pack of `utkface` (age, gender) and `ytf68` (points) pictures, as `read_pack` reads it."""
     folder = Path(folder)
-    columns = ('path', 'age', 'gender', 'expression', 'source', 'split', 'age_min', 'age_max', 'smile', 'yaw', 'pitch', 'roll',
+    columns = ('path', 'gender', 'expression', 'source', 'split', 'age_min', 'age_max', 'smile', 'yaw', 'pitch', 'roll',
                'group')
     rows, points = [], np.random.default_rng(0).uniform(8, 40, (faces, 68, 2))
     for source in ('utkface', 'ytf68'):

@@ -33,7 +33,8 @@ def test_places_are_filled_or_say_so(script):
 def test_every_file_that_a_row_names_exists(script):
     homes = ('', 'face_attributes_ros')
     for row in script.SYSTEMS:
-        for name in re.findall(r'`([\w/]+\.(?:py|yaml))`', row[1]) + re.findall(r'(\S+\.(?:yaml|py))\b', row[2].replace('`', '')):
+        names = re.findall(r'`([\w/]+\.(?:py|yaml))`', row[1]) + re.findall(r'(\S+\.(?:yaml|py))\b', row[2].replace('`', ''))
+        for name in names:
             assert any((ROOT / home / name).is_file() for home in homes), name
 
 

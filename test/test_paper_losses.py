@@ -26,13 +26,14 @@ def noise(*shape):
 
 
 POINTS_21 = torch.cat([torch.full((3, 4, 2), NAN), torch.randn(3, 17, 2, generator=GENERATOR)], 1).double()
+VISIBLE = torch.where(POINTS_21[..., 0] > 0, 1., POINTS_21[..., 1])
 TABLE = {
     'gender or smile': (lambda x: losses.two_class_loss(x, double([0., 1., NAN, .7])), noise(4, 2)),
     'age, squares': (lambda x: losses.age_loss(x, double([30., NAN, 4.]), double([30., NAN, 6.]), 0.), noise(3)),
     'age, between': (lambda x: losses.age_loss(x * 3 + 20, double([20., 18.]), double([20., 25.]), .4), noise(2)),
     'age, Gaussian': (lambda x: losses.age_loss(x * 3 + 20, double([20., 18.]), double([20., 25.]), 1.), noise(2)),
     'landmarks': (lambda x: losses.landmark_loss(x, POINTS_21), noise(3, 21, 2)),
-    'visibility': (lambda x: losses.visibility_loss(x, torch.where(POINTS_21[..., 0] > 0, 1., POINTS_21[..., 1])), noise(3, 21)),
+    'visibility': (lambda x: losses.visibility_loss(x, VISIBLE), noise(3, 21)),
     'pose': (lambda x: losses.pose_loss(x, double([[.1, .2, .3], [NAN] * 3, [0., 1., -1.]])), noise(3, 3)),
 }
 

@@ -56,7 +56,7 @@ def log_of(out):
         return [{name: value for name, value in row.items() if name != 'elapsed_s'} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize('config, more', [(ALL_IN_ONE, []), (VGG_AGE, ['--random-convolutions'])], ids=['all_in_one', 'vgg_age'])
+@pytest.mark.parametrize('config, more', [(ALL_IN_ONE, []), (VGG_AGE, ['--random-convolutions'])], ids=['aio', 'vgg'])
 def test_a_resumed_run_is_the_uninterrupted_one(config, more, data, tmp_path):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     assert train_paper.run(arguments(data, whole, config, '--steps', '4', *more)) == 0
@@ -80,7 +80,8 @@ def test_a_trained_all_in_one_runs_live(data, tmp_path):
 def test_the_plateau_divides_the_rate_by_ten(data, tmp_path):
     work_args = arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1')
     (tmp_path / 'run').mkdir()
-    run = train_paper.Run(work_args, read_config(work_args.config), train_paper.open_task(read_config(work_args.config), work_args))
+    config = read_config(work_args.config)
+    run = train_paper.Run(work_args, config, train_paper.open_task(config, work_args))
     rates = []
     for loss in (1., 2., 2.):  # patience 0: each validation without a gain counts
         run.task.validate = lambda step, loss=loss: {'loss': loss}
@@ -105,10 +106,19 @@ def test_vgg_with_a_users_weights_runs_live(data, tmp_path):
     convolutions = VggConvolutions(VggAgeConfig(TINY))
     tensors = {name.replace('.0.', '.'): value for name, value in convolutions.state_dict().items()}
     save_tensors(tmp_path / 'vgg_face.safetensors', tensors, {})
-    train_paper.run(arguments(data, tmp_path / 'run', VGG_AGE, '--steps', '1', '--weights', str(tmp_path / 'vgg_face.safetensors')))
+    weights = str(tmp_path / 'vgg_face.safetensors')
+    train_paper.run(arguments(data, tmp_path / 'run', VGG_AGE, '--steps', '1', '--weights', weights))
     found, about = load_tensors(tmp_path / 'run' / 'vgg_age.safetensors')
     assert torch.equal(found['convolutions.conv5_3.0.weight'], tensors['conv5_3.weight'])  # frozen
     assert about['convolutions'] != 'random'
+
+
+def test_the_command_line_overrides_the_configuration(data, tmp_path):
+    words = '--steps 3 --most-per-source 4 --validate-every 1'.split()
+    train_paper.run(arguments(data, tmp_path / 'run', ALL_IN_ONE, *words))
+    assert [row['step'] for row in log_of(tmp_path / 'run')] == ['1', '2', '3']
+    about = load_tensors(tmp_path / 'run' / 'last.safetensors')[1]
+    assert about['data']['faces'] + about['data']['held_out'] == 12 and about['config']['most_per_source'] == 4
 
 
 def test_a_budget_is_needed(data, tmp_path):
@@ -172,8 +182,9 @@ def test_regions_are_labelled_by_overlap(tmp_path):
     assert {sample.face for sample in samples} == {0., 1.}
 
 
-@pytest.mark.parametrize('low, high, group', [(None, None, None), (0, 2, 0), (3, 3, None), (3, 9, None), (8, 13, 2), (25, 25, 4),
-                                              (20, 29, None), (60, 60, 7), (70, 110, 7), (116, 116, 7)])
+@pytest.mark.parametrize('low, high, group', [
+    (None, None, None), (0, 2, 0), (3, 3, None), (3, 9, None), (8, 13, 2), (25, 25, 4), (20, 29, None),
+    (60, 60, 7), (70, 110, 7), (116, 116, 7)])
 def test_ages_fall_into_one_group_or_none(low, high, group):
     assert group_of(low, high) == group
 
@@ -190,7 +201,7 @@ def test_one_off_counts_the_neighbours():
 
 
 def test_figures_leave_out_what_has_no_label():
-    table = table_of([Sample('a', 'x', 30, 30, 1.), Sample('b', 'x', 20, 29, 0.), Sample('c', 'x', pose=(.1, 0., -.1), face=1.)])
+    table = table_of([Sample('a', 'x', 30, 30, 1.), Sample('b', 'x', 20, 29, 0.), Sample('c', 'x', pose=(.1, 0., -.1))])
     labels = {name: column.numpy() for name, column in
               with_points({name: torch.from_numpy(column) for name, column in table.labels.items()}).items()}
     raw = {'age': np.full((3, 1), 33.), 'gender': np.array([[0, 1], [0, 1], [1, 0]]), 'smile': np.zeros((3, 2)),

@@ -142,15 +142,16 @@ def command(tmp_path, monkeypatch):
     def run(module, *words):
         parser = argparse.ArgumentParser()
         module.add_arguments(parser)
-        return module.run(parser.parse_args(['--data', str(tmp_path / 'jaffe.zip'), '--weights', str(tmp_path / 'trunk.safetensors'), *words]))
+        data = ['--data', str(tmp_path / 'jaffe.zip'), '--weights', str(tmp_path / 'trunk.safetensors')]
+        return module.run(parser.parse_args([*data, *words]))
 
     return run
 
 
 def test_the_command_measures_and_saves_a_machine_that_runs(command, tmp_path, capsys):
     saved, results = tmp_path / 'pool5_svm.safetensors', tmp_path / 'paper.json'
-    code = command(evaluate_pool5, '--protocol', 'ten_fold', 'leave_one_subject_out', '--kernel', 'linear', '--save', str(saved),
-                   '--results', str(results), '--plot', str(tmp_path / 'confusion.png'))
+    code = command(evaluate_pool5, '--protocol', 'ten_fold', 'leave_one_subject_out', '--kernel', 'linear',
+                   '--save', str(saved), '--results', str(results), '--plot', str(tmp_path / 'confusion.png'))
     assert code == 0
     assert 'ten_fold' in capsys.readouterr().out
     entry = read(results)['pool5 compact']

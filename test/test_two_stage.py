@@ -34,7 +34,8 @@ class Seer:
     def look(crop):
         size = len(crop)
         far = size // 4
-        corner, right, down = (crop[far + dy, far + dx, :2].astype(float) for dx, dy in ((0, 0), (size // 2, 0), (0, size // 2)))
+        steps = (0, 0), (size // 2, 0), (0, size // 2)
+        corner, right, down = (crop[far + dy, far + dx, :2].astype(float) for dx, dy in steps)
         back = np.column_stack([right - corner, down - corner]) / (size // 2)  # crop pixels to source pixels
         if abs(np.linalg.det(back)) < 1e-6:
             return .0, np.zeros((21, 2)), np.ones(21), np.zeros(3), .5, np.full(101, 1 / 101)

@@ -28,7 +28,10 @@ GRID = 6
 
 @dataclass(frozen=True)
 class AllInOneConfig:
-    """`width` scales every layer but the outputs; 1 is the paper's network. `dropout` is the share dropped."""
+    """`width` scales every layer but the outputs; 1 is the paper's network. `dropout` is the share dropped.
+
+    Fully connected layers start from N(0, 0.01) at width 1; narrower ones from wider spreads, so that signals stay as large.
+    """
 
     width: float = 1.
     dropout: float = .6
@@ -82,11 +85,12 @@ class AllInOneNet(nn.Module):
         deep = of(512) * GRID**2
         heads |= {name: branch(deep, (of(1024), of(128)), size, config.dropout) for name, size in DEEP_HEADS.items()}
         self.heads = nn.ModuleDict(heads)
-        self.apply(initialise)
+        self.apply(lambda module: initialise(module, .01 / config.width**.5))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """By head: `face` `smile` `gender` (B, 2) logits (no/yes; gender male/female), `landmarks` (B, 42) x, y of
-        AFLW's points from the crop's centre in sides, `visibility` (B, 21), `pose` (B, 3) yaw, pitch, roll in radians, `age` (B, 1) years."""
+        """By head: `face` `smile` `gender` (B, 2) logits (no/yes; gender male/female), `landmarks` (B, 42) x, y of AFLW's
+        points from the crop's centre in sides, `visibility` (B, 21), `pose` (B, 3) yaw, pitch, roll in radians, `age`
+        (B, 1) years."""
         tap1 = self.pool1(self.conv1(x))  # (B, 96, 27, 27)
         tap3 = self.conv3(self.pool2(self.conv2(tap1)))  # (B, 384, 13, 13)
         deep = self.conv5(self.conv4(tap3))  # (B, 512, 13, 13)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's systems for the live pipeline: weights from the user's folder to a Network.
 
-    export FACE_ATTRIBUTES_PAPER_WEIGHTS=~/paper_weights    # all_in_one.safetensors, vgg_age.safetensors, pool5_svm.safetensors
+    export FACE_ATTRIBUTES_PAPER_WEIGHTS=~/paper_weights
     attributes.model: all_in_one
 
-70 and 163 million parameters do not fit this repository: `train paper` and `evaluate pool5 --save` write these files.
-torch is imported when a model is opened, not before.
+The folder holds `all_in_one.safetensors`, `vgg_age.safetensors` and `pool5_svm.safetensors`, as far as you use them;
+`train paper` and `evaluate pool5 --save` write them. 70 and 163 million parameters do not fit this repository. torch is
+imported when a model is opened, not before.
 """
 
 from __future__ import annotations

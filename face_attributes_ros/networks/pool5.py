@@ -98,7 +98,8 @@ def new_trunk(name, config=None):
 def load_trunk(trunk, tensors, path):
     """Fills a trunk from a user's tensors: Caffe's or torchvision's names, or those of our attribute network."""
     if isinstance(trunk, CompactPool):
-        found = {f'stages.{i}.{name[len(stage) + 1:]}': tensor for i, stage in enumerate(('stem', 'stage1', 'stage2', 'stage3'))
+        stages = enumerate(('stem', 'stage1', 'stage2', 'stage3'))
+        found = {f'stages.{i}.{name[len(stage) + 1:]}': tensor for i, stage in stages
                  for name, tensor in tensors.items() if name.startswith(stage + '.')}
     else:
         found = dict(_convolutions(trunk, tensors))
@@ -119,7 +120,7 @@ def _convolutions(trunk, tensors):
 
 
 class GreyFace(nn.Module):
-    """uint8 (B, H, W, 3) BGR to (B, side, side, 3) floats 0..255: grey, shrunk to 64 x 64, enlarged, three times the same."""
+    """uint8 (B, H, W, 3) BGR to (B, side, side, 3) floats 0..255: grey, shrunk to 64 x 64, enlarged, thrice the same."""
 
     def __init__(self, side):
         super().__init__()
@@ -149,7 +150,7 @@ class Features(nn.Module):
 class SvmHead(nn.Module):
     """A fitted linear one-against-one machine as tensors: features (B, F) to scores (B, 7) and probabilities.
 
-    A class's score is its number of won duels plus a little for how clearly (scikit-learn's `decision_function_shape='ovr'`).
+    A class's score is its number of won duels plus a little for how clearly, as scikit-learn's 'ovr' shape counts.
     Probabilities are the softmax of scores over a temperature fitted on faces that the machine was not trained on.
     """
 

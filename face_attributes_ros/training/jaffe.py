@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JAFFE: 213 posed expressions of ten women (Lyons et al. 1998; research only), read by the names its authors gave the files.
+"""JAFFE: 213 posed expressions of ten women (Lyons et al. 1998; research only), read by the names of its files.
 
 A path is a folder of the pictures or a zip of them: the originals, or face crops made from them.
 """

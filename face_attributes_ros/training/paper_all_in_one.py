@@ -36,7 +36,8 @@ class AllInOneTask:
         self.held_crops, _ = cached_crops(self.held, config.recipe.rescale_px, cache)
         self.counts = source_counts({name: share for name, share in config.shares.items()
                                      if len(self.table.rows_of(name))}, config.recipe.batch)
-        self.data = {'faces': len(self.table), 'held_out': len(self.held), 'sha256': self.table.digest(), 'batch': self.counts}
+        self.data = {'faces': len(self.table), 'held_out': len(self.held), 'sha256': self.table.digest(),
+                     'batch': self.counts}
 
     def losses(self, step):
         """{head: scalar} of a step's batch, random crops of 224 of 256."""

@@ -86,8 +86,8 @@ def draw(path, portraits, probs, shown, title):
     matplotlib.use('Agg')
     from matplotlib import pyplot
     persons = sorted({person for person, _ in shown})
-    figure, axes = pyplot.subplots(len(EXPRESSIONS), len(persons), figsize=(1.25 * len(persons) + .6, 1.5 * len(EXPRESSIONS) + .4),
-                                   dpi=90, layout='constrained', squeeze=False)
+    size = 1.25 * len(persons) + .6, 1.5 * len(EXPRESSIONS) + .4
+    figure, axes = pyplot.subplots(len(EXPRESSIONS), len(persons), figsize=size, dpi=90, layout='constrained', squeeze=False)
     figure.suptitle(title, fontsize=10)
     for (row, column), axis in np.ndenumerate(axes):
         axis.set(xticks=[], yticks=[])

@@ -2,8 +2,8 @@
 """Train one of the paper's systems by its recipe (section 6.2).
 
     face-attributes train paper --config config/paper_all_in_one.yaml --data DIR --regions DIR --out runs/aio --minutes 60
-    face-attributes train paper --config config/paper_vgg_age.yaml --data DIR --weights vgg_face.safetensors --out runs/vgg \\
-        --steps 2000
+    face-attributes train paper --config config/paper_vgg_age.yaml --data DIR --out runs/vgg --steps 2000 \\
+        --weights vgg_face.safetensors
     face-attributes train paper ... --resume
 
 DIR of `--data` holds `labels.csv` and its zips, of `--regions` a YOLO-format detection set. OUT receives
@@ -19,6 +19,7 @@ import json
 import math
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -47,6 +48,8 @@ def add_arguments(parser):
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.safetensors')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 leaves torch its choice')
+    parser.add_argument('--most-per-source', type=int, help='faces of each source, in place of the configuration\'s')
+    parser.add_argument('--validate-every', type=int, help='steps, in place of the configuration\'s')
     parser.add_argument('--results', type=Path, help='JSON of figures to enter the run into (bench/results/paper.json)')
 
 
@@ -56,13 +59,22 @@ def run(args):
         raise ParameterError('train paper: give --minutes, --steps or both; neither was given')
     if args.threads:
         torch.set_num_threads(args.threads)
-    config = read_config(args.config)
+    config = overridden(read_config(args.config), args)
     args.out.mkdir(parents=True, exist_ok=True)
     work = Run(args, config, open_task(config, args))
     if args.resume:
         work.resume()
     work.train()
     return 0
+
+
+def overridden(config, args):
+    """The configuration with what the command line says in place of it."""
+    if args.most_per_source is not None:
+        config = replace(config, most_per_source=args.most_per_source)
+    if args.validate_every is not None:
+        config = replace(config, recipe=replace(config.recipe, validate_every=args.validate_every))
+    return config
 
 
 def open_task(config, args):
@@ -148,7 +160,7 @@ class Run:
 
     def about(self):
         """What both files say of the run."""
-        return {**self.task.metadata(), 'config': self.args.config.read_text(), 'data': self.task.data,
+        return {**self.task.metadata(), 'config': asdict(self.config), 'data': self.task.data,
                 'seed': self.args.seed, 'step': self.step_number, 'elapsed_s': self.clock(), 'figures': self.figures}
 
     def save(self):
