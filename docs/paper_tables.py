@@ -48,8 +48,9 @@ SYSTEMS = (
      'There is no such database; the sentence calls accuracies errors. Top-5 of seven classes says little'),
     ('Tables 2 and 3, faces with labels', '`training/report_grid.py`',
      '`report grid --data jaffe.zip --crops --out grid.png`', '"94 % to 96 %" of some of the results',
-     '{grid compact/right_shown|.1%} of {grid compact/shown|d} shown, somebody new each', 'Eight people of their own, pictures not published; ours are the ten of JAFFE. The picture stays '
-     'with you: JAFFE may not be passed on'),
+     '{grid compact/right_shown|.1%} of {grid compact/shown|d} shown, somebody new each',
+     'Eight people of their own, pictures not published; ours are the ten of JAFFE. The picture stays with you: JAFFE may '
+     'not be passed on'),
     ('VGG-Face age network (section 5)', '`networks/vgg_age.py`, `training/paper_vgg_age.py`',
      '`train paper --config config/paper_vgg_age.yaml --weights FILE ...`',
      'none',
