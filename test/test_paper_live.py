@@ -45,7 +45,7 @@ def test_each_system_runs_in_the_pipeline(name, weights, monkeypatch):
 
 
 def test_two_stage_gets_landmarks_too(weights):
-    model = paper.open_paper_model('all_in_one', 'cpu', weights, heads=None)
+    model = paper.open_paper_model('all_in_one', 'cpu', folder=weights, heads=None)
     outputs = dict(zip(model.outputs, model.network(np.zeros((2, 227, 227, 3), np.uint8))))
     assert outputs['landmarks'].shape == (2, 21, 2) and outputs['visibility'].shape == (2, 21)
     assert (model.size_px, model.crop_scale) == (227, 1.2)
@@ -55,8 +55,10 @@ def test_compact_m_is_the_shipped_model(monkeypatch):
     asked = []
     shipped = SimpleNamespace(path='m.onnx', input_px=80, crop_scale=1.4, thresholds={'gender': .7})
     monkeypatch.setattr(paper, 'find_model', lambda *names: asked.append(names) or shipped)
-    monkeypatch.setattr(paper, 'open_network', lambda path, device: SimpleNamespace(outputs=('age', 'gender'), path=path))
-    model = paper.open_paper_model('compact_m', 'cpu')
+    monkeypatch.setattr(paper, 'open_network', lambda path, **engine: SimpleNamespace(
+        outputs=('age', 'gender'), path=path, engine=engine))
+    model = paper.open_paper_model('compact_m', 'cpu', backend='openvino', threads=2)
+    assert model.network.engine == {'device': 'cpu', 'backend': 'openvino', 'precision': 'auto', 'threads': 2}
     assert asked == [('attributes_m', 'attributes')]
     assert (model.network.path, model.outputs, model.size_px, model.crop_scale) == ('m.onnx', ('age', 'gender'), 80, 1.4)
     assert model.thresholds == {'gender': .7}
@@ -81,7 +83,7 @@ def test_unknown_system_is_refused():
 @pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
 def test_a_gpu_that_is_not_there_is_an_error(weights):
     with pytest.raises(DeviceError, match='cuda:0'):
-        paper.open_paper_model('all_in_one', 'cuda:0', weights)
+        paper.open_paper_model('all_in_one', 'cuda:0', folder=weights)
 
 
 def rewritten(weights, tmp_path, name, change):
@@ -93,16 +95,16 @@ def rewritten(weights, tmp_path, name, change):
 def test_random_convolutions_never_go_live(weights, tmp_path):
     rewritten(weights, tmp_path, 'vgg_age', lambda tensors, metadata: metadata.update(convolutions='random'))
     with pytest.raises(ModelError, match='random convolutions'):
-        paper.open_paper_model('vgg_age+pool5_svm', 'cpu', tmp_path)
+        paper.open_paper_model('vgg_age+pool5_svm', 'cpu', folder=tmp_path)
 
 
 def test_damaged_or_foreign_weights_are_refused(weights, tmp_path):
     rewritten(weights, tmp_path, 'all_in_one', lambda tensors, metadata: tensors.pop('conv1.0.bias'))
     with pytest.raises(ModelError, match='does not fit'):
-        paper.open_paper_model('all_in_one', 'cpu', tmp_path)
+        paper.open_paper_model('all_in_one', 'cpu', folder=tmp_path)
     rewritten(weights, tmp_path, 'all_in_one', lambda tensors, metadata: metadata.update(system='other'))
     with pytest.raises(ModelError, match="system 'other', needs 'all_in_one'"):
-        paper.open_paper_model('all_in_one', 'cpu', tmp_path)
+        paper.open_paper_model('all_in_one', 'cpu', folder=tmp_path)
     (tmp_path / 'all_in_one.safetensors').write_bytes(b'not a file of tensors')
     with pytest.raises(ModelError, match='not a readable safetensors'):
-        paper.open_paper_model('all_in_one', 'cpu', tmp_path)
+        paper.open_paper_model('all_in_one', 'cpu', folder=tmp_path)

@@ -73,7 +73,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, more, data, tmp_path):
 
 def test_a_trained_all_in_one_runs_live(data, tmp_path):
     train_paper.run(arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1', '--results', str(tmp_path / 'r.json')))
-    assert open_paper_model('all_in_one', 'cpu', tmp_path / 'run').crop_scale == 1.3
+    assert open_paper_model('all_in_one', 'cpu', folder=tmp_path / 'run').crop_scale == 1.3
     assert paper_results.read(tmp_path / 'r.json')['train config']['figures']['age_mae'] > 0
 
 

@@ -37,34 +37,38 @@ class PaperModel(NamedTuple):
     thresholds: dict[str, float]
 
 
-def open_paper_model(name, device='auto', folder=None, heads=LIVE_HEADS):
+def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, backend='auto', precision='auto', threads=0):
     """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the environment's).
 
-    `heads` limits its outputs; None gives all that it has.
+    `heads` limits its outputs; None gives all that it has. `backend` is for `compact_m`: the others run on torch.
     """
     if name not in PAPER_MODELS:
         raise ModelError(f'paper model {name!r} is not one of {", ".join(PAPER_MODELS)}')
     if name == 'compact_m':
-        return _compact(device)
+        return _compact(device=device, backend=backend, precision=precision, threads=threads)
     parts = [_OPENERS[part](*read_weights(weights_path(part, folder))) for part in name.split('+')]
-    network = _network([module for module, _ in parts], device, heads)
+    network = _network([module for module, _ in parts], heads, device, precision, threads)
     about = parts[0][1]
     thresholds = {name: 0. for name in ('gender', 'expression') if name in network.outputs}
     return PaperModel(network, network.outputs, about['input_px'], about.get('crop_scale', 1.3),
                       thresholds | about.get('thresholds', {}))
 
 
-def _network(modules, device, heads):
+def _network(modules, heads, device, precision, threads):
+    import torch
+
     from .joined import Joined
     from .torch_engine import TorchNetwork
     given = [name for module in modules for name in module.outputs]
     outputs = tuple(name for name in heads or given if name in given)
-    return TorchNetwork(Joined(modules, outputs), outputs, device, 'fp32')
+    if threads:
+        torch.set_num_threads(threads)
+    return TorchNetwork(Joined(modules, outputs), outputs, device, precision)
 
 
-def _compact(device):
+def _compact(**engine):
     model = find_model(COMPACT_M, 'attributes')
-    network = open_network(model.path, device=device)
+    network = open_network(model.path, **engine)
     return PaperModel(network, network.outputs, model.input_px, model.crop_scale, dict(model.thresholds))
 
 
