@@ -7,12 +7,13 @@ import zipfile
 import cv2
 import numpy as np
 
-COLUMNS = ('path', 'age', 'gender', 'expression', 'source', 'split', 'age_min', 'age_max', 'smile', 'yaw', 'pitch', 'roll',
+COLUMNS = ('path', 'age', 'gender', 'expression', 'source', 'split', 'age_min', 'age_max', 'smile', 'yaw',
+           'pitch', 'roll',
            'group', 'fold', 'orig')
 
 TINY_CONFIG = """
-network: {stem: 8, stages: [[8, 1], [16, 1], [16, 2]], adapter: 8, reduced: 8, shared: 16, deep: 8, deep_fc: 16, grid: 2}
-shares: {utkface: 0.3, fairface: 0.2, ferplus: 0.2, genki4k: 0.2, ytf68: 0.1}
+network: {stem: 8, stages: [[8, 1], [16, 1], [16, 2]], adapter: 8, reduced: 8, shared: 16, deep: 8, deep_fc:
+16, grid: 2} shares: {utkface: 0.3, fairface: 0.2, ferplus: 0.2, genki4k: 0.2, ytf68: 0.1}
 sizes: [[0.0, 16], [0.5, 32]]
 batch: 10
 cache_px: 32
@@ -54,7 +55,8 @@ def make_pack(folder, per_split=6):
                 split = ('train', 'val', 'test')[number // per_split]
                 name = f'{source}{number}.jpg'
                 pack.writestr(name, jpeg(face(number)))
-                row = {'path': f'{source}/{name}', 'source': source, 'split': split, 'group': f'{source}{number}'}
+                row = {'path': f'{source}/{name}', 'source': source, 'split': split,
+                       'group': f'{source}{number}'}
                 rows.append(row | labels_of(source, number))
                 if source == 'ytf68':
                     points[row['path']] = np.random.default_rng(number).uniform(8, 24, (68, 2))
@@ -62,5 +64,6 @@ def make_pack(folder, per_split=6):
         writer = csv.DictWriter(file, COLUMNS, restval='')
         writer.writeheader()
         writer.writerows(rows)
-    np.savez(folder / 'landmarks68.npz', paths=np.array(list(points)), points=np.array(list(points.values()), np.float32))
+    np.savez(folder / 'landmarks68.npz', paths=np.array(list(points)),
+             points=np.array(list(points.values()), np.float32))
     return folder

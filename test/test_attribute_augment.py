@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from face_attributes_ros.alignment import FLIP_68
-from face_attributes_ros.training.attribute_augment import (AugmentConfig, Motion, augment, erase, move_labels, move_pixels,
+from face_attributes_ros.training.attribute_augment import (AugmentConfig, Motion, augment, erase,
+                                                            move_labels, move_pixels,
                                                             quality_target, shrink)
 
 
 def motion(mirrored=False, turn=0.0, scale=1.0, shift=(0.0, 0.0)):
-    return Motion(torch.tensor([mirrored]), torch.tensor([turn]), torch.tensor([scale]), torch.tensor([shift]))
+    return Motion(torch.tensor([mirrored]), torch.tensor([turn]), torch.tensor([scale]),
+                  torch.tensor([shift]))
 
 
 def labels(points, pose=(0.3, 0.1, 0.05)):
@@ -20,7 +22,8 @@ def spread_points():
     return np.random.default_rng(0).uniform(0.3, 0.7, (68, 2))
 
 
-@pytest.mark.parametrize('moved', [motion(), motion(True), motion(turn=0.3), motion(scale=1.3), motion(shift=(0.2, -0.1)),
+@pytest.mark.parametrize('moved', [motion(), motion(True), motion(turn=0.3), motion(scale=1.3),
+                                   motion(shift=(0.2, -0.1)),
                                    motion(True, -0.25, 0.8, (0.1, 0.2))])
 def test_points_follow_the_pixels(moved):
     points, size = np.full((68, 2), 0.5), 101
@@ -47,7 +50,8 @@ def test_mirroring_twice_changes_nothing():
 def test_the_mirror_swaps_sides_and_turns_yaw_and_roll():
     points = spread_points()
     after = move_labels(labels(points, (0.3, 0.1, 0.05)), motion(True))
-    np.testing.assert_allclose(after['landmarks'][0, 36], [1 - points[45, 0], points[45, 1]], rtol=1e-5)  # outer eye corners
+    np.testing.assert_allclose(after['landmarks'][0, 36], [1 - points[45, 0], points[45, 1]],
+                               rtol=1e-5)  # outer eye corners
     np.testing.assert_allclose(after['pose'][0], [-0.3, 0.1, -0.05], rtol=1e-5)
 
 
@@ -88,7 +92,8 @@ def test_quality_falls_with_resolution_and_cover():
 
 def test_the_same_seed_makes_the_same_batch_and_only_faces_have_a_quality():
     crops = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), np.uint8)
-    partial = {'landmarks': torch.rand(6, 68, 2), 'pose': torch.zeros(6, 3), 'face': torch.tensor([1.0, 1, 1, 1, 1, 0])}
+    partial = {'landmarks': torch.rand(6, 68, 2), 'pose': torch.zeros(6, 3),
+               'face': torch.tensor([1.0, 1, 1, 1, 1, 0])}
 
     def make(seed):
         return augment(crops, np.full(6, 24, np.float32), partial, 16, torch.Generator().manual_seed(seed))

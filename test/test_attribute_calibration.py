@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 
 from face_attributes_ros.estimator import age_summary
-from face_attributes_ros.training.attribute_calibration import (balanced_offset, calibrate, calibration_error, coverage, fit_age_temperature,
-                                                                fit_temperature, interval, selective_threshold, shifted,
+from face_attributes_ros.training.attribute_calibration import (balanced_offset, calibrate, calibration_error,
+                                                                coverage, fit_age_temperature,
+                                                                fit_temperature, interval,
+                                                                selective_threshold, shifted,
                                                                 with_temperature)
 
 
@@ -51,7 +53,8 @@ def test_age_temperature_makes_the_interval_honest():
     assert temperature == pytest.approx(4.4, abs=0.1)  # the end of the list: nine would be needed
     assert coverage(sure, ages) < coverage(with_temperature(sure, temperature), ages) < 0.8
     fair = gaussian_ages(ages + rng.normal(0, 6, 3000), sigma=4)
-    assert coverage(with_temperature(fair, fit_age_temperature(fair, ages)), ages) == pytest.approx(0.8, abs=0.02)
+    assert coverage(with_temperature(fair, fit_age_temperature(fair, ages)), ages) == pytest.approx(0.8,
+                                                                                                    abs=0.02)
 
 
 @pytest.mark.parametrize('confidence, hit, threshold', [([.9, .8, .7, .6], [1, 1, 1, 0], .7), ([.9, .8], [0, 0], 1.0),
@@ -82,7 +85,8 @@ def test_calibrate_judges_smiles_only_where_people_were_asked():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, count).astype(float)
     asked = np.arange(count) < count // 2
-    outputs = {'smile': np.where(asked, np.where(truth == 1, 0.7, 0.3), 0.999)}  # useless where nobody was asked
+    outputs = {'smile': np.where(asked, np.where(truth == 1, 0.7, 0.3),
+                                 0.999)}  # useless where nobody was asked
     labels = {name: np.full(count, np.nan) for name in ('age_low', 'age_high', 'p_female')}
     labels |= {'smile': truth, 'expression': np.full((count, 7), np.nan),
                'pose': np.where(asked[:, None], 0.0, np.nan) * np.ones((count, 3))}

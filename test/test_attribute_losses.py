@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from face_attributes_ros.networks.heads import predicted_landmarks
-from face_attributes_ros.training.attribute_losses import age_loss, age_targets, class_weights, distillation_loss, head_losses
+from face_attributes_ros.training.attribute_losses import (age_loss, age_targets, class_weights,
+                                                           distillation_loss, head_losses)
 
-SIZES = {'age': 101, 'gender': 1, 'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 136, 'face': 1, 'quality': 1}
+SIZES = {'age': 101, 'gender': 1, 'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 136, 'face': 1,
+         'quality': 1}
 
 
 def raw_outputs(count, seed=0):
@@ -17,14 +19,16 @@ def raw_outputs(count, seed=0):
 def labels_of(count):
     rng = np.random.default_rng(1)
     values = {'age_low': np.array([30, 20, 5, 70][:count]), 'age_high': np.array([30, 29, 5, 110][:count]),
-              'p_female': rng.integers(0, 2, count), 'smile': rng.integers(0, 2, count), 'face': np.ones(count),
+              'p_female': rng.integers(0, 2, count), 'smile': rng.integers(0, 2, count),
+              'face': np.ones(count),
               'quality': rng.uniform(0, 1, count), 'expression': rng.dirichlet(np.ones(7), count),
               'pose': rng.uniform(-.5, .5, (count, 3)), 'landmarks': rng.uniform(0, 1, (count, 68, 2))}
     return {name: torch.tensor(value, dtype=torch.float32) for name, value in values.items()}
 
 
 def with_unlabelled(labels, extra):
-    return {name: torch.cat([value, torch.full((extra, *value.shape[1:]), torch.nan)]) for name, value in labels.items()}
+    return {name: torch.cat([value, torch.full((extra, *value.shape[1:]), torch.nan)])
+            for name, value in labels.items()}
 
 
 def test_a_face_without_labels_changes_nothing():
@@ -51,9 +55,11 @@ def test_gradients_agree_with_differences(head):
     direction /= direction.norm()
     variable = raw[head].clone().requires_grad_()
     head_losses(raw | {head: variable}, labels, torch.ones(7))[head].backward()
-    ahead, behind = (float(head_losses(raw | {head: raw[head] + sign * step * direction}, labels, torch.ones(7))[head])
+    ahead, behind = (float(head_losses(raw | {head: raw[head] + sign * step * direction}, labels,
+                                       torch.ones(7))[head])
                      for sign in (1, -1))
-    assert float((variable.grad * direction).sum()) == pytest.approx((ahead - behind) / (2 * step), abs=2e-3, rel=2e-2)
+    assert float((variable.grad * direction).sum()) == pytest.approx((ahead - behind) / (2 * step), abs=2e-3,
+                                                                     rel=2e-2)
 
 
 def test_mass_anywhere_inside_of_a_range_is_right():

@@ -63,8 +63,10 @@ def test_adience_reads_ranges_single_ages_and_unknowns(tmp_path):
 
 def test_imdb_wiki_codes_zero_as_female_and_drops_doubtful_faces(tmp_path):
     columns = {'full_path': np.array(['a.jpg', 'b.jpg', 'c.jpg', 'd.jpg', 'e.jpg'], object),
-               'dob': np.array([722695, 722695, 722695, 0, 722695]), 'photo_taken': np.array([2008, 2008, 2008, 2008, 2008]),
-               'gender': np.array([0.0, 1.0, 1.0, 1.0, np.nan]), 'face_score': np.array([3.0, 3.0, 3.0, 3.0, 3.0]),
+               'dob': np.array([722695, 722695, 722695, 0, 722695]),
+               'photo_taken': np.array([2008, 2008, 2008, 2008, 2008]),
+               'gender': np.array([0.0, 1.0, 1.0, 1.0, np.nan]),
+               'face_score': np.array([3.0, 3.0, 3.0, 3.0, 3.0]),
                'second_face_score': np.array([np.nan, np.nan, 2.0, np.nan, np.nan])}
     savemat(tmp_path / 'wiki.mat', {'wiki': columns})
     samples = READERS['imdb_wiki'](tmp_path)
@@ -76,7 +78,8 @@ def test_imdb_wiki_codes_zero_as_female_and_drops_doubtful_faces(tmp_path):
 def test_morph_reads_sex_and_age_from_names(tmp_path):
     put(tmp_path / 'Album2' / '009055_1M54.JPG')
     put(tmp_path / 'Album2' / '012345_02F19.JPG')
-    assert [(s.p_female, s.age_low, s.group) for s in READERS['morph'](tmp_path)] == [(0.0, 54, '009055'), (1.0, 19, '012345')]
+    assert [(s.p_female, s.age_low, s.group) for s in READERS['morph'](tmp_path)] == [(0.0, 54, '009055'),
+                                                                                      (1.0, 19, '012345')]
 
 
 def test_ferplus_votes_become_shares_in_our_order(tmp_path):
@@ -85,7 +88,8 @@ def test_ferplus_votes_become_shares_in_our_order(tmp_path):
     (folder / 'label.csv').write_text('fer1.png,"(0, 0, 48, 48)",1,0,2,3,0,4,0,0,0,0\n'
                                       'fer2.png,"(0, 0, 48, 48)",1,0,0,0,0,0,0,0,0,9\n')
     sample, = READERS['ferplus'](tmp_path)  # the second one shows no face, say nine of ten
-    # neutral happy sad surprise fear disgust angry, from neutral happiness surprise sadness anger disgust fear
+    # neutral happy sad surprise fear disgust angry, from neutral happiness surprise sadness anger disgust
+    # fear
     assert sample.expression == pytest.approx((.1, 0, .3, .2, 0, .4, 0))
     assert sample.smile == 0
 
@@ -121,7 +125,8 @@ def test_300w_lp_changes_the_sign_of_yaw_and_frames_the_points(tmp_path):
     points = np.random.default_rng(0).uniform(40, 60, (68, 2))
     points[0], points[1] = (40, 40), (60, 60)
     for part in ('AFW', 'AFW_Flip'):
-        savemat(tmp_path / part / 'a.mat', {'pt2d': points.T, 'Pose_Para': np.array([[0.1, 0.2, 0.3, 0, 0, 0, 1]])})
+        savemat(tmp_path / part / 'a.mat', {'pt2d': points.T, 'Pose_Para': np.array([[0.1, 0.2, 0.3, 0, 0, 0,
+                                                                                      1]])})
     sample, = READERS['300w_lp'](tmp_path)
     assert sample.pose == pytest.approx((-0.2, 0.1, 0.3))
     assert sample.box_fraction == pytest.approx((.35, .35, .65, .65))
@@ -131,11 +136,15 @@ def test_300w_lp_changes_the_sign_of_yaw_and_frames_the_points(tmp_path):
 def test_aflw_changes_the_signs_of_yaw_and_roll(tmp_path):
     put(tmp_path / 'flickr' / '0' / 'a.jpg', 100)
     with sqlite3.connect(tmp_path / 'aflw.sqlite') as database:
-        for statement in ('CREATE TABLE Faces (face_id, file_id)', 'CREATE TABLE FaceImages (file_id, filepath)',
-                          'CREATE TABLE FaceRect (face_id, x, y, w, h)', 'CREATE TABLE FacePose (face_id, roll, pitch, yaw)',
+        for statement in ('CREATE TABLE Faces (face_id, file_id)',
+                          'CREATE TABLE FaceImages (file_id, filepath)',
+                          'CREATE TABLE FaceRect (face_id, x, y, w, h)',
+                          'CREATE TABLE FacePose (face_id, roll, pitch, yaw)',
                           'CREATE TABLE FaceMetaData (face_id, sex)', "INSERT INTO Faces VALUES (1, 'f')",
-                          "INSERT INTO FaceImages VALUES ('f', '0/a.jpg')", 'INSERT INTO FaceRect VALUES (1, 10, 20, 30, 40)',
-                          'INSERT INTO FacePose VALUES (1, 0.3, 0.1, 0.2)', "INSERT INTO FaceMetaData VALUES (1, 'f')"):
+                          "INSERT INTO FaceImages VALUES ('f', '0/a.jpg')",
+                          'INSERT INTO FaceRect VALUES (1, 10, 20, 30, 40)',
+                          'INSERT INTO FacePose VALUES (1, 0.3, 0.1, 0.2)',
+                          "INSERT INTO FaceMetaData VALUES (1, 'f')"):
             database.execute(statement)
     database.close()
     sample, = READERS['aflw'](tmp_path)
@@ -153,8 +162,10 @@ def test_our_pack_reads_every_kind_of_label(tmp_path):
     table = table_of(read_pack(make_pack(tmp_path / 'pack'), ('train',)))
     assert {source: len(table.rows_of(source)) for source in set(table.sources.tolist())} == dict.fromkeys(
         ('utkface', 'fairface', 'ferplus', 'genki4k', 'ytf68'), 6)
-    labelled = {name: int((~np.isnan(column.reshape(len(table), -1)[:, 0])).sum()) for name, column in table.labels.items()}
-    assert labelled == {'age_low': 12, 'age_high': 12, 'p_female': 12, 'expression': 6, 'smile': 12, 'pose': 6,
+    labelled = {name: int((~np.isnan(column.reshape(len(table), -1)[:, 0])).sum())
+                for name, column in table.labels.items()}
+    assert labelled == {'age_low': 12, 'age_high': 12, 'p_female': 12, 'expression': 6, 'smile': 12,
+                        'pose': 6,
                         'landmarks': 6, 'face': 30}
     assert 0.2 < table.labels['landmarks'][table.rows_of('ytf68')].min() < 0.3  # fractions of 32 px, drawn from 8 px on
 
@@ -177,7 +188,8 @@ def test_backgrounds_keep_away_from_faces_and_doubtful_pictures(tmp_path):
     samples = read_backgrounds(tmp_path, 20)
     assert len(samples) == 20 and {sample.face for sample in samples} == {0.0}
     assert all('/a.jpg' in sample.image for sample in samples)
-    assert all(min(s.box_fraction[2], .5) - s.box_fraction[0] <= 0.2001 * (s.box_fraction[2] - s.box_fraction[0])
+    assert all(min(s.box_fraction[2],
+                   .5) - s.box_fraction[0] <= 0.2001 * (s.box_fraction[2] - s.box_fraction[0])
                for s in samples)
 
 
@@ -186,7 +198,8 @@ def test_few_votes_are_no_label(votes, expected):
     assert shares(votes) == expected
 
 
-@pytest.mark.parametrize('expression, smile', [(None, None), ((.1, .9, 0, 0, 0, 0, 0), 1.0), ((1, 0, 0, 0, 0, 0, 0), 0.0),
+@pytest.mark.parametrize('expression, smile', [(None, None), ((.1, .9, 0, 0, 0, 0, 0), 1.0), ((1, 0, 0, 0, 0,
+                                                                                               0, 0), 0.0),
                                                ((.5, .5, 0, 0, 0, 0, 0), None)])
 def test_smiles_are_only_derived_from_clear_votes(expression, smile):
     assert smile_of(expression) == smile

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.training.attribute_groups import bootstrap_interval, group_report, size_report, yaw_report
+from face_attributes_ros.training.attribute_groups import (bootstrap_interval, group_report, size_report,
+                                                           yaw_report)
 from face_attributes_ros.training.attribute_manifest import put_metrics, put_table
 from face_attributes_ros.training.attribute_peers import FACEAPI_ORDER, FER2013_ORDER, in_our_order
 from face_attributes_ros.training.attribute_report import calibration_report, report, selective_report
@@ -21,7 +22,8 @@ def people():
     return table_of([
         Sample('a', 'utkface', 30, 30, 1.0), Sample('b', 'utkface', 62, 62, 0.0),
         Sample('c', 'fairface', 20, 29, 1.0), Sample('d', 'fairface', 70, 110, 0.0),
-        Sample('e', 'ferplus', expression=one_hot('happy'), smile=1.0), Sample('f', 'ferplus', expression=one_hot('fear')),
+        Sample('e', 'ferplus', expression=one_hot('happy'), smile=1.0),
+        Sample('f', 'ferplus', expression=one_hot('fear')),
         Sample('g', 'genki4k', smile=0.0, pose=(0.1, 0.0, 0.0)), Sample('h', 'ytf68', landmarks=points)])
 
 
@@ -29,9 +31,11 @@ def answers(table):
     """Age 2 years high for a and a group late for b; gender wrong for b; fear taken for surprise."""
     count = len(table)
     outputs = {'age': np.stack([spike(year) for year in (32, 49, 25, 75, 1, 1, 1, 1)]),
-               'gender': np.array([.9, .6, .8, .1, .5, .5, .5, .5]), 'expression': np.tile(one_hot('happy'), (count, 1)),
+               'gender': np.array([.9, .6, .8, .1, .5, .5, .5, .5]),
+               'expression': np.tile(one_hot('happy'), (count, 1)),
                'smile': np.full(count, .4), 'pose': np.zeros((count, 3)),
-               'landmarks': np.nan_to_num(table.labels['landmarks']) + 0.0, 'face': np.ones(count), 'quality': np.ones(count)}
+               'landmarks': np.nan_to_num(table.labels['landmarks']) + 0.0, 'face': np.ones(count),
+               'quality': np.ones(count)}
     outputs['expression'][5] = one_hot('surprise')
     apart = np.linalg.norm(table.labels['landmarks'][7, 36] - table.labels['landmarks'][7, 45])
     outputs['landmarks'][7, :, 0] += 0.1 * apart
@@ -41,7 +45,8 @@ def answers(table):
 def test_figures_by_source():
     table = people()
     found = report(answers(table), table)
-    assert found['utkface'] == {'count': 2, 'age_mae_years': 7.5, 'age_bias_years': -5.5, 'groups_count': 2, 'groups_exact': .5,
+    assert found['utkface'] == {'count': 2, 'age_mae_years': 7.5, 'age_bias_years': -5.5, 'groups_count': 2,
+                                'groups_exact': .5,
                                 'groups_one_off': 1, 'interval_coverage': 0, 'gender_accuracy': .5}
     assert found['fairface'] == {'count': 2, 'age_bin_accuracy': 1, 'gender_accuracy': 1}
     fer = found['ferplus']
@@ -55,7 +60,8 @@ def test_figures_by_source():
 
 def test_a_network_with_fewer_heads_is_judged_on_those():
     table = people()
-    found = report({'age_years': np.array([33., 44, 29.9, 69.9, 0, 0, 0, 0]), 'gender': answers(table)['gender']}, table)
+    found = report({'age_years': np.array([33., 44, 29.9, 69.9, 0, 0, 0, 0]),
+                    'gender': answers(table)['gender']}, table)
     assert set(found) == {'utkface', 'fairface'}
     assert found['utkface']['age_mae_years'] == 10.5 and 'interval_coverage' not in found['utkface']
     assert found['fairface']['age_bin_accuracy'] == .5
@@ -66,7 +72,8 @@ def test_groups_carry_counts_intervals_and_the_worst():
     table = people()
     found = group_report(answers(table), table)
     first, second = found['utkface']['groups']
-    assert (first['age'], first['gender'], first['count'], first['gender_accuracy']) == ('30-39', 'female', 1, 1)
+    assert (first['age'], first['gender'], first['count'], first['gender_accuracy']) == ('30-39', 'female', 1,
+                                                                                         1)
     assert (second['age'], second['gender'], second['age_mae_years'], second['age_bias_years']) == ('60-69', 'male', 13, -13)
     assert found['utkface']['worst']['gender_accuracy'] == ['60-69', 'male', 0]
     assert found['fairface']['groups'][1]['age'] == '70+'
@@ -113,7 +120,8 @@ def test_sizes_shrink_only_larger_faces():
         seen.append([picture.shape[0] for picture in pictures])
         return answers(table)
 
-    rows = size_report(run, table, [np.zeros((side, side, 3), np.uint8) for side in (112, 20, 48, 48, 48, 48, 48, 48)], (24, 48))
+    rows = size_report(run, table, [np.zeros((side, side, 3), np.uint8) for side in (112, 20, 48, 48, 48, 48,
+                                                                                     48, 48)], (24, 48))
     assert [row['face_px'] for row in rows] == [24, 48] and rows[0]['mean_quality'] == 1
     assert seen == [[24, 20, 24, 24, 24, 24, 24, 24], [48, 20, 48, 48, 48, 48, 48, 48]]
 
@@ -129,7 +137,8 @@ def test_a_manifest_keeps_its_other_tables(tmp_path):
     path = tmp_path / 'manifest.toml'
     path.write_text('# The models.\n\n[models.detector]\ntask = "detector"\nfile = "d.onnx"\nsha256 = "00"\nlicence = "x"\n'
                     'data = "y"\ninput_px = 448\n\n[models.detector.thresholds]\nscore = 0.5\n')
-    entry = {'task': 'attributes', 'file': 'm.onnx', 'sha256': 'ab', 'licence': 'l "q"', 'data': 'd', 'input_px': 80,
+    entry = {'task': 'attributes', 'file': 'm.onnx', 'sha256': 'ab', 'licence': 'l "q"', 'data': 'd',
+             'input_px': 80,
              'crop_scale': 1.0, 'thresholds': {'gender': 1.0}, 'metrics': {'a': 1}}
     put_table(path, 'm', entry)
     once = path.read_text()
@@ -138,6 +147,7 @@ def test_a_manifest_keeps_its_other_tables(tmp_path):
     put_metrics(path, 'm', {'b': 0.25})
     models = load_manifest(path)
     assert models['detector'].thresholds == {'score': 0.5}
-    assert (models['m'].metrics, models['m'].licence, models['m'].crop_scale) == ({'a': 1, 'b': 0.25}, 'l "q"', 1.0)
+    assert (models['m'].metrics, models['m'].licence, models['m'].crop_scale) == ({'a': 1, 'b': 0.25},
+                                                                                  'l "q"', 1.0)
     put_table(path, 'detector', {'task': 'detector', 'file': 'e.onnx'})
     assert path.read_text().count('[models.detector') == 1 and '[models.m.metrics]' in path.read_text()

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from face_attributes_ros.networks.compact import HEADS, VARIANTS, CompactConfig, CompactNet, GridPool, area_matrix, folded, multiply_adds
-from face_attributes_ros.networks.heads import decode, euler_from_rotation, predicted_landmarks, predicted_rotation, rotation_from_euler
+from face_attributes_ros.networks.compact import (HEADS, VARIANTS, CompactConfig, CompactNet, GridPool,
+                                                  area_matrix, folded, multiply_adds)
+from face_attributes_ros.networks.heads import (decode, euler_from_rotation, predicted_landmarks,
+                                                predicted_rotation, rotation_from_euler)
 
 TINY = CompactConfig(8, ((8, 1), (16, 2), (16, 2)), 8, 8, 16, 8, 16, 2)
 
@@ -13,7 +15,8 @@ TINY = CompactConfig(8, ((8, 1), (16, 2), (16, 2)), 8, 8, 16, 8, 16, 2)
 def test_any_multiple_of_sixteen_goes_in(size):
     raw = CompactNet(TINY).eval()(torch.zeros(2, 3, size, size))
     assert {name: tuple(value.shape) for name, value in raw.items()} == {
-        'age': (2, 101), 'gender': (2, 1), 'expression': (2, 7), 'smile': (2, 1), 'pose': (2, 6), 'landmarks': (2, 136),
+        'age': (2, 101), 'gender': (2, 1), 'expression': (2, 7), 'smile': (2, 1), 'pose': (2, 6),
+        'landmarks': (2, 136),
         'face': (2, 1), 'quality': (2, 1)}
     assert set(raw) == set(HEADS)
 
@@ -52,10 +55,12 @@ def test_grid_pool_averages_whole_cells():
 def test_angles_survive_the_trip_through_six_numbers():
     angles = torch.tensor(np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3)), dtype=torch.float64)
     rotation = rotation_from_euler(angles)
-    torch.testing.assert_close(rotation @ rotation.transpose(1, 2), torch.eye(3, dtype=torch.float64).expand(50, 3, 3))
+    torch.testing.assert_close(rotation @ rotation.transpose(1, 2),
+                               torch.eye(3, dtype=torch.float64).expand(50, 3, 3))
     torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(50, dtype=torch.float64))
     torch.testing.assert_close(euler_from_rotation(rotation), angles)
-    six = torch.cat([rotation[:, :, 0] * 3, rotation[:, :, 1] * 0.5 + rotation[:, :, 0]], 1)  # any scale, any lean
+    six = torch.cat([rotation[:, :, 0] * 3, rotation[:, :, 1] * 0.5 + rotation[:, :, 0]],
+                    1)  # any scale, any lean
     rest = torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.float64)
     torch.testing.assert_close(euler_from_rotation(predicted_rotation(six - rest)), angles)
 
@@ -68,8 +73,10 @@ def test_turning_the_image_adds_to_roll_alone():
 
 
 def test_zero_outputs_are_a_frontal_face_in_the_middle():
-    raw = {name: torch.zeros(1, size) for name, size in (('age', 101), ('gender', 1), ('expression', 7), ('smile', 1),
-                                                         ('pose', 6), ('landmarks', 136), ('face', 1), ('quality', 1))}
+    raw = {name: torch.zeros(1, size) for name, size in (('age', 101), ('gender', 1), ('expression', 7),
+                                                         ('smile', 1),
+                                                         ('pose', 6), ('landmarks', 136), ('face', 1),
+                                                         ('quality', 1))}
     outputs = decode(raw)
     assert outputs['pose'].abs().max() == 0
     assert (predicted_landmarks(raw['landmarks']) == 0.5).all()
@@ -77,7 +84,8 @@ def test_zero_outputs_are_a_frontal_face_in_the_middle():
 
 
 def test_a_temperature_above_one_makes_answers_less_sure():
-    raw = {name: torch.full((1, size), 2.0) for name, size in (('gender', 1), ('smile', 1), ('pose', 6), ('landmarks', 136),
+    raw = {name: torch.full((1, size), 2.0) for name, size in (('gender', 1), ('smile', 1), ('pose', 6),
+                                                               ('landmarks', 136),
                                                                ('face', 1), ('quality', 1))}
     raw |= {'age': torch.arange(101.0)[None], 'expression': torch.arange(7.0)[None]}
     plain, calm = decode(raw), decode(raw, {'gender': 2.0, 'expression': 2.0})

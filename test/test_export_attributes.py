@@ -37,7 +37,8 @@ def exported(tmp_path_factory):
         network(torch.randn(8, 3, 32, 32))
     save_tensors(folder / 'tiny.safetensors', network.state_dict(),
                  {'network': TINY.to_dict(), 'step': 7, 'seed': 1, 'size': 32, 'data': {'faces': 3}})
-    args = parsed(export_attributes, '--weights', folder / 'tiny.safetensors', '--data', folder / 'pack', '--out',
+    args = parsed(export_attributes, '--weights', folder / 'tiny.safetensors', '--data', folder / 'pack',
+                  '--out',
                   folder / 'tiny.onnx', '--manifest', folder / 'manifest.toml')
     return folder, export_attributes.export(args)
 
@@ -48,7 +49,8 @@ def test_the_file_has_the_estimators_outputs_for_any_batch(exported):
     assert set(network.outputs) == set(HEADS)
     for count in (1, 3):
         arrays = dict(zip(network.outputs, network(np.zeros((count, 32, 32, 3), np.uint8)), strict=True))
-        assert {name: array.shape for name, array in arrays.items()} == {name: (count, *shape) for name, shape in HEADS.items()}
+        assert {name: array.shape for name, array in arrays.items()} == {name: (count, *shape)
+                                                                         for name, shape in HEADS.items()}
         assert all(array.dtype == np.float32 for array in arrays.values())
         np.testing.assert_allclose(arrays['age'].sum(1), 1, rtol=1e-5)
 
@@ -58,7 +60,8 @@ def test_the_file_agrees_with_the_trained_network(exported):
     assert 0 < max(said['difference'].values()) < 0.02  # weights rest as fp16
     trained, _ = load_network(folder / 'tiny.safetensors')
     pictures = [face(number) for number in range(5)]
-    ours = predict(open_network(folder / 'tiny.onnx', backend='onnxruntime', device='cpu', threads=1), pictures, 32)
+    ours = predict(open_network(folder / 'tiny.onnx', backend='onnxruntime', device='cpu', threads=1),
+                   pictures, 32)
     pixels = torch.from_numpy(whole_crops(pictures, 32)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         raw = trained(pixels)
@@ -78,7 +81,8 @@ def test_the_manifest_entry_loads_and_the_metadata_says_where_it_came_from(expor
 def test_a_file_that_differs_too_much_is_not_written(exported, tmp_path, monkeypatch):
     folder, _ = exported
     monkeypatch.setitem(export_attributes.LARGEST_DIFFERENCE, 'fp16', 1e-9)
-    args = parsed(export_attributes, '--weights', folder / 'tiny.safetensors', '--data', folder / 'pack', '--out',
+    args = parsed(export_attributes, '--weights', folder / 'tiny.safetensors', '--data', folder / 'pack',
+                  '--out',
                   tmp_path / 'bad.onnx')
     with pytest.raises(ModelError, match='not written'):
         export_attributes.export(args)
@@ -105,7 +109,8 @@ def test_the_second_pass_gives_the_same_kinds_of_answers(exported):
 def test_evaluation_writes_figures_pictures_and_the_manifest(exported, tmp_path, capsys):
     folder, _ = exported
     manifest = folder / 'manifest.toml'
-    args = parsed(evaluate_attributes, '--data', folder / 'pack', '--model', f'{manifest}:tiny', '--out', tmp_path / 'a.json',
+    args = parsed(evaluate_attributes, '--data', folder / 'pack', '--model', f'{manifest}:tiny', '--out',
+                  tmp_path / 'a.json',
                   '--plots', tmp_path / 'plots', '--aligned', '--write-metrics', manifest)
     assert evaluate_attributes.run(args) == 0
     results = json.loads((tmp_path / 'a.json').read_text())
@@ -121,7 +126,8 @@ def test_evaluation_writes_figures_pictures_and_the_manifest(exported, tmp_path,
 
 def test_peers_without_a_folder_are_an_error(exported, tmp_path):
     folder, _ = exported
-    args = parsed(evaluate_attributes, '--data', folder / 'pack', '--model', f'{folder / "manifest.toml"}:tiny', '--out',
+    args = parsed(evaluate_attributes, '--data', folder / 'pack', '--model',
+                  f'{folder / "manifest.toml"}:tiny', '--out',
                   tmp_path / 'a.json', '--plots', tmp_path, '--peers', tmp_path)
     with pytest.raises(DataError, match='attributes.py'):
         evaluate_attributes.run(args)

@@ -47,7 +47,8 @@ def parsed(*words):
 def train(pack, config, out, *more):
     threads = torch.get_num_threads()
     try:
-        return train_attributes.run(parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', out,
+        return train_attributes.run(parsed('--config', config, '--data', pack, '--cache', pack / 'cache',
+                                           '--out', out,
                                            '--device', 'cpu', '--threads', 1, *more))
     finally:
         torch.set_num_threads(threads)
@@ -57,7 +58,8 @@ def test_losses_fall_and_everything_is_written(pack, config, tmp_path):
     assert train(pack, config, tmp_path, '--steps', 105) == 0
     rows = read_csv(tmp_path / 'log.csv')
     assert float(rows[-1]['age']) < float(rows[0]['age']) - 1
-    assert [row['size'] for row in rows] == ['16', '32', '32'] and rows[-1]['val_age_mae'] and rows[-1]['val_nme']
+    assert [row['size'] for row in rows] == ['16', '32',
+                                             '32'] and rows[-1]['val_age_mae'] and rows[-1]['val_nme']
     _, metadata = load_tensors(tmp_path / 'attributes.safetensors')
     assert metadata['step'] == 105 and metadata['seed'] == 0 and len(metadata['data']['sha256']) == 64
     assert (tmp_path / 'curve.png').stat().st_size > 1000
@@ -65,7 +67,8 @@ def test_losses_fall_and_everything_is_written(pack, config, tmp_path):
 
 def test_a_resumed_run_equals_the_uninterrupted_one(pack, config, tmp_path):
     train(pack, config, tmp_path / 'whole', '--steps', 6)
-    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path / 'parts', '--device', 'cpu',
+    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path / 'parts',
+                  '--device', 'cpu',
                   '--steps', 6, '--threads', 1)
     args.out.mkdir()
     work = train_attributes.Run(args, read_config(config))
@@ -105,12 +108,15 @@ def test_two_processes_agree(pack, config, tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    command = [sys.executable, '-m', 'face_attributes_ros.training.train_attributes', '--config', config, '--data', pack,
-               '--cache', tmp_path / 'cache', '--out', tmp_path / 'out', '--steps', '2', '--threads', '1', '--device', 'cpu']
+    command = [sys.executable, '-m', 'face_attributes_ros.training.train_attributes', '--config', config,
+               '--data', pack,
+               '--cache', tmp_path / 'cache', '--out', tmp_path / 'out', '--steps', '2', '--threads', '1',
+               '--device', 'cpu']
     environment = os.environ | {'PYTHONPATH': str(REPOSITORY), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1',
                                 'MASTER_PORT': str(port), 'OMP_NUM_THREADS': '1'}
     processes = [subprocess.Popen([str(word) for word in command], env=environment | {'RANK': str(rank)},
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for rank in (0, 1)]
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                 for rank in (0, 1)]
     said = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     tensors, metadata = load_tensors(tmp_path / 'out' / 'last.safetensors')
@@ -118,7 +124,8 @@ def test_two_processes_agree(pack, config, tmp_path):
 
 
 def test_two_ranks_share_one_batch(pack, config):
-    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', pack, '--device', 'cpu')
+    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', pack, '--device',
+                  'cpu')
     whole = train_attributes.Run(args, read_config(config)).batches.rows(3)
     batches = train_attributes.Run(args, read_config(config)).batches
     halves = [replace(batches, rank=rank, world=2).rows(3) for rank in (0, 1)]
@@ -126,7 +133,8 @@ def test_two_ranks_share_one_batch(pack, config):
     assert len(halves[0]) == len(halves[1]) == 5
 
 
-@pytest.mark.parametrize('words, message', [((), '--minutes, --steps'), (('--steps', 1, '--device', 'tpu'), 'tpu')])
+@pytest.mark.parametrize('words, message', [((), '--minutes, --steps'), (('--steps', 1, '--device', 'tpu'),
+                                                                         'tpu')])
 def test_wrong_arguments_are_named(pack, config, tmp_path, words, message):
     args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path, *words)
     with pytest.raises(ParameterError, match=message):
@@ -162,7 +170,8 @@ def test_every_pass_shows_every_face_once():
     assert seen[:7].tolist() != seen[7:14].tolist()
 
 
-@pytest.mark.parametrize('shares, batch, counts', [({'a': 1}, 4, {'a': 4}), ({'a': 3, 'b': 1}, 8, {'a': 6, 'b': 2}),
+@pytest.mark.parametrize('shares, batch, counts', [({'a': 1}, 4, {'a': 4}), ({'a': 3, 'b': 1}, 8, {'a': 6,
+                                                                                                   'b': 2}),
                                                    ({'a': 1, 'b': 0.001}, 8, {'a': 7, 'b': 1})])
 def test_batches_hold_the_shares_asked_for(shares, batch, counts):
     assert source_counts(shares, batch) == counts
@@ -175,7 +184,8 @@ def test_a_batch_too_small_for_its_sources_is_refused():
 
 def test_rare_ages_come_more_often_and_none_is_lost():
     ages = [25] * 64 + [5] * 16 + [75] * 1
-    table = table_of([Sample(str(number), 'x', age, age) for number, age in enumerate(ages)] + [Sample('none', 'x')])
+    table = table_of([Sample(str(number), 'x', age, age)
+                      for number, age in enumerate(ages)] + [Sample('none', 'x')])
     pool = balanced_rows(table, 'x', 0.5)
     assert set(pool.tolist()) == set(range(82))
     times = np.bincount(pool)
@@ -195,10 +205,12 @@ def full_name(row):
     return ('fair_face_' if row['source'] == 'fairface' else 'data_') + name
 
 
-@pytest.mark.skipif(not (DATA / 'train_full.csv').is_file(), reason='the data is not here: set FACE_ATTRIBUTES_DATA')
+@pytest.mark.skipif(not (DATA / 'train_full.csv').is_file(),
+                    reason='the data is not here: set FACE_ATTRIBUTES_DATA')
 def test_no_val_or_test_row_is_among_the_training_lists():
     with open(DATA / 'train_full.csv', newline='') as file:
-        full = {row['path'].replace('/', '_').replace('.jpg.chip', '').replace('.png', '.jpg') for row in csv.DictReader(file)}
+        full = {row['path'].replace('/', '_').replace('.jpg.chip', '').replace('.png', '.jpg')
+                for row in csv.DictReader(file)}
     rows = read_csv(DATA / 'labels.csv')
     named = {split: {full_name(row) for row in rows if row['split'] == split and row['source'] in
                      ('utkface', 'fairface', 'ferplus')} for split in ('train', 'val', 'test')}

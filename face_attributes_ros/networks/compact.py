@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The multi-task face attribute network that the package ships: a plain 3x3 trunk, three fused taps, task heads.
+"""The multi-task face attribute network that the package ships: a plain 3x3 trunk, three fused taps, task
+heads.
 
-The shape is the paper's (shared trunk, three levels on one grid, concatenation, 1x1 reduction, one shared fully
-connected layer, age and gender from the deep end) on a plain body: 3x3 convolution, batch norm, ReLU. Where a layer
-keeps the shape, its input is added before the ReLU; export folds both batch norm and that addition into the kernel.
+The shape is the paper's (shared trunk, three levels on one grid, concatenation, 1x1 reduction, one shared
+fully connected layer, age and gender from the deep end) on a plain body: 3x3 convolution, batch norm, ReLU.
+Where a layer keeps the shape, its input is added before the ReLU; export folds both batch norm and that
+addition into the kernel.
 """
 
 import copy
@@ -19,7 +21,9 @@ LANDMARKS = 68
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """Sizes of one variant; `stages` holds (channels, layers) of the three stages behind the stride-2 stem."""
+    """Sizes of one variant; `stages` holds (channels, layers) of the three stages behind the stride-2
+    stem.
+    """
 
     stem: int = 32
     stages: tuple[tuple[int, int], ...] = ((48, 2), (96, 4), (192, 4))
@@ -45,10 +49,12 @@ class CompactConfig:
 
 
 VARIANTS = {
-    's': CompactConfig(stem=24, stages=((32, 2), (64, 3), (128, 3)), adapter=32, reduced=64, shared=192, deep=64,
+    's': CompactConfig(stem=24, stages=((32, 2), (64, 3), (128, 3)), adapter=32, reduced=64, shared=192,
+                       deep=64,
                        deep_fc=128),
     'm': CompactConfig(),
-    'l': CompactConfig(stem=48, stages=((72, 2), (144, 5), (288, 5)), adapter=64, reduced=128, shared=384, deep=128,
+    'l': CompactConfig(stem=48, stages=((72, 2), (144, 5), (288, 5)), adapter=64, reduced=128, shared=384,
+                       deep=128,
                        deep_fc=256),
 }
 
@@ -87,7 +93,9 @@ class FoldedBlock(nn.Module):
 
 
 def area_matrix(size_in: int, size_out: int) -> Tensor:
-    """(size_out, size_in) weights that average `size_in` cells over `size_out` equal, possibly fractional, bins."""
+    """(size_out, size_in) weights that average `size_in` cells over `size_out` equal, possibly fractional,
+    bins.
+    """
     edges = torch.linspace(0, size_in, size_out + 1, dtype=torch.float64)
     cells = torch.arange(size_in, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
@@ -95,7 +103,9 @@ def area_matrix(size_in: int, size_out: int) -> Tensor:
 
 
 class GridPool(nn.Module):
-    """Area-averages any (B, C, h, w) map to (B, C, grid, grid); two matrix products, so every runtime exports it."""
+    """Area-averages any (B, C, h, w) map to (B, C, grid, grid); two matrix products, so every runtime exports
+    it.
+    """
 
     def __init__(self, grid: int):
         super().__init__()
@@ -136,7 +146,8 @@ class CompactNet(nn.Module):
         self.deep = ConvBlock(c3, config.deep)
         self.deep_fc = nn.Linear(config.deep * config.grid**2, config.deep_fc)
         self.dropout = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(config.deep_fc, size) for name, size in DEEP_HEADS.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(config.deep_fc, size)
+                                    for name, size in DEEP_HEADS.items()})
         self.heads.update({name: nn.Linear(config.shared, size) for name, size in SHARED_HEADS.items()})
         self.apply(initialise)
         for head in self.heads.values():
@@ -177,7 +188,8 @@ def multiply_adds(network: CompactNet, size: int) -> int:
         cells = output.shape[2] * output.shape[3] if output.ndim == 4 else 1
         total += module.weight.numel() * cells
 
-    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [m.register_forward_hook(count) for m in network.modules()
+             if isinstance(m, nn.Conv2d | nn.Linear)]
     copy.deepcopy(network).eval()(torch.zeros(1, 3, size, size))
     for hook in hooks:
         hook.remove()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the compact network's raw head outputs to probabilities, angles and points, and the rotation maths between.
+"""From the compact network's raw head outputs to probabilities, angles and points, and the rotation maths
+between.
 
-Rotations are R = Rz(roll) Ry(yaw) Rx(pitch) with x right, y down, z away from the camera; turning the image by an
-angle therefore adds it to roll and leaves yaw and pitch. Yaw is positive when the face turns to the image's right,
-pitch when it looks up, roll when it tilts clockwise: GENKI's own signs.
+Rotations are R = Rz(roll) Ry(yaw) Rx(pitch) with x right, y down, z away from the camera; turning the image
+by an angle therefore adds it to roll and leaves yaw and pitch. Yaw is positive when the face turns to the
+image's right, pitch when it looks up, roll when it tilts clockwise: GENKI's own signs.
 """
 
 import torch
@@ -18,7 +19,9 @@ SIX_D_REST = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def rotation_from_6d(six: Tensor) -> Tensor:
-    """Rotation matrices (B, 3, 3) from two columns (B, 6) by Gram-Schmidt (Zhou et al., CVPR 2019, eq. 14)."""
+    """Rotation matrices (B, 3, 3) from two columns (B, 6) by Gram-Schmidt (Zhou et al., CVPR 2019, eq.
+    14).
+    """
     first = F.normalize(six[:, :3], dim=1)
     second = F.normalize(six[:, 3:] - (first * six[:, 3:]).sum(1, keepdim=True) * first, dim=1)
     return torch.stack([first, second, cross(first, second)], dim=2)
@@ -68,8 +71,8 @@ def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
     """The outputs of the file format by name, from raw head outputs.
 
     The offset is added to the expression logits, then logits are divided by their temperature.
-    `age` (B, 101) and `expression` (B, 7) probabilities, `gender` `smile` `face` `quality` (B,), `pose` (B, 3) radians,
-    `landmarks` (B, 68, 2) crop fractions.
+    `age` (B, 101) and `expression` (B, 7) probabilities, `gender` `smile` `face` `quality` (B,), `pose` (B,
+    3) radians, `landmarks` (B, 68, 2) crop fractions.
     """
     temperatures = temperatures or {}
     if expression_offset is not None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's camera does to a face, for a whole batch at once: pose of the crop, light, distance, noise, occlusion.
+"""What a robot's camera does to a face, for a whole batch at once: pose of the crop, light, distance, noise,
+occlusion.
 
-Every random number comes from the generator that is passed in, so a batch can be made again. The `quality` target
-is made here too: nobody labelled it, so it is the resolution that is left after shrinking (log scale, 12 px is 0 and
-96 px is 1) times the share of the crop that is not covered.
+Every random number comes from the generator that is passed in, so a batch can be made again. The `quality`
+target is made here too: nobody labelled it, so it is the resolution that is left after shrinking (log scale,
+12 px is 0 and 96 px is 1) times the share of the crop that is not covered.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ QUALITY_PX = (12.0, 96.0)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strengths; probabilities are shares of a batch, `turn_rad` and `shift` half-widths, `scale` the extreme factor."""
+    """Strengths; probabilities are shares of a batch, `turn_rad` and `shift` half-widths, `scale` the extreme
+    factor.
+    """
 
     scale: float = 1.25
     turn_rad: float = 0.26
@@ -49,7 +52,9 @@ def chosen(generator, count, share):
 
 @dataclass(frozen=True)
 class Motion:
-    """How each face of a batch moves: mirrored or not, then turned clockwise, scaled and shifted (crop half-sides)."""
+    """How each face of a batch moves: mirrored or not, then turned clockwise, scaled and shifted (crop
+    half-sides).
+    """
 
     mirrored: torch.Tensor
     turn_rad: torch.Tensor
@@ -67,11 +72,14 @@ def random_motion(generator, count, config):
     """A `Motion` for `count` faces."""
     scale = torch.exp(uniform(generator, count, -1, 1) * float(np.log(config.scale)))
     shift = uniform(generator, (count, 2), -2 * config.shift, 2 * config.shift)
-    return Motion(chosen(generator, count, 0.5), uniform(generator, count, -config.turn_rad, config.turn_rad), scale, shift)
+    return Motion(chosen(generator, count, 0.5), uniform(generator, count, -config.turn_rad, config.turn_rad),
+                  scale, shift)
 
 
 def move_pixels(pixels, motion, size):
-    """(B, C, H, W) resampled to (B, C, size, size) under a motion; outside of the picture its edge repeats."""
+    """(B, C, H, W) resampled to (B, C, size, size) under a motion; outside of the picture its edge
+    repeats.
+    """
     back = torch.linalg.inv(motion.forward_matrices())
     theta = torch.cat([back, -back @ motion.shift[:, :, None]], 2)
     grid = F.affine_grid(theta, (len(pixels), pixels.shape[1], size, size), align_corners=False)
@@ -109,7 +117,9 @@ def relight(pixels, generator, config):
 
 
 def shrink(pixels, generator, config):
-    """(pixels, left_px (B,)): two groups are shrunk to a random size each and enlarged again, as far faces are."""
+    """(pixels, left_px (B,)): two groups are shrunk to a random size each and enlarged again, as far faces
+    are.
+    """
     count, size = len(pixels), pixels.shape[-1]
     left_px = torch.full((count,), float(size))
     order = torch.randperm(count, generator=generator)
@@ -124,7 +134,9 @@ def shrink(pixels, generator, config):
 
 
 def erase(pixels, generator, config):
-    """(pixels, left (B,)): a share of the faces gets one grey or noisy rectangle; `left` is the share of the crop left."""
+    """(pixels, left (B,)): a share of the faces gets one grey or noisy rectangle; `left` is the share of the
+    crop left.
+    """
     count, size = len(pixels), pixels.shape[-1]
     on = chosen(generator, count, config.erase).float()
     extent = uniform(generator, (count, 2), 0.15, 0.45) * on[:, None]

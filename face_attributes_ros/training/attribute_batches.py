@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixed-source batches: a fixed share from each source, each source shuffled anew every pass, all from (seed, step)."""
+"""Mixed-source batches: a fixed share from each source, each source shuffled anew every pass, all from (seed,
+step).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def passing_rows(rows, start, count, seed):
 
 
 def balanced_rows(table, source, power, most=4.0, seed=0):
-    """Row numbers of a source, those of rarer ages repeated: (the largest age range's count over its own) ** power times.
+    """Row numbers of a source, those of rarer ages repeated: (the largest age range's count over its own) **
+    power times.
 
     Never less than once and at most `most` times on average; rows without an age come once.
     """
@@ -44,7 +47,8 @@ def balanced_rows(table, source, power, most=4.0, seed=0):
     ages = table.labels['age_low'][rows]
     ranges = np.where(np.isnan(ages), -1, np.searchsorted(AGE_BIN_STARTS, np.nan_to_num(ages), 'right'))
     sizes = {number: (ranges == number).sum() for number in np.unique(ranges)}
-    times = np.array([(max(sizes.values()) / sizes[number]) ** power if number >= 0 else 1.0 for number in ranges])
+    times = np.array([(max(sizes.values()) / sizes[number]) ** power if number >= 0 else 1.0
+                      for number in ranges])
     chance = np.random.default_rng(seed).random(len(rows))
     return np.repeat(rows, (np.clip(times, 1, most) + chance).astype(int))
 
@@ -69,7 +73,7 @@ class Batches:
     def __post_init__(self):
         for source in self.counts:
             if not len(self.pools[source]):
-                raise DataError(f'the configuration asks for source {source!r}, of which the data holds no picture')
+                raise DataError(f'the configuration asks for {source!r}, of which the data holds no picture')
 
     def rows(self, step):
         """Row numbers of this rank's part of a step's batch."""
@@ -88,4 +92,5 @@ class Batches:
 def plain_batch(crops, size):
     """(B, 3, size, size) in 0..1 without augmentation, from uint8 crops (B, H, W, 3)."""
     pixels = torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2).float() / 255
-    return torch.nn.functional.interpolate(pixels, (size, size), mode='bilinear', align_corners=False, antialias=True)
+    return torch.nn.functional.interpolate(pixels, (size, size), mode='bilinear', align_corners=False,
+                                           antialias=True)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoded crops on disk: every picture of a table once, as one (N, side, side, 3) uint8 BGR array to map into memory."""
+"""Decoded crops on disk: every picture of a table once, as one (N, side, side, 3) uint8 BGR array to map into
+memory.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ def cut(picture, box_fraction):
         return picture
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = np.asarray(box_fraction) * (width, height, width, height)
-    columns, rows = slice(int(max(x0, 0)), max(int(x1), int(x0) + 1)), slice(int(max(y0, 0)), max(int(y1), int(y0) + 1))
+    columns = slice(int(max(x0, 0)), max(int(x1), int(x0) + 1))
+    rows = slice(int(max(y0, 0)), max(int(y1), int(y0) + 1))
     return picture[rows, columns]
 
 
@@ -64,9 +67,12 @@ def cache_key(table, side):
 
 
 def cached_crops(table, side, folder):
-    """(crops (N, side, side, 3) uint8 mapped read-only, native (N,) stored sides in pixels); built on the first call."""
+    """(crops (N, side, side, 3) uint8 mapped read-only, native (N,) stored sides in pixels); built on the
+    first call.
+    """
     folder = Path(folder)
-    crops_path, native_path = (folder / f'{name}_{cache_key(table, side)}.npy' for name in ('crops', 'native'))
+    crops_path, native_path = (folder / f'{name}_{cache_key(table, side)}.npy'
+                               for name in ('crops', 'native'))
     if not native_path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         build_cache(table, side, crops_path, native_path)

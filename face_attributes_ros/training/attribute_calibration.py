@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Honest confidence: temperatures fitted on val, the age interval's width, and thresholds below which we say `unknown`."""
+"""Honest confidence: temperatures fitted on val, the age interval's width, and thresholds below which we say
+`unknown`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def with_temperature(probs, temperature):
 
 
 def log_loss(probs, target):
-    """Mean negative log-likelihood of shares (N, K) or of yes/no (N,) under probabilities of the same shape."""
+    """Mean negative log-likelihood of shares (N, K) or of yes/no (N,) under probabilities of the same
+    shape.
+    """
     if probs.ndim == 1:
         return log_loss(np.stack([1 - probs, probs], 1), np.stack([1 - target, target], 1))
     return float(-(target * np.log(np.clip(probs, 1e-12, 1))).sum(1).mean())
@@ -36,8 +40,8 @@ def fit_temperature(probs, target):
 
 
 def interval(age_probs, mass=INTERVAL):
-    """(N, 2) years that bound the central `mass` of distributions over whole years, each year half a year wide to both
-    sides; the same rule as the estimator's."""
+    """(N, 2) years that bound the central `mass` of distributions over whole years, each year half a year
+    wide to both sides; the same rule as the estimator's."""
     cumulative = np.concatenate([np.zeros((len(age_probs), 1)), np.cumsum(age_probs, 1)], 1)
     edges = np.arange(age_probs.shape[1] + 1) - 0.5
     bounds = [np.interp([(1 - mass) / 2, (1 + mass) / 2], row / row[-1], edges) for row in cumulative]
@@ -52,7 +56,10 @@ def coverage(age_probs, ages):
 
 def fit_age_temperature(age_probs, ages):
     """The temperature, of a fixed list, whose 80 % interval covers nearest to 80 % of the ages."""
-    return float(min(TEMPERATURES[::3], key=lambda t: abs(coverage(with_temperature(age_probs, t), ages) - INTERVAL)))
+    def missed(temperature):
+        return abs(coverage(with_temperature(age_probs, temperature), ages) - INTERVAL)
+
+    return float(min(TEMPERATURES[::3], key=missed))
 
 
 def calibration_error(confidence, hit, bins=15):
@@ -71,7 +78,9 @@ def confidence_and_hit(probs, target):
 
 
 def selective_threshold(confidence, hit, accuracy=SELECTIVE_ACCURACY):
-    """The lowest confidence such that answers at or above it are right in `accuracy` of cases; 1 where none is."""
+    """The lowest confidence such that answers at or above it are right in `accuracy` of cases; 1 where none
+    is.
+    """
     order = np.argsort(-confidence)
     right = np.cumsum(hit[order]) / np.arange(1, len(hit) + 1)
     enough = np.flatnonzero(right >= accuracy)
@@ -86,8 +95,9 @@ def shifted(probs, offset):
 def balanced_offset(probs, target, allowed=0.005):
     """(K,) offset of the logits that favours rare classes: minus a multiple of the log of their frequency.
 
-    The multiple is the one of a fixed list with the best balanced accuracy among those that cost at most `allowed` of
-    the accuracy (logit adjustment, Menon et al., 2021, with the strength chosen by accuracy instead of theory).
+    The multiple is the one of a fixed list with the best balanced accuracy among those that cost at most
+    `allowed` of the accuracy (logit adjustment, Menon et al., 2021, with the strength chosen by accuracy
+    instead of theory).
     """
     truth = target.argmax(1)
     frequency = np.bincount(truth, minlength=probs.shape[1]).clip(1) / len(truth)
@@ -95,14 +105,17 @@ def balanced_offset(probs, target, allowed=0.005):
     for strength in np.linspace(0, 1, 21):
         offset = -strength * np.log(frequency)
         hits = shifted(probs, offset).argmax(1) == truth
-        found.append((np.mean([hits[truth == label].mean() for label in np.unique(truth)]), hits.mean(), offset))
+        found.append((np.mean([hits[truth == label].mean() for label in np.unique(truth)]), hits.mean(),
+                      offset))
     best = max(accuracy for _, accuracy, _ in found)
     offset = max((row for row in found if row[1] >= best - allowed), key=lambda row: row[0])[2]
     return offset - offset.mean()
 
 
 def calibrate(outputs, labels):
-    """({head: temperature}, {name: threshold}) from outputs and labels of val; thresholds are for calibrated outputs."""
+    """({head: temperature}, {name: threshold}) from outputs and labels of val; thresholds are for calibrated
+    outputs.
+    """
     temperatures, thresholds = {}, {}
     exact = known(labels['age_low']) & (labels['age_low'] == labels['age_high'])
     if exact.any():
@@ -110,7 +123,7 @@ def calibrate(outputs, labels):
     for head, column in (('gender', 'p_female'), ('expression', 'expression'), ('smile', 'smile')):
         rows = known(labels[column])
         if head == 'smile':
-            rows &= known(labels['pose'])  # people who were asked about the smile, not those whose answer we derived
+            rows &= known(labels['pose'])  # GENKI: those who were asked; other smiles are derived
         if rows.any():
             probs, target = outputs[head][rows], labels[column][rows]
             temperatures[head] = fit_temperature(probs, target if head != 'expression' else winners(target))

@@ -3,7 +3,8 @@
 
     python -m face_attributes_ros.training.attribute_card bench/results/attributes.json models/README.md
 
-A block starts with `<!-- attributes: NAME -->` and ends with `<!-- end attributes -->`; NAME is a key of BLOCKS.
+A block starts with `<!-- attributes: NAME -->` and ends with `<!-- end attributes -->`; NAME is a key of
+BLOCKS.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from pathlib import Path
 from ..errors import DataError
 
 BLOCK = re.compile(r'(<!-- attributes: (\w+) -->\n).*?(<!-- end attributes -->)', re.DOTALL)
-MEASURES = (('utkface', 'age_mae_years', 'UTKFace age, mean error, years', 1), ('utkface', 'gender_accuracy', 'UTKFace gender', 100),
-            ('fairface', 'gender_accuracy', 'FairFace gender', 100), ('fairface', 'age_bin_accuracy', 'FairFace age, 9 ranges', 100),
+MEASURES = (('utkface', 'age_mae_years', 'UTKFace age, mean error, years', 1),
+            ('utkface', 'gender_accuracy', 'UTKFace gender', 100),
+            ('fairface', 'gender_accuracy', 'FairFace gender', 100),
+            ('fairface', 'age_bin_accuracy', 'FairFace age, 9 ranges', 100),
             ('ferplus', 'expression_accuracy', 'FER+ expression', 100),
             ('ferplus', 'expression_balanced', 'FER+ expression, balanced', 100),
             ('jaffe', 'expression_accuracy', 'JAFFE expression, never trained on', 100),
-            ('genki4k', 'smile_accuracy', 'GENKI-4K smile', 100), ('genki4k', 'pose_mae_deg', 'GENKI-4K head pose, mean error, degrees', 1),
+            ('genki4k', 'smile_accuracy', 'GENKI-4K smile', 100),
+            ('genki4k', 'pose_mae_deg', 'GENKI-4K head pose, mean error, degrees', 1),
             ('ytf68', 'landmark_nme', 'YouTube Faces landmarks, error over eye distance', 100))
 
 
@@ -34,7 +38,9 @@ def grid(head, rows):
 def cell(figures, source, name, factor):
     """A figure as text: percent where the factor is 100; a dash where there is none."""
     value = figures.get(source, {}).get(name)
-    return '–' if value is None else f'{value * factor:.{1 if factor == 100 else 2}f}{" %" if factor == 100 else ""}'
+    if value is None:
+        return '–'
+    return f'{value * 100:.1f} %' if factor == 100 else f'{value:.2f}'
 
 
 def summary_table(results):
@@ -51,24 +57,32 @@ def range_text(interval, factor=100):
     return f'{interval[0] * factor:.1f} to {interval[1] * factor:.1f}'
 
 
+def groups_of(results, source):
+    """{(age, gender): row} of one source."""
+    return {(row['age'], row['gender']): row for row in results['people'].get(source, {}).get('groups', [])}
+
+
 def groups_table(results):
     """Age x gender on UTKFace and FairFace, with 95 % intervals."""
-    utk, fair = (({(row['age'], row['gender']): row for row in results['people'].get(source, {}).get('groups', [])})
-                 for source in ('utkface', 'fairface'))
+    utk, fair = (groups_of(results, source) for source in ('utkface', 'fairface'))
     rows = []
     for group in dict.fromkeys([*utk, *fair]):
         cells = [*group]
         if group in utk:
             row = utk[group]
-            cells += [row['count'], f'{100 * row["gender_accuracy"]:.1f} ({range_text(row["gender_interval"])})',
-                      f'{row["age_mae_years"]:.1f} ({range_text(row["age_interval_years"], 1)})', f'{row["age_bias_years"]:+.1f}']
+            cells += [row['count'],
+                      f'{100 * row["gender_accuracy"]:.1f} ({range_text(row["gender_interval"])})',
+                      f'{row["age_mae_years"]:.1f} ({range_text(row["age_interval_years"], 1)})',
+                      f'{row["age_bias_years"]:+.1f}']
         cells += ['–'] * (6 - len(cells))
         if group in fair:
             row = fair[group]
-            cells += [row['count'], f'{100 * row["gender_accuracy"]:.1f} ({range_text(row["gender_interval"])})',
+            cells += [row['count'],
+                      f'{100 * row["gender_accuracy"]:.1f} ({range_text(row["gender_interval"])})',
                       f'{100 * row["age_bin_accuracy"]:.1f} ({range_text(row["age_bin_interval"])})']
         rows.append(cells + ['–'] * (9 - len(cells)))
-    return grid(['age', 'labelled', 'UTKFace n', 'gender %', 'age error, years', 'bias', 'FairFace n', 'gender %', 'age range %'],
+    return grid(['age', 'labelled', 'UTKFace n', 'gender %', 'age error, years', 'bias', 'FairFace n',
+                 'gender %', 'age range %'],
                 rows)
 
 
@@ -76,8 +90,10 @@ def worst_table(results):
     """The worst group of at least 30 faces for each figure."""
     names = {'gender_accuracy': ('gender accuracy', 100, ' %'), 'age_mae_years': ('age error', 1, ' years'),
              'age_bin_accuracy': ('age range accuracy', 100, ' %')}
-    rows = [[source, names[figure][0], f'{gender}, {age}', f'{value * names[figure][1]:.1f}{names[figure][2]}']
-            for source, found in results['people'].items() for figure, (age, gender, value) in found['worst'].items()]
+    rows = [[source, names[figure][0], f'{gender}, {age}',
+             f'{value * names[figure][1]:.1f}{names[figure][2]}']
+            for source, found in results['people'].items()
+            for figure, (age, gender, value) in found['worst'].items()]
     return grid(['set', 'figure', 'worst group', 'value'], rows)
 
 
@@ -90,7 +106,8 @@ def recall_table(results):
             found = figures.get(source, {})
             order = list(found.get('recall', {}))
             counts = [sum(row) for row in found.get('confusion', []) if sum(row)]
-            cells += [f'{100 * found["recall"][label]:.1f}', counts[order.index(label)]] if label in order else ['–', '–']
+            cells += [f'{100 * found["recall"][label]:.1f}',
+                      counts[order.index(label)]] if label in order else ['–', '–']
         rows.append(cells)
     return grid(['expression', 'FER+ recall %', 'n', 'JAFFE recall %', 'n'], rows)
 
@@ -103,13 +120,16 @@ def calibration_table(results):
         rows.append([head, f'{100 * found["ece_before"]:.1f}', f'{100 * found["ece"]:.1f}', *(
             (f'{kept["threshold"]:.2f}', f'{100 * kept["answered"]:.1f}', f'{100 * kept["accuracy"]:.1f}')
             if kept.get('accuracy') is not None else ('–', '–', '–'))])
-    return grid(['head', 'ECE before %', 'ECE after %', '`unknown` below', 'answered %', 'of those right %'], rows)
+    return grid(['head', 'ECE before %', 'ECE after %', '`unknown` below', 'answered %', 'of those right %'],
+                rows)
 
 
 def sizes_table(results):
     """Figures over the size of the face."""
-    columns = (('utkface', 'age_mae_years', 'age error, years', 1), ('utkface', 'gender_accuracy', 'gender UTKFace', 100),
-               ('fairface', 'gender_accuracy', 'gender FairFace', 100), ('ferplus', 'expression_accuracy', 'expression FER+', 100),
+    columns = (('utkface', 'age_mae_years', 'age error, years', 1),
+               ('utkface', 'gender_accuracy', 'gender UTKFace', 100),
+               ('fairface', 'gender_accuracy', 'gender FairFace', 100),
+               ('ferplus', 'expression_accuracy', 'expression FER+', 100),
                ('genki4k', 'smile_accuracy', 'smile', 100), ('ytf68', 'landmark_nme', 'landmarks', 100))
     rows = [[row['face_px'], *(cell(row, source, name, factor) for source, name, _, factor in columns),
              f'{row["mean_quality"]:.2f}'] for row in results['face_size']]

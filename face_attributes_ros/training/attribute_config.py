@@ -17,7 +17,9 @@ from .attribute_losses import WEIGHTS
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A run's settings: `shares` of each batch by source, `sizes` as (progress from which, crop side in pixels)."""
+    """A run's settings: `shares` of each batch by source, `sizes` as (progress from which, crop side in
+    pixels).
+    """
 
     network: CompactConfig
     shares: dict[str, float]

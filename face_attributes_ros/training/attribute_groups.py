@@ -36,13 +36,17 @@ def group_rows(table, source):
 
 
 def group_figures(outputs, table, source, rows):
-    """Gender accuracy, and mean age error and bias (exact ages) or age-range accuracy, each with its interval."""
+    """Gender accuracy, and mean age error and bias (exact ages) or age-range accuracy, each with its
+    interval.
+    """
     hits = (outputs['gender'][rows] > 0.5) == (table.labels['p_female'][rows] > 0.5)
-    figures = {'count': len(rows), 'gender_accuracy': hits.mean(), 'gender_interval': bootstrap_interval(hits)}
+    figures = {'count': len(rows), 'gender_accuracy': hits.mean(),
+               'gender_interval': bootstrap_interval(hits)}
     low, high = table.labels['age_low'][rows], table.labels['age_high'][rows]
     if (low == high).all():
         errors = ages_of(outputs)[rows] - low
-        return figures | {'age_mae_years': np.abs(errors).mean(), 'age_interval_years': bootstrap_interval(np.abs(errors)),
+        return figures | {'age_mae_years': np.abs(errors).mean(),
+                          'age_interval_years': bootstrap_interval(np.abs(errors)),
                           'age_bias_years': errors.mean()}
     hits = bin_hits(outputs['age'][rows], low)
     return figures | {'age_bin_accuracy': hits.mean(), 'age_bin_interval': bootstrap_interval(hits)}
@@ -70,7 +74,8 @@ def worst_groups(rows):
     return worst
 
 
-HEADLINE = ('age_mae_years', 'gender_accuracy', 'age_bin_accuracy', 'expression_accuracy', 'expression_balanced',
+HEADLINE = ('age_mae_years', 'gender_accuracy', 'age_bin_accuracy', 'expression_accuracy',
+            'expression_balanced',
             'smile_accuracy', 'pose_mae_deg', 'landmark_nme')
 
 
@@ -81,11 +86,14 @@ def headlines(outputs, table):
 
 
 def size_report(run, table, pictures, sizes):
-    """One row a face size: the headlines after every picture was shrunk to that many pixels, and the mean quality."""
+    """One row a face size: the headlines after every picture was shrunk to that many pixels, and the mean
+    quality.
+    """
     from .attribute_cache import resized
     found = []
     for size in sizes:
-        small = [picture if min(picture.shape[:2]) <= size else resized(picture, size) for picture in pictures]
+        small = [picture if min(picture.shape[:2]) <= size else resized(picture, size)
+                 for picture in pictures]
         outputs = run(small)
         row = {'face_px': size, **headlines(outputs, table)}
         found.append(row | ({'mean_quality': outputs['quality'].mean()} if 'quality' in outputs else {}))
@@ -96,13 +104,16 @@ YAW_EDGES_DEG = (0, 10, 20, 90)
 
 
 def yaw_report(outputs, table):
-    """One row a range of |yaw|: labelled where the source has pose labels, else as predicted by the network itself."""
+    """One row a range of |yaw|: labelled where the source has pose labels, else as predicted by the network
+    itself.
+    """
     labelled = ~np.isnan(table.labels['pose'][:, 0])
     yaw = np.degrees(np.abs(np.where(labelled, table.labels['pose'][:, 0], outputs['pose'][:, 0])))
     found = []
     for low, high in zip(YAW_EDGES_DEG, YAW_EDGES_DEG[1:], strict=False):
         rows = np.flatnonzero((yaw >= low) & (yaw < high))
         part = {name: column[rows] for name, column in outputs.items()}
-        counts = {source: int((table.sources[rows] == source).sum()) for source in dict.fromkeys(table.sources.tolist())}
+        counts = {source: int((table.sources[rows] == source).sum())
+                  for source in dict.fromkeys(table.sources.tolist())}
         found.append({'yaw_deg': [low, high], 'count': counts, **headlines(part, table.subset(rows))})
     return found

@@ -8,7 +8,8 @@ import csv
 from .attribute_losses import WEIGHTS
 
 LOG_COLUMNS = ('step', 'progress', 'elapsed_s', 'size', *WEIGHTS,
-               *(f'val_{name}' for name in ('age_mae', 'age_bin', 'gender_utkface', 'gender_fairface', 'expression',
+               *(f'val_{name}' for name in ('age_mae', 'age_bin', 'gender_utkface', 'gender_fairface',
+                                            'expression',
                                             'expression_balanced', 'smile', 'pose_deg', 'nme')))
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of each head over those faces that carry its label, divided by their count; NaN marks a missing label."""
+"""The loss of each head over those faces that carry its label, divided by their count; NaN marks a missing
+label.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ import torch.nn.functional as F
 
 from ..networks.heads import expected_age, predicted_landmarks, predicted_rotation, rotation_from_euler
 
-WEIGHTS = {'age': 1.0, 'gender': 1.0, 'expression': 1.0, 'smile': 0.5, 'pose': 2.0, 'landmarks': 10.0, 'face': 0.3,
+WEIGHTS = {'age': 1.0, 'gender': 1.0, 'expression': 1.0, 'smile': 0.5, 'pose': 2.0, 'landmarks': 10.0,
+           'face': 0.3,
            'quality': 0.2}
 AGE_SIGMA_YEARS = 2.0
 
@@ -27,8 +30,8 @@ def age_targets(low, high, bins, sigma=AGE_SIGMA_YEARS):
 
 
 def age_loss(logits, low, high, error_weight=0.1):
-    """Exact ages: cross-entropy to a Gaussian; ranges: -log of the mass inside; plus `error_weight` times the years by
-    which the expectation misses the age or leaves the range."""
+    """Exact ages: cross-entropy to a Gaussian; ranges: -log of the mass inside; plus `error_weight` times the
+    years by which the expectation misses the age or leaves the range."""
     labelled = ~torch.isnan(low)
     low, high = torch.nan_to_num(low), torch.nan_to_num(high)
     log_probs = F.log_softmax(logits, 1)
@@ -38,7 +41,8 @@ def age_loss(logits, low, high, error_weight=0.1):
     exact = -(age_targets(low, high, logits.shape[1]) * log_probs).sum(1)
     expected = expected_age(log_probs.exp())
     last = logits.shape[1] - 1
-    missed = (expected - torch.minimum(torch.maximum(expected, low.clamp(max=last)), high.clamp(max=last))).abs()
+    missed = (expected - torch.minimum(torch.maximum(expected, low.clamp(max=last)),
+                                       high.clamp(max=last))).abs()
     return masked_mean(torch.where(low == high, exact, in_range) + error_weight * missed, labelled)
 
 
@@ -97,13 +101,15 @@ def class_weights(expression_shares, power=0.25):
 def distillation_loss(raw, taught, temperature=2.0):
     """How far a student's raw outputs are from its teacher's, over every face, labelled or not.
 
-    Distributions: KL divergence at a temperature, times its square (Hinton et al., 2015); yes-or-no heads the same as
-    binary cross-entropy above its least value; pose and landmarks: mean absolute difference of the raw outputs.
+    Distributions: KL divergence at a temperature, times its square (Hinton et al., 2015); yes-or-no heads the
+    same as binary cross-entropy above its least value; pose and landmarks: mean absolute difference of the
+    raw outputs.
     """
     total = 0.0
     for head in ('age', 'expression'):
         student = F.log_softmax(raw[head].float() / temperature, 1)
-        total = total + F.kl_div(student, F.softmax(taught[head] / temperature, 1), reduction='batchmean') * temperature**2
+        total = total + F.kl_div(student, F.softmax(taught[head] / temperature, 1),
+                                 reduction='batchmean') * temperature**2
     for head in ('gender', 'smile', 'face', 'quality'):
         goal = torch.sigmoid(taught[head] / temperature)
         least = F.binary_cross_entropy(goal, goal)

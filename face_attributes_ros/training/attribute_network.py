@@ -9,7 +9,9 @@ from .detector_checkpoint import load_tensors
 
 
 def load_network(path):
-    """(network in evaluation mode, metadata) of a training run's averaged weights. Raises `DataError` on another file."""
+    """(network in evaluation mode, metadata) of a training run's averaged weights. Raises `DataError` on
+    another file.
+    """
     tensors, metadata = load_tensors(path)
     if 'network' not in metadata:
         raise DataError(f'{path} holds no attribute network')

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers of label packs: a `labels.csv` beside zips of JPEGs, larger `<source>_full` packs, and pictures without faces.
+"""Readers of label packs: a `labels.csv` beside zips of JPEGs, larger `<source>_full` packs, and pictures
+without faces.
 
-`labels.csv` has one row a picture: path (`source/name`), age, age_min, age_max, gender (0 male, 1 female), expression,
-smile, yaw, pitch, roll (radians), split, group. `ferplus_votes.csv` and `landmarks68.npz` beside it add votes and
-points. A full pack's CSV has path, age_min, age_max, gender, votes (our expression order, then contempt and unknown).
+`labels.csv` has one row a picture: path (`source/name`), age, age_min, age_max, gender (0 male, 1 female),
+expression, smile, yaw, pitch, roll (radians), split, group. `ferplus_votes.csv` and `landmarks68.npz` beside
+it add votes and points. A full pack's CSV has path, age_min, age_max, gender, votes (our expression order,
+then contempt and unknown).
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def archived(folder, path):
 
 
 def read_pack(folder, splits, sources=None):
-    """Samples of `folder/labels.csv` in the named splits (and sources), with votes and points where there are any."""
+    """Samples of `folder/labels.csv` in the named splits (and sources), with votes and points where there are
+    any.
+    """
     folder = Path(folder)
     votes, points = read_votes(folder / 'ferplus_votes.csv'), read_points(folder / 'landmarks68.npz')
     rows = [row for row in read_csv(folder / 'labels.csv')
@@ -58,7 +62,8 @@ def pack_sample(folder, row, votes, points):
     pose = tuple(number(row[name]) for name in ('yaw', 'pitch', 'roll')) if row['yaw'] else None
     image = archived(folder, row['path'])
     landmarks = None if points is None else points / picture_size(image)
-    return Sample(image, row['source'], number(row['age_min']), number(row['age_max']), number(row['gender']), expression,
+    return Sample(image, row['source'], number(row['age_min']), number(row['age_max']), number(row['gender']),
+                  expression,
                   smile_of(expression) if smile is None else smile, pose, landmarks, group=row['group'])
 
 
@@ -90,15 +95,18 @@ def read_full_pack(folder, source):
     for row in read_csv(Path(folder) / f'{source}_full.csv'):
         votes = [float(vote) for vote in row['votes'].split()][:len(EXPRESSIONS)]
         expression = shares(votes) if votes else None
-        samples.append(Sample(archived(folder, row['path']), source, number(row['age_min']), number(row['age_max']),
+        samples.append(Sample(archived(folder, row['path']), source, number(row['age_min']),
+                              number(row['age_max']),
                               number(row['gender']), expression, smile_of(expression)))
     return samples
 
 
 def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
-    """Faceless squares cut from the pictures that a YOLO-format detection set lists: at most a sliver of any face in them.
+    """Faceless squares cut from the pictures that a YOLO-format detection set lists: at most a sliver of any
+    face in them.
 
-    `folder` holds `listing`, `images/`, `labels/` and perhaps `manifest.csv`, whose `maybe_unlabelled` rows are left out.
+    `folder` holds `listing`, `images/`, `labels/` and perhaps `manifest.csv`, whose `maybe_unlabelled` rows
+    are left out.
     """
     folder, generator = Path(folder), np.random.default_rng(seed)
     names = [Path(line).stem for line in (folder / listing).read_text().split()]
@@ -132,7 +140,9 @@ def faceless_boxes(faces, count, generator, tries=8):
         side = generator.uniform(0.1, 0.5)
         corner = generator.uniform(0, 1 - side, 2)
         box = np.array([*corner, *(corner + side)])
-        overlap = np.clip(np.minimum(faces[:, 2:], box[2:]) - np.maximum(faces[:, :2], box[:2]), 0, None).prod(1)
-        if len(found) < count and not (overlap > 0.2 * np.minimum((faces[:, 2:] - faces[:, :2]).prod(1), side**2)).any():
+        overlap = np.clip(np.minimum(faces[:, 2:], box[2:]) - np.maximum(faces[:, :2], box[:2]), 0,
+                          None).prod(1)
+        smaller = np.minimum((faces[:, 2:] - faces[:, :2]).prod(1), side**2)
+        if len(found) < count and not (overlap > 0.2 * smaller).any():
             found.append(tuple(box.tolist()))
     return found

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other people's attribute networks, run through a folder's `attributes.py` for comparison; never part of the product."""
+"""Other people's attribute networks, run through a folder's `attributes.py` for comparison; never part of the
+product.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def load_adapters(folder):
     """The module `attributes.py` of the peers' folder."""
     path = Path(folder) / 'attributes.py'
     if not path.is_file():
-        raise DataError(f'{path} does not exist: --peers needs the folder of the peers and their attributes.py')
+        raise DataError(f'{path} does not exist: --peers needs the folder that holds attributes.py')
     spec = importlib.util.spec_from_file_location('peer_attributes', path)
     module = importlib.util.module_from_spec(spec)
     threads = torch.get_num_threads()
@@ -37,7 +39,9 @@ def load_adapters(folder):
 
 @torch.no_grad()
 def faceapi(adapters, pictures, wanted):
-    """Outputs of face-api.js: years, P(female), expressions; only for the rows in `wanted[head]`, zero elsewhere."""
+    """Outputs of face-api.js: years, P(female), expressions; only for the rows in `wanted[head]`, zero
+    elsewhere.
+    """
     ages, female, expressions = (np.zeros((len(pictures), *width), np.float32) for width in ((), (), (7,)))
     age_gender, expression = adapters.FA('age_gender_model'), adapters.FA('face_expression_model')
     for row, picture in enumerate(pictures):
@@ -66,7 +70,8 @@ def oarriaga(adapters, folder, pictures, wanted, batch=64):
             found[some] = network(pixels[some]).numpy()
         return found
 
-    return {'gender': of(gender, 'gender', 2)[:, 0], 'expression': in_our_order(of(expression, 'expression', 7), FER2013_ORDER)}
+    expressions = in_our_order(of(expression, 'expression', 7), FER2013_ORDER)
+    return {'gender': of(gender, 'gender', 2)[:, 0], 'expression': expressions}
 
 
 def peer_outputs(folder, pictures, table):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of an attribute network: confusion of expressions, accuracy over face size, calibration, a training run."""
+"""Pictures of an attribute network: confusion of expressions, accuracy over face size, calibration, a
+training run.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def plot_confusion(path, confusion, title):
     drawn, axes = figure(5.4, 4.8)
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        axes.text(column, row, f'{100 * share:.0f}', ha='center', va='center', color='white' if share > 0.5 else 'black')
+        axes.text(column, row, f'{100 * share:.0f}', ha='center', va='center',
+                  color='white' if share > 0.5 else 'black')
     counts = [f'{name} ({count})' for name, count in zip(EXPRESSIONS, confusion.sum(1), strict=True)]
     axes.set_xticks(range(len(EXPRESSIONS)), EXPRESSIONS, rotation=45)
     axes.set_yticks(range(len(EXPRESSIONS)), counts)
@@ -44,8 +47,10 @@ def plot_confusion(path, confusion, title):
 def plot_sizes(path, rows):
     """Accuracies over the face's size in pixels."""
     drawn, axes = figure()
-    lines = (('utkface', 'gender_accuracy', 'gender, UTKFace'), ('fairface', 'gender_accuracy', 'gender, FairFace'),
-             ('ferplus', 'expression_accuracy', 'expression, FER+'), ('genki4k', 'smile_accuracy', 'smile, GENKI-4K'))
+    lines = (('utkface', 'gender_accuracy', 'gender, UTKFace'),
+             ('fairface', 'gender_accuracy', 'gender, FairFace'),
+             ('ferplus', 'expression_accuracy', 'expression, FER+'),
+             ('genki4k', 'smile_accuracy', 'smile, GENKI-4K'))
     for source, name, label in lines:
         points = [(row['face_px'], 100 * row[source][name]) for row in rows if source in row]
         if points:
@@ -64,9 +69,11 @@ def plot_reliability(path, named):
         confidence, hit = confidence_and_hit(probs, target)
         which = np.minimum((confidence * 10).astype(int), 9)
         bins = [number for number in np.unique(which) if (which == number).sum() >= 10]
-        axes.plot([confidence[which == number].mean() for number in bins], [hit[which == number].mean() for number in bins],
+        axes.plot([confidence[which == number].mean() for number in bins],
+                  [hit[which == number].mean() for number in bins],
                   'o-', label=name)
-    axes.set(xlabel='confidence', ylabel='accuracy', xlim=(0, 1), ylim=(0, 1), title='Confidence after calibration')
+    axes.set(xlabel='confidence', ylabel='accuracy', xlim=(0, 1), ylim=(0, 1),
+             title='Confidence after calibration')
     axes.legend()
     save(drawn, path)
 

@@ -15,10 +15,12 @@ from .attribute_readers_people import listed
 from .attribute_tables import Sample, one_hot, shares, smile_of
 
 FERPLUS_FOLDERS = {'train': 'FER2013Train', 'val': 'FER2013Valid', 'test': 'FER2013Test'}
-FERPLUS_ORDER = ('neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear', 'contempt', 'unknown', 'NF')
+FERPLUS_ORDER = ('neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear', 'contempt',
+                 'unknown', 'NF')
 FER2013_ORDER = ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
 FER2013_USAGE = {'train': 'Training', 'val': 'PublicTest', 'test': 'PrivateTest'}
-JAFFE_CODES = {'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust', 'AN': 'angry'}
+JAFFE_CODES = {'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust',
+               'AN': 'angry'}
 
 
 def read_ferplus(folder, split='train'):
@@ -38,12 +40,15 @@ def read_ferplus(folder, split='train'):
         ours = [counts[column] for column in VOTE_COLUMNS]
         expression = shares(ours) if sum(ours) * 2 > sum(counts.values()) else None
         if expression is not None:
-            samples.append(Sample(str(folder / name), 'ferplus', expression=expression, smile=smile_of(expression)))
+            samples.append(Sample(str(folder / name), 'ferplus', expression=expression,
+                                  smile=smile_of(expression)))
     return samples
 
 
 def read_fer2013(folder, split='train'):
-    """FER2013: `fer2013.csv` (emotion, pixels, Usage). Its pictures are in the table: they are unpacked once, beside it."""
+    """FER2013: `fer2013.csv` (emotion, pixels, Usage). Its pictures are in the table: they are unpacked once,
+    beside it.
+    """
     folder = Path(folder)
     unpacked = folder / 'unpacked'
     unpacked.mkdir(exist_ok=True)

@@ -18,24 +18,29 @@ MARGIN = 0.25
 
 
 def read_genki(folder, split='train'):
-    """GENKI-4K: `labels.txt` (smile, yaw, pitch, roll in radians, a line a picture), `files/file0001.jpg` and so on.
+    """GENKI-4K: `labels.txt` (smile, yaw, pitch, roll in radians, a line a picture), `files/file0001.jpg` and
+    so on.
 
-    Its signs are ours: looked at in its pictures, yaw grows towards the image's right, pitch upwards, roll clockwise.
+    Its signs are ours: looked at in its pictures, yaw grows towards the image's right, pitch upwards, roll
+    clockwise.
     """
     if split != 'train':
         return []
     folder = Path(folder)
     lines = (folder / 'labels.txt').read_text().splitlines()
     rows = [[float(value) for value in line.split()] for line in lines if line.strip()]
-    return [Sample(str(folder / 'files' / f'file{number:04d}.jpg'), 'genki4k', smile=row[0], pose=tuple(row[1:4]))
+    return [Sample(str(folder / 'files' / f'file{number:04d}.jpg'), 'genki4k', smile=row[0],
+                   pose=tuple(row[1:4]))
             for number, row in enumerate(rows, 1)]
 
 
 def read_300w_lp(folder, split='train'):
-    """300W-LP and AFLW2000-3D: a `.mat` beside each `.jpg` with Pose_Para (pitch, yaw, roll, ...) and 68 points.
+    """300W-LP and AFLW2000-3D: a `.mat` beside each `.jpg` with Pose_Para (pitch, yaw, roll, ...) and 68
+    points.
 
-    Yaw there grows towards the image's left, as public code draws it: its sign is changed. The face is cut out around its
-    points; subsets called `*_Flip` hold mirrored copies and are left out, since training mirrors by itself.
+    Yaw there grows towards the image's left, as public code draws it: its sign is changed. The face is cut
+    out around its points; subsets called `*_Flip` hold mirrored copies and are left out, since training
+    mirrors by itself.
     """
     if split != 'train':
         return []
@@ -49,28 +54,32 @@ def read_300w_lp(folder, split='train'):
         points = np.asarray(values['pt2d' if 'pt2d' in values else 'pt3d_68'], np.float64)[:2].T
         pitch, yaw, roll = np.asarray(values['Pose_Para'], np.float64).ravel()[:3]
         box, landmarks = framed(points / picture_size(str(picture)))
-        samples.append(Sample(str(picture), '300w_lp', pose=(-yaw, pitch, roll), landmarks=landmarks, box_fraction=box))
+        samples.append(Sample(str(picture), '300w_lp', pose=(-yaw, pitch, roll), landmarks=landmarks,
+                              box_fraction=box))
     return samples
 
 
 def framed(points):
-    """(box, points as fractions of the box): the points' extent with a margin, cut off at the picture's edge."""
+    """(box, points as fractions of the box): the points' extent with a margin, cut off at the picture's
+    edge.
+    """
     low, high = points.min(0), points.max(0)
     margin = MARGIN * (high - low)
     low, high = np.clip(low - margin, 0, 1), np.clip(high + margin, 0, 1)
     return (*low.tolist(), *high.tolist()), (points - low) / (high - low)
 
 
-AFLW_QUERY = """SELECT images.filepath, rect.x, rect.y, rect.w, rect.h, pose.yaw, pose.pitch, pose.roll, meta.sex
-FROM Faces faces JOIN FaceImages images ON images.file_id = faces.file_id JOIN FaceRect rect ON rect.face_id = faces.face_id
-JOIN FacePose pose ON pose.face_id = faces.face_id LEFT JOIN FaceMetaData meta ON meta.face_id = faces.face_id
-ORDER BY faces.face_id"""
+AFLW_QUERY = """SELECT images.filepath, rect.x, rect.y, rect.w, rect.h, pose.yaw, pose.pitch, pose.roll,
+meta.sex FROM Faces faces JOIN FaceImages images ON images.file_id = faces.file_id JOIN FaceRect rect ON
+rect.face_id = faces.face_id JOIN FacePose pose ON pose.face_id = faces.face_id LEFT JOIN FaceMetaData meta ON
+meta.face_id = faces.face_id ORDER BY faces.face_id"""
 
 
 def read_aflw(folder, split='train'):
     """AFLW: `aflw.sqlite` (tables Faces, FaceImages, FaceRect, FacePose, FaceMetaData) and `flickr/`.
 
-    Yaw and roll have the opposite signs of ours there, as public code uses them. Its 21 points are not our 68: not read.
+    Yaw and roll have the opposite signs of ours there, as public code uses them. Its 21 points are not our
+    68: not read.
     """
     if split != 'train':
         return []
@@ -85,6 +94,7 @@ def read_aflw(folder, split='train'):
         image = str(Path(folder) / 'flickr' / name)
         corners = np.array([[x, y], [x + width, y + height]]) / picture_size(image)
         box = tuple(np.clip(corners, 0, 1).ravel().tolist())
-        samples.append(Sample(image, 'aflw', p_female={'f': 1.0, 'm': 0.0}.get(sex), pose=(-yaw, pitch, -roll),
+        samples.append(Sample(image, 'aflw', p_female={'f': 1.0, 'm': 0.0}.get(sex),
+                              pose=(-yaw, pitch, -roll),
                               box_fraction=box))
     return samples

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `evaluate attributes` says of a set of outputs: every figure by source, for networks that give only some heads.
+"""What `evaluate attributes` says of a set of outputs: every figure by source, for networks that give only
+some heads.
 
-`outputs` maps names to arrays of N rows: `age` (N, 101) distributions or only `age_years` (N,), `gender`, `expression`
-(N, 7), `smile`, `pose` (N, 3), `landmarks` (N, 68, 2) crop fractions, `face`, `quality`.
+`outputs` maps names to arrays of N rows: `age` (N, 101) distributions or only `age_years` (N,), `gender`,
+`expression` (N, 7), `smile`, `pose` (N, 3), `landmarks` (N, 68, 2) crop fractions, `face`, `quality`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def group_answers(outputs, rows):
 
 
 def age_figures(outputs, table, source):
-    """Exact ages: mean absolute error and bias in years, the eight groups exactly and within one, interval coverage."""
+    """Exact ages: mean absolute error and bias in years, the eight groups exactly and within one, interval
+    coverage.
+    """
     rows = rows_with(table, source, 'age_low')
     truth = table.labels['age_low'][rows]
     errors = ages_of(outputs)[rows] - truth
@@ -54,7 +57,8 @@ def age_figures(outputs, table, source):
     inside = groups >= 0
     apart = np.abs(group_answers(outputs, rows[inside]) - groups[inside])
     figures = {'count': len(rows), 'age_mae_years': np.abs(errors).mean(), 'age_bias_years': errors.mean(),
-               'groups_count': int(inside.sum()), 'groups_exact': (apart == 0).mean(), 'groups_one_off': (apart <= 1).mean()}
+               'groups_count': int(inside.sum()), 'groups_exact': (apart == 0).mean(),
+               'groups_one_off': (apart <= 1).mean()}
     if 'age' in outputs:
         figures['interval_coverage'] = coverage(outputs['age'][rows], truth)
     return figures
@@ -68,12 +72,15 @@ def range_figures(outputs, table, source):
         hits = bin_hits(outputs['age'][rows], low)
     else:
         starts = np.array(AGE_BIN_STARTS)
-        hits = np.searchsorted(starts, outputs['age_years'][rows], 'right') == np.searchsorted(starts, low, 'right')
+        said = np.searchsorted(starts, outputs['age_years'][rows], 'right')
+        hits = said == np.searchsorted(starts, low, 'right')
     return {'count': len(rows), 'age_bin_accuracy': hits.mean()}
 
 
 def expression_figures(outputs, table, source):
-    """Accuracy, balanced accuracy (the mean of the recalls), recall and count by class, confusion counts [true][said]."""
+    """Accuracy, balanced accuracy (the mean of the recalls), recall and count by class, confusion counts
+    [true][said].
+    """
     rows = rows_with(table, source, 'expression')
     truth, said = table.labels['expression'][rows].argmax(1), outputs['expression'][rows].argmax(1)
     confusion = np.zeros((len(EXPRESSIONS), len(EXPRESSIONS)), int)
@@ -81,7 +88,8 @@ def expression_figures(outputs, table, source):
     present = confusion.sum(1) > 0
     recall = confusion.diagonal()[present] / confusion.sum(1)[present]
     names = [name for name, there in zip(EXPRESSIONS, present, strict=True) if there]
-    return {'count': len(rows), 'expression_accuracy': (truth == said).mean(), 'expression_balanced': recall.mean(),
+    return {'count': len(rows), 'expression_accuracy': (truth == said).mean(),
+            'expression_balanced': recall.mean(),
             'recall': dict(zip(names, recall, strict=True)), 'confusion': confusion}
 
 
@@ -109,8 +117,8 @@ def pose_figures(outputs, table, source):
 def landmark_figures(outputs, table, source):
     """Mean landmark error over the inter-ocular distance."""
     rows = rows_with(table, source, 'landmarks')
-    return {'count': len(rows), 'landmark_nme': landmark_errors(outputs['landmarks'][rows],
-                                                               table.labels['landmarks'][rows]).mean()}
+    errors = landmark_errors(outputs['landmarks'][rows], table.labels['landmarks'][rows])
+    return {'count': len(rows), 'landmark_nme': errors.mean()}
 
 
 FIGURES = (('age', 'age_low', age_figures), ('gender', 'p_female', gender_figures),
@@ -127,10 +135,13 @@ def report(outputs, table):
         figures = {}
         for head, column, measure in FIGURES:
             missing = head not in outputs and not (head == 'age' and 'age_years' in outputs)
-            if missing or not len(rows_with(table, source, column)) or (head == 'smile' and source in DERIVED_SMILES):
+            derived = head == 'smile' and source in DERIVED_SMILES
+            rows = rows_with(table, source, column)
+            if missing or derived or not len(rows):
                 continue
-            ranged = head == 'age' and (table.labels['age_low'] < table.labels['age_high'])[table.sources == source].any()
-            figures |= (range_figures if ranged else measure)(outputs, table, source)
+            if head == 'age' and (table.labels['age_low'] < table.labels['age_high'])[rows].any():
+                measure = range_figures
+            figures |= measure(outputs, table, source)
         if figures:
             found[source] = figures
     return found
@@ -139,7 +150,8 @@ def report(outputs, table):
 def calibration_report(outputs, table, temperatures):
     """ECE of gender, expression and smile with the temperature, and what it was without it."""
     found = {}
-    for head, column, sources in (('gender', 'p_female', ('utkface', 'fairface')), ('expression', 'expression', ('ferplus',)),
+    for head, column, sources in (('gender', 'p_female', ('utkface', 'fairface')),
+                                  ('expression', 'expression', ('ferplus',)),
                                   ('smile', 'smile', ('genki4k',))):
         rows = np.flatnonzero(known(table.labels[column]) & np.isin(table.sources, sources))
         if head not in outputs or not len(rows):
@@ -155,7 +167,8 @@ def calibration_report(outputs, table, temperatures):
 def selective_report(outputs, table, thresholds):
     """How many answers are given at the shipped thresholds, and how many of those are right."""
     found = {}
-    for head, column, sources in (('gender', 'p_female', ('utkface', 'fairface')), ('expression', 'expression', ('ferplus',))):
+    for head, column, sources in (('gender', 'p_female', ('utkface', 'fairface')),
+                                  ('expression', 'expression', ('ferplus',))):
         rows = np.flatnonzero(known(table.labels[column]) & np.isin(table.sources, sources))
         if head in outputs and head in thresholds and len(rows):
             confidence, hit = confidence_and_hit(outputs[head][rows], table.labels[column][rows])

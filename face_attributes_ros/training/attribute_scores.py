@@ -30,13 +30,17 @@ AGE_BIN_STARTS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
 
 def bin_hits(age_probs, low):
-    """(N,) whether the labelled range, which starts at `low` years, is the one of the nine with the most mass."""
+    """(N,) whether the labelled range, which starts at `low` years, is the one of the nine with the most
+    mass.
+    """
     mass = np.add.reduceat(age_probs, AGE_BIN_STARTS, axis=1)
     return mass.argmax(1) == np.searchsorted(AGE_BIN_STARTS, low, side='right') - 1
 
 
 def quick_scores(outputs, table):
-    """{name: figure} over whatever labels there are: years, shares of hits, degrees, inter-ocular fractions."""
+    """{name: figure} over whatever labels there are: years, shares of hits, degrees, inter-ocular
+    fractions.
+    """
     labels, scores = table.labels, {}
     exact = known(labels['age_low']) & (labels['age_low'] == labels['age_high'])
     ranged = known(labels['age_low']) & ~exact
@@ -46,7 +50,8 @@ def quick_scores(outputs, table):
         scores['age_bin'] = bin_hits(outputs['age'][ranged], labels['age_low'][ranged]).mean()
     for source in sorted(set(table.sources[known(labels['p_female'])])):
         rows = table.rows_of(source)
-        scores[f'gender_{source}'] = ((outputs['gender'][rows] > 0.5) == (labels['p_female'][rows] > 0.5)).mean()
+        hits = (outputs['gender'][rows] > 0.5) == (labels['p_female'][rows] > 0.5)
+        scores[f'gender_{source}'] = hits.mean()
     rows = known(labels['expression'])
     if rows.any():
         hits = outputs['expression'][rows].argmax(1) == labels['expression'][rows].argmax(1)

@@ -63,7 +63,9 @@ def average_gradients(network):
 
 
 def train_step(state, config, batch, weights, teacher=None):
-    """One optimiser step; the loss of each head as a float. A teacher adds its distillation loss to the sum."""
+    """One optimiser step; the loss of each head as a float. A teacher adds its distillation loss to the
+    sum.
+    """
     pixels, labels = batch
     device = weights.device
     pixels = normalised(pixels).to(device, memory_format=torch.channels_last)

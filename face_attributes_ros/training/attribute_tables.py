@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Partial labels of face crops: one `Sample` a face, and a `LabelTable` of them as arrays in which NaN is "no label"."""
+"""Partial labels of face crops: one `Sample` a face, and a `LabelTable` of them as arrays in which NaN is "no
+label".
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import numpy as np
 from ..errors import DataError
 from ..faces import EXPRESSIONS
 
-WIDTHS = {'age_low': (), 'age_high': (), 'p_female': (), 'expression': (len(EXPRESSIONS),), 'smile': (), 'pose': (3,),
+WIDTHS = {'age_low': (), 'age_high': (), 'p_female': (), 'expression': (len(EXPRESSIONS),), 'smile': (),
+          'pose': (3,),
           'landmarks': (68, 2), 'face': ()}
 
 
@@ -19,10 +22,11 @@ WIDTHS = {'age_low': (), 'age_high': (), 'p_female': (), 'expression': (len(EXPR
 class Sample:
     """One picture of one face and what is known of it; None where there is no label.
 
-    `image` names the picture: a path, or `archive.zip!member`. `box_fraction` is the part of it to cut out, x0 y0 x1 y1 as
-    fractions of its width and height (all of it where None). Ages are whole years with both ends included, equal for an exact age. `expression` are shares
-    over EXPRESSIONS, `pose` is yaw, pitch, roll in radians, `landmarks` are 68 fractions of the crop, `face` is 0 for a
-    picture without a face. `group` is the person or the cluster of near-duplicates.
+    `image` names the picture: a path, or `archive.zip!member`. `box_fraction` is the part of it to cut out,
+    x0 y0 x1 y1 as fractions of its width and height (all of it where None). Ages are whole years with both
+    ends included, equal for an exact age. `expression` are shares over EXPRESSIONS, `pose` is yaw, pitch,
+    roll in radians, `landmarks` are 68 fractions of the crop, `face` is 0 for a picture without a face.
+    `group` is the person or the cluster of near-duplicates.
     """
 
     image: str
@@ -41,7 +45,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The same as arrays: `images`, `sources`, `groups`, `boxes` of N, and `labels[name]` (N, ...) float32 with NaN."""
+    """The same as arrays: `images`, `sources`, `groups`, `boxes` of N, and `labels[name]` (N, ...) float32
+    with NaN.
+    """
 
     images: tuple[str, ...]
     sources: np.ndarray
@@ -78,12 +84,16 @@ def table_of(samples):
             value = getattr(sample, name)
             if value is not None:
                 column[row] = value
-    return LabelTable(tuple(sample.image for sample in samples), np.array([sample.source for sample in samples]),
-                      tuple(sample.group for sample in samples), tuple(sample.box_fraction for sample in samples), labels)
+    return LabelTable(tuple(sample.image for sample in samples),
+                      np.array([sample.source for sample in samples]),
+                      tuple(sample.group for sample in samples),
+                      tuple(sample.box_fraction for sample in samples), labels)
 
 
 def one_hot(expression):
-    """Shares over EXPRESSIONS with all mass on one name. Raises `DataError` on a name that is not among them."""
+    """Shares over EXPRESSIONS with all mass on one name. Raises `DataError` on a name that is not among
+    them.
+    """
     if expression not in EXPRESSIONS:
         raise DataError(f'expression {expression!r} is not one of {", ".join(EXPRESSIONS)}')
     return tuple(float(name == expression) for name in EXPRESSIONS)
@@ -96,7 +106,9 @@ def shares(votes, least=3):
 
 
 def smile_of(expression):
-    """Whether annotators saw a smile, from expression shares: 1 at 80 % happy, 0 where nobody said happy, else None."""
+    """Whether annotators saw a smile, from expression shares: 1 at 80 % happy, 0 where nobody said happy,
+    else None.
+    """
     if expression is None:
         return None
     happy = expression[EXPRESSIONS.index('happy')]

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a shipped attribute network on labelled faces, beside its peers.
 
-    face-attributes evaluate attributes --data DIR --peers DIR --backgrounds DIR --out bench/results/attributes.json
+    face-attributes evaluate attributes --data DIR --peers DIR --backgrounds DIR --out
+    bench/results/attributes.json
 
-DIR of `--data` holds `labels.csv` and its zips; the test split is judged, and JAFFE, which nothing was trained on. The
-network is the manifest's ONNX file on ONNX Runtime, so the figures are those of what ships. `--peers` runs other
-people's networks over the same pictures, `--backgrounds` judges face/no-face on a detection set's test pictures.
-`--write-metrics` puts the headline figures into the manifest. Pictures of the results go to `--plots`.
+DIR of `--data` holds `labels.csv` and its zips; the test split is judged, and JAFFE, which nothing was
+trained on. The network is the manifest's ONNX file on ONNX Runtime, so the figures are those of what ships.
+`--peers` runs other people's networks over the same pictures, `--backgrounds` judges face/no-face on a
+detection set's test pictures. `--write-metrics` puts the headline figures into the manifest. Pictures of the
+results go to `--plots`.
 """
 
 from __future__ import annotations
@@ -38,16 +40,21 @@ FACE_SIZES_PX = (24, 32, 48, 64, 96)
 def add_arguments(parser):
     """The command line of `evaluate attributes`."""
     parser.add_argument('--data', type=Path, required=True, help='folder of labels.csv and its zips')
-    parser.add_argument('--model', default='attributes_m', help='name in the shipped manifest, or PATH/manifest.toml:NAME')
+    parser.add_argument('--model', default='attributes_m',
+                        help='name in the shipped manifest, or PATH/manifest.toml:NAME')
     parser.add_argument('--split', choices=('val', 'test'), default='test')
     parser.add_argument('--peers', type=Path, help='folder of other networks and their attributes.py')
-    parser.add_argument('--backgrounds', type=Path, help='YOLO-format detection set whose test pictures judge face/no-face')
-    parser.add_argument('--aligned', action='store_true', help='also measure the second, upright and mirrored, pass')
+    parser.add_argument('--backgrounds', type=Path,
+                        help='YOLO-format detection set whose test pictures judge face/no-face')
+    parser.add_argument('--aligned', action='store_true',
+                        help='also measure the second, upright and mirrored, pass')
     parser.add_argument('--out', type=Path, default=Path('bench/results/attributes.json'))
     parser.add_argument('--plots', type=Path, default=Path('docs/images'))
-    parser.add_argument('--card', type=Path, help='document whose blocks of results are made anew, models/README.md')
+    parser.add_argument('--card', type=Path,
+                        help='document whose blocks of results are made anew, models/README.md')
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--write-metrics', type=Path, metavar='MANIFEST', help='put the headline figures into this manifest')
+    parser.add_argument('--write-metrics', type=Path, metavar='MANIFEST',
+                        help='put the headline figures into this manifest')
 
 
 def run(args):
@@ -62,13 +69,15 @@ def run(args):
     results = {'model': {'name': model.name, 'sha256': model.sha256, 'input_px': model.input_px,
                          'runtime': network.description}, 'split': args.split,
                **own_results(outputs, table, model, temperatures_of(model.path))}
-    results['face_size'] = size_report(lambda small: predict(network, small, model.input_px), table, pictures, FACE_SIZES_PX)
+    results['face_size'] = size_report(lambda small: predict(network, small, model.input_px), table, pictures,
+                                       FACE_SIZES_PX)
     if args.aligned:
         results['aligned'] = aligned_report(network, pictures, model.input_px, table)
     if args.backgrounds:
         results['face_head'] = face_report(network, outputs, args.backgrounds, model.input_px)
     if args.peers:
-        results['peers'] = {name: report(found, table) for name, found in peer_outputs(args.peers, pictures, table).items()}
+        results['peers'] = {name: report(found, table)
+                            for name, found in peer_outputs(args.peers, pictures, table).items()}
     results = plain(results)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
@@ -77,14 +86,17 @@ def run(args):
         fill(args.out, args.card)
     if args.write_metrics:
         put_metrics(args.write_metrics, model.name, headline_metrics(results))
-    print(json.dumps({'figures': headlines(outputs, table), 'calibration': results['calibration']}, default=float, indent=1))
+    said = {'figures': headlines(outputs, table), 'calibration': results['calibration']}
+    print(json.dumps(said, default=float, indent=1))
     return 0
 
 
 def own_results(outputs, table, model, temperatures):
     """Everything that one pass over the pictures tells."""
-    return {'figures': report(outputs, table), 'calibration': calibration_report(outputs, table, temperatures),
-            'selective': selective_report(outputs, table, model.thresholds), 'people': group_report(outputs, table),
+    return {'figures': report(outputs, table),
+            'calibration': calibration_report(outputs, table, temperatures),
+            'selective': selective_report(outputs, table, model.thresholds),
+            'people': group_report(outputs, table),
             'yaw': yaw_report(outputs, table)}
 
 
@@ -106,7 +118,9 @@ def aligned_report(network, pictures, size, table):
 
 
 def face_report(network, outputs, folder, size):
-    """How many face pictures the face head accepts, and how many faceless squares of unseen pictures it refuses."""
+    """How many face pictures the face head accepts, and how many faceless squares of unseen pictures it
+    refuses.
+    """
     samples = read_backgrounds(folder, 1, listing='test.txt')
     squares = [cut(read_picture(sample.image), sample.box_fraction) for sample in samples]
     return {'faces': len(outputs['face']), 'accepted': (outputs['face'] > 0.5).mean(),
@@ -117,7 +131,8 @@ def headline_metrics(results):
     """The manifest's figures: `source_figure` of every headline, and the calibration errors."""
     figures = {}
     for source, values in results['figures'].items():
-        for name in ('age_mae_years', 'gender_accuracy', 'age_bin_accuracy', 'expression_accuracy', 'expression_balanced',
+        for name in ('age_mae_years', 'gender_accuracy', 'age_bin_accuracy', 'expression_accuracy',
+                     'expression_balanced',
                      'smile_accuracy', 'pose_mae_deg', 'landmark_nme'):
             if name in values:
                 figures[f'{source}_{name}'] = values[name]
@@ -146,4 +161,5 @@ def draw(folder, results, outputs, table):
     rows['expression'] &= table.sources != 'jaffe'
     columns = {'gender': 'p_female', 'expression': 'expression'}
     plot_reliability(folder / 'attributes_calibration.png', {
-        head: (outputs[head][keep], table.labels[columns[head]][keep]) for head, keep in rows.items() if keep.any()})
+        head: (outputs[head][keep], table.labels[columns[head]][keep])
+        for head, keep in rows.items() if keep.any()})

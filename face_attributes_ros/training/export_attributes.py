@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibrate a trained attribute network on val and export it to ONNX, checked against torch before it is written.
+"""Calibrate a trained attribute network on val and export it to ONNX, checked against torch before it is
+written.
 
-    face-attributes export attributes --weights runs/m/attributes.safetensors --data DIR --out models/attributes_m.onnx \\
+    face-attributes export attributes --weights runs/m/attributes.safetensors --data DIR --out
+    models/attributes_m.onnx \\
         --size 80 --manifest models/manifest.toml
 
-The file takes `image`, uint8 (B, S, S, 3) BGR, and gives the outputs of `AttributeEstimator` by name. Batch norm and
-identity branches are folded into the kernels, temperatures into the graph; what went in is in the file's metadata.
-Weights are stored as fp16 and cast to fp32 when the file is loaded; `--fp32` keeps them whole.
+The file takes `image`, uint8 (B, S, S, 3) BGR, and gives the outputs of `AttributeEstimator` by name. Batch
+norm and identity branches are folded into the kernels, temperatures into the graph; what went in is in the
+file's metadata. Weights are stored as fp16 and cast to fp32 when the file is loaded; `--fp32` keeps them
+whole.
 """
 
 from __future__ import annotations
@@ -37,8 +40,10 @@ from .export_detector import store_half
 
 OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
 LARGEST_DIFFERENCE = {'fp32': 1e-4, 'fp16': 0.02}
-LICENCE = 'Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K and YouTube Faces allow no other'
-TRAINED_ON = 'UTKFace, FairFace, FER+ (FER2013), GENKI-4K, YouTube Faces key points; faceless squares of detection sets'
+LICENCE = ('Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K and '
+           'YouTube Faces allow no other')
+TRAINED_ON = ('UTKFace, FairFace, FER+ (FER2013), GENKI-4K, YouTube Faces key points; faceless squares of '
+              'detection sets')
 _OPSET = 17
 
 
@@ -58,20 +63,26 @@ class Shipped(nn.Module):
 
 def add_arguments(parser):
     """The command line of `export attributes`."""
-    parser.add_argument('--weights', type=Path, required=True, help='attributes.safetensors of a training run')
-    parser.add_argument('--data', type=Path, required=True, help='folder of labels.csv; its val split calibrates')
+    parser.add_argument('--weights', type=Path, required=True,
+                        help='attributes.safetensors of a training run')
+    parser.add_argument('--data', type=Path, required=True,
+                        help='folder of labels.csv; its val split calibrates')
     parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
-    parser.add_argument('--size', type=int, help='crop side in pixels; the last one trained at where not given')
+    parser.add_argument('--size', type=int,
+                        help='crop side in pixels; the last one trained at where not given')
     parser.add_argument('--manifest', type=Path, help='manifest.toml to write the table [models.STEM] into')
-    parser.add_argument('--crop-scale', type=float, default=1.0, help="crop's side over the detector box's longer side")
+    parser.add_argument('--crop-scale', type=float, default=1.0,
+                        help="crop's side over the detector box's longer side")
     parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
 
 
 @torch.no_grad()
 def run_torch(module, crops, batch=128):
     """{output: array} of a `Shipped` module over uint8 crops (N, S, S, 3)."""
-    parts = [module(torch.from_numpy(np.array(crops[start:start + batch]))) for start in range(0, len(crops), batch)]
-    return {name: torch.cat(column).numpy() for name, column in zip(OUTPUTS, zip(*parts, strict=True), strict=True)}
+    parts = [module(torch.from_numpy(np.array(crops[start:start + batch])))
+             for start in range(0, len(crops), batch)]
+    columns = zip(*parts, strict=True)
+    return {name: torch.cat(column).numpy() for name, column in zip(OUTPUTS, columns, strict=True)}
 
 
 def run(args):
@@ -89,17 +100,20 @@ def export(args):
     offset, temperatures, thresholds = calibrated(run_torch(Shipped(network), crops), table.labels)
     shipped = Shipped(network, temperatures, offset)
     model = to_onnx(shipped, size, half=not args.fp32)
-    note(model, {'temperatures': temperatures, 'expression_offset': offset, 'input_px': size, 'step': metadata['step'], 'seed': metadata['seed'],
+    note(model, {'temperatures': temperatures, 'expression_offset': offset, 'input_px': size,
+                 'step': metadata['step'], 'seed': metadata['seed'],
                  'data': metadata['data'], 'network': metadata['network']})
     difference = compare(shipped, model.SerializeToString(), crops[:64])
     limit = LARGEST_DIFFERENCE['fp32' if args.fp32 else 'fp16']
     if max(difference.values()) > limit:
-        raise ModelError(f'{args.out} is not written: ONNX differs from torch by {difference}, allowed {limit}')
+        raise ModelError(f'{args.out} is not written: ONNX differs from torch by {difference}, '
+                         f'allowed {limit}')
     write(args.out, model.SerializeToString())
     entry = manifest_entry(args, network, size, thresholds)
     if args.manifest:
         put_table(args.manifest, args.out.stem, entry)
-    return {**entry, 'bytes': args.out.stat().st_size, 'temperatures': temperatures, 'expression_offset': offset,
+    return {**entry, 'bytes': args.out.stat().st_size, 'temperatures': temperatures,
+            'expression_offset': offset,
             'difference': difference}
 
 
@@ -117,7 +131,8 @@ def manifest_entry(args, network, size, thresholds):
     """The model's table, without figures: `evaluate attributes` measures them."""
     return {'task': 'attributes', 'file': args.out.name, 'sha256': file_sha256(args.out), 'licence': LICENCE,
             'data': TRAINED_ON, 'input_px': size, 'crop_scale': args.crop_scale,
-            'thresholds': {name: round(thresholds[name], 4) for name in ('gender', 'expression') if name in thresholds},
+            'thresholds': {name: round(thresholds[name], 4) for name in ('gender', 'expression')
+                           if name in thresholds},
             'metrics': {'multiply_adds': multiply_adds(network, size)}}
 
 
@@ -134,9 +149,10 @@ def to_onnx(shipped, size, half=True):
     buffer = io.BytesIO()
     axes = {name: {0: 'batch'} for name in ('image', *OUTPUTS)}
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the tracer warns about the grid's size, which is fixed with the crop's
+        warnings.simplefilter('ignore')  # the tracer warns of the grid's size: it is fixed
         torch.onnx.export(shipped.eval(), (torch.zeros(2, size, size, 3, dtype=torch.uint8),), buffer,
-                          opset_version=_OPSET, input_names=['image'], output_names=list(OUTPUTS), dynamic_axes=axes,
+                          opset_version=_OPSET, input_names=['image'], output_names=list(OUTPUTS),
+                          dynamic_axes=axes,
                           dynamo=False)
     model = onnx.load_from_string(buffer.getvalue())
     if half:
@@ -152,11 +168,14 @@ def note(model, values):
 
 
 def compare(shipped, onnx_bytes, crops):
-    """{output: largest difference} between ONNX Runtime and torch; angles in radians, the rest in its own unit."""
+    """{output: largest difference} between ONNX Runtime and torch; angles in radians, the rest in its own
+    unit.
+    """
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=['CPUExecutionProvider'])
     ours = session.run(list(OUTPUTS), {'image': np.array(crops)})
     theirs = run_torch(shipped, crops)
-    return {name: round(float(np.abs(array - theirs[name]).max()), 6) for name, array in zip(OUTPUTS, ours, strict=True)}
+    return {name: round(float(np.abs(array - theirs[name]).max()), 6)
+            for name, array in zip(OUTPUTS, ours, strict=True)}

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the multi-task attribute network.
 
-    face-attributes train attributes --config config/attributes_m.yaml --data DIR --full DIR --backgrounds DIR \\
+    face-attributes train attributes --config config/attributes_m.yaml --data DIR --full DIR --backgrounds DIR
+    \\
         --cache runs/cache --out runs/m --minutes 95
     face-attributes train attributes ... --resume
-    face-attributes train attributes --config config/attributes_s.yaml --teacher runs/l/attributes.safetensors ...
-    torchrun --nproc-per-node 4 -m face_attributes_ros.training.train_attributes --config ... --data ... --out ...
+    face-attributes train attributes --config config/attributes_s.yaml --teacher runs/l/attributes.safetensors
+    ...
+    torchrun --nproc-per-node 4 -m face_attributes_ros.training.train_attributes --config ... --data ... --out
+    ...
 
-DIR of `--data` holds `labels.csv` and its zips; of `--full` the larger `<source>_full` packs; of `--backgrounds` a
-YOLO-format detection set, from which faceless squares are cut. OUT receives `last.safetensors` (everything needed to go
-on), `attributes.safetensors` (the averaged weights with their configuration), `log.csv` and `curve.png`. Progress runs
-from 0 to 1 by the larger of its share of `--steps` and of `--minutes`; crop size, learning rate and the calm end follow
-it. With `--steps` alone a resumed run equals the uninterrupted one.
+DIR of `--data` holds `labels.csv` and its zips; of `--full` the larger `<source>_full` packs; of
+`--backgrounds` a YOLO-format detection set, from which faceless squares are cut. OUT receives
+`last.safetensors` (everything needed to go on), `attributes.safetensors` (the averaged weights with their
+configuration), `log.csv` and `curve.png`. Progress runs from 0 to 1 by the larger of its share of `--steps`
+and of `--minutes`; crop size, learning rate and the calm end follow it. With `--steps` alone a resumed run
+equals the uninterrupted one.
 """
 
 from __future__ import annotations
@@ -47,13 +51,16 @@ def add_arguments(parser):
     """The command line of `train attributes`."""
     parser.add_argument('--config', type=Path, required=True, help='config/attributes_<size>.yaml')
     parser.add_argument('--data', type=Path, required=True, help='folder of labels.csv and its zips')
-    parser.add_argument('--full', type=Path, help='folder of <source>_full packs, used in place of the same sources')
+    parser.add_argument('--full', type=Path,
+                        help='folder of <source>_full packs, used in place of the same sources')
     parser.add_argument('--folder', action='append', default=[], metavar='SOURCE=DIR', type=source_folder,
                         help='a public set in its own layout, for instance celeba=DIR; see attribute_readers')
-    parser.add_argument('--backgrounds', type=Path, help='YOLO-format detection set, for pictures without a face')
+    parser.add_argument('--backgrounds', type=Path,
+                        help='YOLO-format detection set, for pictures without a face')
     parser.add_argument('--cache', type=Path, help='folder of decoded crops; OUT/cache where not given')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoints and logs')
-    parser.add_argument('--teacher', type=Path, help='attributes.safetensors of a larger network to learn from as well')
+    parser.add_argument('--teacher', type=Path,
+                        help='attributes.safetensors of a larger network to learn from as well')
     parser.add_argument('--minutes', type=float, default=math.inf, help='wall-clock budget')
     parser.add_argument('--steps', type=int, help='number of optimiser steps')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.safetensors')
@@ -74,13 +81,16 @@ def source_folder(text):
 
 
 def training_table(args, config):
-    """Everything that may be trained on: of each source its own folder, else its full pack, else the train split."""
+    """Everything that may be trained on: of each source its own folder, else its full pack, else the train
+    split.
+    """
     folders, samples = dict(args.folder), []
     for source in config.shares:
         if source in folders:
             samples += READERS[source](folders[source], 'train')
         elif source == 'background':
-            samples += read_backgrounds(args.backgrounds, config.backgrounds_per_picture) if args.backgrounds else []
+            samples += read_backgrounds(args.backgrounds,
+                                        config.backgrounds_per_picture) if args.backgrounds else []
         elif args.full and (args.full / f'{source}_full.csv').is_file():
             samples += read_full_pack(args.full, source)
         else:
@@ -102,7 +112,8 @@ def validate(network, table, crops, size, bfloat16=False, batch=256):
     """`quick_scores` of a network over a cached table."""
     device, parts = next(network.parameters()).device, []
     for start in range(0, len(table), batch):
-        pixels = normalised(plain_batch(crops[start:start + batch], size)).to(device, memory_format=torch.channels_last)
+        pixels = normalised(plain_batch(crops[start:start + batch], size))
+        pixels = pixels.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             raw = network(pixels)
         parts.append(decode({name: value.float().cpu() for name, value in raw.items()}))
@@ -110,7 +121,9 @@ def validate(network, table, crops, size, bfloat16=False, batch=256):
 
 
 def choose_device(name, rank):
-    """The device of a rank; 'auto' takes a GPU where there is one. Raises `ParameterError` where 'cuda' finds none."""
+    """The device of a rank; 'auto' takes a GPU where there is one. Raises `ParameterError` where 'cuda' finds
+    none.
+    """
     if name not in ('auto', 'cpu', 'cuda'):
         raise ParameterError(f'--device is {name!r}, needs auto, cpu or cuda')
     if name == 'cpu' or (name == 'auto' and not torch.cuda.is_available()):
@@ -140,7 +153,8 @@ class Run:
         self.weights = class_weights(table.labels['expression']).to(device)
         self.state = new_state(config, args.seed, device)
         self.teacher = load_network(args.teacher)[0].to(device) if args.teacher else None
-        self.metadata = {'network': config.network.to_dict(), 'config': args.config.read_text(), 'seed': args.seed,
+        self.metadata = {'network': config.network.to_dict(), 'config': args.config.read_text(),
+                         'seed': args.seed,
                          'data': {'faces': len(table), 'sha256': table.digest(), 'batch': counts}}
         self.sums, self.sum_steps, self.size = {}, 0, config.sizes[0][1]
 
@@ -153,7 +167,7 @@ class Run:
         """Goes on from the last checkpoint. Raises `DataError` where it belongs to other data."""
         tensors, metadata = load_tensors(self.args.out / 'last.safetensors')
         if metadata['data'] != self.metadata['data'] or metadata['network'] != self.metadata['network']:
-            raise DataError(f'{self.args.out / "last.safetensors"} was made with another network or other data')
+            raise DataError(f'{self.args.out}/last.safetensors was made with another network or other data')
         unpack_state(tensors, self.state.network, self.state.ema, self.state.optimizer)
         self.state.step, self.state.elapsed_s = metadata['step'], metadata['elapsed_s']
 
@@ -172,7 +186,8 @@ class Run:
         """One row: means of the losses since the last row, and figures on val where they were taken."""
         if self.rank:
             return
-        row = {'step': self.state.step, 'progress': self.progress(), 'elapsed_s': self.state.elapsed_s, 'size': self.size}
+        row = {'step': self.state.step, 'progress': self.progress(), 'elapsed_s': self.state.elapsed_s,
+               'size': self.size}
         row |= {name: value / self.sum_steps for name, value in self.sums.items()} | {
             f'val_{name}': value for name, value in (scores or {}).items()}
         write_row(self.args.out / 'log.csv', {name: f'{value:.5g}' for name, value in row.items()})
@@ -245,6 +260,7 @@ def run(args):
 
 
 if __name__ == '__main__':
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command = argparse.ArgumentParser(description=__doc__,
+                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(command)
     sys.exit(run(command.parse_args()))
