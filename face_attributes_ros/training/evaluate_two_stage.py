@@ -51,7 +51,8 @@ def add_arguments(parser):
     parser.add_argument('--detector', default='detector_tiny', help='detector in the manifest (default: %(default)s)')
     parser.add_argument('--proposals', nargs='+', choices=PROPOSERS, default=['yolov3'], metavar='NAME',
                         help=f'some of {", ".join(PROPOSERS)} (default: yolov3)')
-    parser.add_argument('--limit', type=int, default=200, help='pictures of each set, evenly spaced; 0: all')
+    parser.add_argument('--limit', type=int, default=200, help='pictures for detection, evenly spaced; 0: all')
+    parser.add_argument('--faces', type=int, default=600, help='faces of each other set, evenly spaced; 0: all')
     parser.add_argument('--results', type=Path, default=Path('bench/results/paper.json'))
 
 
@@ -71,11 +72,11 @@ def run(args):
         for kind in args.proposals:
             result['detection_ap50'][kind] = detection(test, open_proposer(kind, network, model.input_px), samples)
     if args.data:
-        result['age_gender'] = age_gender(test, spaced(read_pack(args.data, ('val',), ('utkface',)), args.limit))
+        result['age_gender'] = age_gender(test, spaced(read_pack(args.data, ('val',), ('utkface',)), args.faces))
     if args.jaffe and 'expression' in system.outputs:
         threshold = model.thresholds.get('score', .5)
         detector = None if args.crops else FaceDetector(network, imgsz_px=model.input_px, confidence=threshold)
-        result['expression'] = expression(test, detector, spaced(read_jaffe(args.jaffe), args.limit))
+        result['expression'] = expression(test, detector, spaced(read_jaffe(args.jaffe), args.faces))
     record(args.results, f'two-stage {args.model}', result)
     print_tables(result)
     return 0
