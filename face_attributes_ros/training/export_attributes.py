@@ -71,7 +71,7 @@ def add_arguments(parser):
     parser.add_argument('--size', type=int,
                         help='crop side in pixels; the last one trained at where not given')
     parser.add_argument('--manifest', type=Path, help='manifest.toml to write the table [models.STEM] into')
-    parser.add_argument('--crop-scale', type=float, default=1.0,
+    parser.add_argument('--crop-scale', type=float, default=0.9,
                         help="crop's side over the detector box's longer side")
     parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
 
