@@ -163,12 +163,11 @@ def describe(face):
 
     roi, valid, words = face['roi'], face['valid'], []
     if valid & Bits.HAS_GENDER:
-        gender = {Bits.FEMALE: 'female', Bits.MALE: 'male'}.get(face['gender'], 'gender unsure')
-        words.append(f'{gender} {face["gender_confidence"]:.2f}')
+        words.append(f'{"female" if face["gender"] == Bits.FEMALE else "male"} {face["gender_confidence"]:.2f}')
     if valid & Bits.HAS_AGE:
         words.append(f'{face["age"]:.0f} years ({face["age_min"]}-{face["age_max"]})')
     if valid & Bits.HAS_EMOTION:
-        words.append(f'{face["emotion"] or "expression unsure"} {face["emotion_confidence"]:.2f}')
+        words.append(f'{face["emotion"]} {face["emotion_confidence"]:.2f}')
     if valid & Bits.HAS_POSE:
         words.append(f'yaw {face["yaw"] * 57.2958:+.0f} deg')
     where = f'({roi["x_offset"]}, {roi["y_offset"]}) {roi["width"]}x{roi["height"]} px'

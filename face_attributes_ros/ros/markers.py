@@ -33,7 +33,7 @@ def caption(face):
     """What a face shows, on one line, such as 'f3 female 31 happy'."""
     words = [face.track_id]
     if face.valid & FaceAttributes.HAS_GENDER:
-        words.append({FaceAttributes.FEMALE: 'female', FaceAttributes.MALE: 'male'}.get(face.gender, '?'))
+        words.append('female' if face.gender == FaceAttributes.FEMALE else 'male')
     if face.valid & FaceAttributes.HAS_AGE:
         words.append(f'{face.age:.0f}')
     return ' '.join([*words, *filter(None, [face.emotion])])

@@ -77,21 +77,21 @@ def _fill_age(msg, seen):
 def _fill_gender(msg, seen):
     if seen.gender is None:
         return
-    msg.valid |= FaceAttributes.HAS_GENDER
     msg.gender = GENDER_CODES.get(seen.gender, FaceAttributes.GENDER_UNDEFINED)
-    msg.gender_confidence = seen.p_female if msg.gender == FaceAttributes.FEMALE else 1 - seen.p_female
-    if msg.gender == FaceAttributes.GENDER_UNDEFINED:
-        msg.gender_confidence = max(seen.p_female, 1 - seen.p_female)
+    msg.gender_confidence = max(seen.p_female, 1 - seen.p_female)
+    if msg.gender != FaceAttributes.GENDER_UNDEFINED:
+        msg.valid |= FaceAttributes.HAS_GENDER
+        msg.gender_confidence = seen.p_female if msg.gender == FaceAttributes.FEMALE else 1 - seen.p_female
 
 
 def _fill_emotion(msg, seen):
     if seen.expression_probs is None:
         return
-    msg.valid |= FaceAttributes.HAS_EMOTION
-    msg.emotion = EMOTIONS.get(seen.expression, '')
     msg.emotion_probabilities = array.array('f', seen.expression_probs)
-    known = seen.expression in EMOTIONS
-    msg.emotion_confidence = seen.expression_probs[EXPRESSIONS.index(seen.expression)] if known else max(seen.expression_probs)
+    msg.emotion, msg.emotion_confidence = EMOTIONS.get(seen.expression, ''), max(seen.expression_probs)
+    if msg.emotion:
+        msg.valid |= FaceAttributes.HAS_EMOTION
+        msg.emotion_confidence = seen.expression_probs[EXPRESSIONS.index(seen.expression)]
 
 
 def _fill_smile(msg, seen):

@@ -106,13 +106,13 @@ def test_pose_and_landmarks_are_never_those_of_an_earlier_image():
 ])
 def test_gender_and_its_confidence(p_female, gender, code, confidence):
     msg = face(Attributes(p_female=p_female, gender=gender))
-    assert (msg.valid & 15, msg.gender) == (FaceAttributes.HAS_GENDER, code)
+    assert (msg.valid & 15, msg.gender) == (FaceAttributes.HAS_GENDER if code else 0, code)
     assert msg.gender_confidence == pytest.approx(confidence)
 
 
 def test_an_unsure_expression_is_empty_with_its_probabilities():
     msg = face(Attributes(expression_probs=PROBS, expression='unknown'))
-    assert (msg.emotion, msg.emotion_confidence) == ('', .5) and len(msg.emotion_probabilities) == 7
+    assert (msg.emotion, msg.emotion_confidence) == ('', .5) and len(msg.emotion_probabilities) == 7 and not msg.valid
 
 
 @pytest.mark.parametrize('box, expected', [
