@@ -16,6 +16,8 @@ pytest.importorskip('safetensors')
 from paper_fixtures import TINY, write_pack, write_regions  # noqa: E402
 
 from face_attributes_ros.errors import DataError, ModelError, ParameterError  # noqa: E402
+from face_attributes_ros.models import file_sha256  # noqa: E402
+from face_attributes_ros.networks.all_in_one import AllInOneConfig, AllInOneNet  # noqa: E402
 from face_attributes_ros.networks.paper import open_paper_model  # noqa: E402
 from face_attributes_ros.networks.vgg_age import VggAgeConfig, VggConvolutions  # noqa: E402
 from face_attributes_ros.training import paper_results, train_paper  # noqa: E402
@@ -69,6 +71,19 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, more, data, tmp_path):
     assert about['step'] == 4 and about['data']['held_out'] > 0
     assert (whole / 'curve.png').stat().st_size > 5000
     assert json.loads((whole / 'result.json').read_text())['figures']['loss'] > 0
+
+
+def test_all_in_one_starts_from_a_users_trunk(data, tmp_path):
+    network = AllInOneNet(AllInOneConfig(TINY))
+    tensors = {name.replace('.0.', '.'): torch.rand_like(value) for name, value in network.state_dict().items() if '.0.' in name}
+    save_tensors(tmp_path / 'trunk.safetensors', tensors, {})
+    args = arguments(data, tmp_path / 'run', ALL_IN_ONE, '--weights', str(tmp_path / 'trunk.safetensors'))
+    task = train_paper.open_task(read_config(args.config), args)
+    assert torch.equal(task.network.conv6[0].weight, tensors['conv6.weight'])
+    assert task.metadata()['started_from'] == file_sha256(tmp_path / 'trunk.safetensors')
+    save_tensors(tmp_path / 'trunk.safetensors', {k: v for k, v in tensors.items() if k != 'conv3.bias'}, {})
+    with pytest.raises(ModelError, match='conv3.bias is missing'):
+        train_paper.open_task(read_config(args.config), args)
 
 
 def test_a_trained_all_in_one_runs_live(data, tmp_path):

@@ -7,8 +7,11 @@ import numpy as np
 import torch
 
 from ..aflw import FROM_68
+from ..errors import ModelError
+from ..models import file_sha256
 from ..networks.all_in_one import AllInOneConfig, AllInOneNet
 from ..networks.normalise import Normalise
+from ..networks.paper import read_weights
 from .attribute_augment import move_labels, move_pixels
 from .attribute_batches import passing_rows, source_counts
 from .attribute_cache import cached_crops
@@ -29,6 +32,7 @@ class AllInOneTask:
         torch.manual_seed(args.seed)
         self.config, self.recipe, self.seed = config, config.recipe, args.seed
         self.network = AllInOneNet(AllInOneConfig(**config.network))
+        self.started_from = load_trunk(self.network, args.weights) if args.weights else None
         self.normalise = Normalise('signed')
         self.table, self.held = split(_samples(config, args), config.recipe.validation_share)
         cache = args.cache or args.out / 'cache'
@@ -74,11 +78,32 @@ class AllInOneTask:
 
     def metadata(self):
         """What the weights file says of itself."""
-        return {'system': 'all_in_one', 'network': self.network.config.to_dict(), 'crop_scale': self.config.crop_scale}
+        return {'system': 'all_in_one', 'network': self.network.config.to_dict(), 'crop_scale': self.config.crop_scale,
+                'started_from': self.started_from}
 
     def tensors(self):
         """The weights file's tensors."""
         return self.network.state_dict()
+
+
+TRUNK = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'conv6')
+
+
+def load_trunk(network, path):
+    """Starts the trunk from a user's face-identification network (`conv1.weight`, `conv1.bias`, ... `conv6.bias`).
+
+    Returns the file's SHA-256. Raises ModelError where a layer is missing or has another shape.
+    """
+    _, tensors, _ = read_weights(path)
+    own, state = network.state_dict(), {}
+    for name in (f'{layer}.{part}' for layer in TRUNK for part in ('weight', 'bias')):
+        found, key = tensors.get(name), name.replace('.', '.0.')
+        if found is None or found.shape != own[key].shape:
+            raise ModelError(f'{path}: {name} is {"missing" if found is None else tuple(found.shape)}, '
+                             f'needs {tuple(own[key].shape)}')
+        state[key] = found.float()
+    network.load_state_dict(state, strict=False)
+    return file_sha256(path)
 
 
 def _samples(config, args):

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..errors import DataError, ModelError
 from ..faces import AGE_GROUPS_YEARS
+from ..models import file_sha256
 from ..networks.normalise import Normalise
 from ..networks.paper import read_weights
 from ..networks.vgg_age import VggAgeConfig, VggAgeNet, load_convolutions
@@ -59,7 +60,7 @@ class VggAgeTask:
         if args.weights is None:
             return 'random'
         load_convolutions(self.whole.convolutions, read_weights(args.weights)[1], args.weights)
-        return hashlib.sha256(args.weights.read_bytes()).hexdigest()
+        return file_sha256(args.weights)
 
     def _features(self, table, folder, views):
         crops, _ = cached_crops(table, self.recipe.rescale_px, folder)

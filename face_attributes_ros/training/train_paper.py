@@ -39,7 +39,8 @@ def add_arguments(parser):
     parser.add_argument('--config', type=Path, required=True, help='config/paper_<system>.yaml')
     parser.add_argument('--data', type=Path, required=True, help='folder of labels.csv and its zips')
     parser.add_argument('--regions', type=Path, help='YOLO-format detection set, for face and not-face')
-    parser.add_argument('--weights', type=Path, help='safetensors of VGG convolutions, for vgg_age')
+    parser.add_argument('--weights', type=Path, help='safetensors of convolutions: VGG\'s (needed by vgg_age), or '
+                        'a face-identification trunk for all_in_one')
     parser.add_argument('--random-convolutions', action='store_true', help='rehearse vgg_age without --weights')
     parser.add_argument('--cache', type=Path, help='folder of decoded crops and features; OUT/cache where not given')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoints and logs')
