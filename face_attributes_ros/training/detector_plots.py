@@ -35,7 +35,7 @@ def plot_training(path, log):
     for part in ('box', 'cls', 'dfl'):
         axes.plot(minutes, [float(row[part]) for row in rows], label=f'{part} loss', alpha=0.8)
     axes.set(xlabel='minutes', ylabel='loss', ylim=(0, None))
-    axes.legend(loc='upper right')
+    axes.legend(loc='center right')
     measured = [(minute, float(row['val_ap50'])) for minute, row in zip(minutes, rows) if row['val_ap50']]
     if measured:
         right = axes.twinx()
