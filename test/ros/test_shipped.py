@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import RUN_NODE
+from harness import FACES, RUN_NODE, picture
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sensor_msgs.msg import Image
 
 from face_attributes_ros.ros import demo
 
@@ -99,3 +102,22 @@ def test_weights_that_are_not_what_the_manifest_says_end_the_start(child, tmp_pa
     assert process.process.wait(60) == 1
     process._reader.join(5)
     assert text in process.output and 'Traceback' not in process.output and len(process.lines) == 1, process.output
+
+
+def test_every_transition_works_with_the_shipped_models_and_signals_still_end_the_process(child, bench):
+    messages, _ = bench.listen(FACES)
+    publisher = bench.robot.create_publisher(Image, 'image', 1)
+    node = child(*RUN_NODE)
+    for _ in range(2):
+        bench.spin_until(lambda: publisher.get_subscription_count() > 0, 60)
+        before = len(messages)
+        publisher.publish(picture(640, 480, stamp=bench.now(), frame_id='eye'))
+        bench.spin_until(lambda: any(message.header.frame_id == 'eye' for message in messages[before:]))
+        for transition in ('deactivate', 'cleanup', 'configure', 'activate'):
+            request = ChangeState.Request(transition=Transition(label=transition))
+            assert bench.call(ChangeState, '/face_attributes/change_state', request).success, transition
+    for transition in ('deactivate', 'cleanup'):
+        request = ChangeState.Request(transition=Transition(label=transition))
+        assert bench.call(ChangeState, '/face_attributes/change_state', request).success, transition
+    code, took_s = node.end(signal.SIGTERM)
+    assert (code, 'Traceback' in node.output) == (0, False) and took_s < 2, node.output
