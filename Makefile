@@ -2,7 +2,8 @@
 # make demo    everything from nothing: .venv, messages, node, two photographs, what was seen in them
 # make test    all tests
 # make check   what CI runs: test and demo
-# make docs    the files that are generated from the code
+# make bench   speed beside a peer, into bench/results/
+# make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip --disable-pip-version-check
 IMAGES ?=
 
-.PHONY: venv demo test check docs clean
+.PHONY: venv demo test check bench docs clean
 
 venv: $(VENV)/.installed
 
@@ -31,9 +32,13 @@ test: venv
 
 check: test demo
 
+bench: venv
+	$(PY) bench/speed.py
+
 docs: venv
 	$(PY) -m face_attributes_ros.params --yaml > config/face_attributes.yaml
-	$(PY) -m face_attributes_ros.ros.api README.md
+	$(PY) docs/tables.py
+	$(PY) docs/paper_tables.py
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info

@@ -11,10 +11,14 @@ import argparse
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from face_attributes_ros.markdown import filled, grid  # noqa: E402
+
 PAGES = (ROOT / 'docs' / 'paper.md', ROOT / 'docs' / 'paper_networks.md')
 NOT_MEASURED = 'not measured'
 
@@ -105,11 +109,6 @@ def filled_text(text, values):
     return re.sub(r'\{([^|}]+)\|([^}]+)\}', shown, text)
 
 
-def grid(head, rows):
-    """A Markdown table."""
-    return '\n'.join('| ' + ' | '.join(map(str, line)) + ' |' for line in [head, ['---'] * len(head), *rows])
-
-
 def systems(values):
     """One row a system and figure of the paper."""
     head = ('paper', 'here', 'command (`face-attributes ...`)', 'paper\'s figure', 'our figure', 'why they differ')
@@ -142,8 +141,9 @@ def tables():
     """Every table by the name of its markers."""
     from face_attributes_ros.networks import describe
     values = measured()
-    networks = {name: describe.table(name, markdown=True) for name in describe.NETWORKS}
-    return {'systems': systems(values), 'detection': detection(values), 'looks': looks(values), **networks}
+    networks = {name: partial(describe.table, name, markdown=True) for name in describe.NETWORKS}
+    ours = {table.__name__: partial(table, values) for table in (systems, detection, looks)}
+    return {**ours, **networks}
 
 
 def main(argv=None):
@@ -153,8 +153,7 @@ def main(argv=None):
     known, stale = tables(), 0
     for page in PAGES:
         old = page.read_text()
-        new = re.sub(r'(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- /(?P=name) -->)',
-                     lambda match: f'{match[1]}{known[match["name"]]}\n{match[3]}', old, flags=re.DOTALL)
+        new = filled(old, known)
         stale += new != old
         if new != old and not args.check:
             page.write_text(new)

@@ -7,12 +7,14 @@
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from face_attributes_ros.markdown import filled, grid  # noqa: E402
+
 RESULTS = ROOT / 'bench' / 'results'
 
 
@@ -21,42 +23,11 @@ def measured(name):
     return json.loads((RESULTS / f'{name}.json').read_text())
 
 
-def grid(head, rows):
-    """A Markdown table of anything that prints."""
-    lines = [head, ['---'] * len(head), *rows]
-    return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines) + '\n'
-
-
-ATTRIBUTE_ROWS = (
-    ('UTKFace: age MAE', 'utkface', 'age_mae_years', '{:.2f} years'),
-    ('UTKFace: age group exact / one off', 'utkface', ('groups_exact', 'groups_one_off'), '{:.1%} / {:.1%}'),
-    ('UTKFace: gender', 'utkface', 'gender_accuracy', '{:.1%}'),
-    ('FairFace: gender', 'fairface', 'gender_accuracy', '{:.1%}'),
-    ('FairFace: age range (of nine)', 'fairface', 'age_bin_accuracy', '{:.1%}'),
-    ('FER+: expression accuracy / balanced', 'ferplus', ('expression_accuracy', 'expression_balanced'), '{:.1%} / {:.1%}'),
-    ('JAFFE (never trained on): expression', 'jaffe', 'expression_accuracy', '{:.1%}'),
-    ('GENKI: smile', 'genki4k', 'smile_accuracy', '{:.1%}'),
-    ('GENKI: head pose MAE', 'genki4k', 'pose_mae_deg', '{:.1f} degrees'),
-    ('YouTube Faces: 68 landmarks, NME', 'ytf68', 'landmark_nme', '{:.1%}'),
-)
-
-
 def attributes():
     """Our network and the peers, by measure."""
-    results = measured('attributes')
-    peers = results.get('peers', {})
-    columns = [results['figures'], *peers.values()]
-    rows = [[label, *(_figure(figures.get(source, {}), names, form) for figures in columns)]
-            for label, source, names, form in ATTRIBUTE_ROWS]
-    calibration = results['calibration']
-    rows.append(['calibration error (ECE) of gender / expression',
-                 ' / '.join(f'{calibration[head]["ece"]:.1%}' for head in ('gender', 'expression')), *('' for _ in peers)])
-    return grid(['test pictures', f'ours (`{results["model"]["name"]}`)', *peers], rows)
+    from face_attributes_ros.training.attribute_card import summary_table
 
-
-def _figure(figures, names, form):
-    names = (names,) if isinstance(names, str) else names
-    return form.format(*(figures[name] for name in names)) if all(name in figures for name in names) else ''
+    return summary_table(measured('attributes'))
 
 
 def detector():
@@ -106,20 +77,13 @@ def tables():
     return {**TABLES, 'attributes': attributes, 'detector': detector, 'robustness': robustness, 'speed': speed}
 
 
-def filled(text):
-    """The text with every table made anew; KeyError for a marker that names none."""
-    known = tables()
-    block = re.compile(r'(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- /(?P=name) -->)', re.DOTALL)
-    return block.sub(lambda match: f'{match[1]}\n{known[match["name"]]()}\n{match[3]}', text)
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if something would change')
     parser.add_argument('--file', type=Path, default=ROOT / 'README.md')
     args = parser.parse_args(argv)
     old = args.file.read_text()
-    new = filled(old)
+    new = filled(old, tables())
     if new != old and not args.check:
         args.file.write_text(new)
     print(f'{args.file.name}: {"as generated" if new == old else "stale" if args.check else "rewritten"}')

@@ -1,17 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the README, made from the code: topics, services, parameters, message fields.
-
-    python -m face_attributes_ros.ros.api README.md      # rewrites what stands between the markers of each table
-"""
+"""The README's tables of topics, services and parameters, made from the code; `docs/tables.py` puts them in place."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
 from face_attributes_ros import params
-from face_attributes_ros.errors import DataError
 from face_attributes_ros.ros import image_source, recorder
 from face_attributes_ros.ros.outputs import TOPICS
 
@@ -52,27 +44,3 @@ TABLES = {
     'ros-recorder': lambda: params.markdown(recorder.PARAMETERS),
 }
 
-
-def rewritten(text):
-    """The text with each table of TABLES between its markers `<!-- NAME -->` and `<!-- /NAME -->`; DataError if one is not
-    there exactly once."""
-    for name, table in TABLES.items():
-        start, end = f'<!-- {name} -->\n', f'<!-- /{name} -->'
-        if text.count(start) != 1 or text.count(end) != 1:
-            raise DataError(f'the markers {start.strip()} and {end} must stand in the text once each')
-        before, _, rest = text.partition(start)
-        text = before + start + '\n' + table() + '\n' + end + rest.partition(end)[2]
-    return text
-
-
-def main(arguments=None):
-    """Rewrites the tables of a Markdown file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('path', type=Path)
-    path = parser.parse_args(arguments).path
-    path.write_text(rewritten(path.read_text(encoding='utf-8')), encoding='utf-8')
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

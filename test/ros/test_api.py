@@ -1,25 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's tables are those of the code, and the code's are those of the running node."""
+"""The README's tables name what the running node has."""
 
-from pathlib import Path
-
-import pytest
-
-from face_attributes_ros.errors import DataError
 from face_attributes_ros.ros import api
-
-README = Path(__file__).parent.parent.parent / 'README.md'
-
-
-def test_readme_is_up_to_date():
-    text = README.read_text(encoding='utf-8')
-    assert text == api.rewritten(text), 'run: make docs'
-
-
-def test_missing_markers_are_named():
-    with pytest.raises(DataError, match='ros-topics'):
-        api.rewritten('no markers')
-
 
 def test_tables_name_what_the_node_has(start):
     node, _ = start()
