@@ -89,12 +89,12 @@ class Camera:
         self._put(self.name, msg)
 
     def _on_info(self, msg):
-        fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2], msg.k[5]
+        fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2] + .5, msg.k[5] + .5  # ROS's pixels have their centres at whole numbers
         good = msg.width > 0 and fx > 0 and fy > 0 and all(map(math.isfinite, (fx, fy, cx, cy)))
         self.focal = tuple(value / msg.width for value in (fx, fy, cx, cy)) if good else None
 
     def focal_px(self, width):
-        """(fx, fy, cx, cy) in pixels of an image that is `width` wide, whatever size it was calibrated at; None without
+        """(fx, fy, cx, cy) in our pixels of an image that is `width` wide, whatever size it was calibrated at; None without
         camera_info."""
         return self.focal and tuple(value * width for value in self.focal)
 

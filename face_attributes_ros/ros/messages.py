@@ -31,7 +31,7 @@ def seconds(stamp):
 def faces_array(header, camera, size, tracks, *, smoothed=False, focal=None, face_width_m=0., **rest):
     """A FaceAttributesArray of tracks in an image of (width, height) pixels; `rest` are more of its fields.
 
-    With `focal`, the (fx, fy, cx, cy) of the image's camera, each face gets a position from its width in the image.
+    With `focal`, the (fx, fy, cx, cy) of the image's camera in our pixels, each face gets a position from its width in the image.
     """
     faces = [face_attributes(track, size, smoothed, focal, face_width_m) for track in tracks]
     return FaceAttributesArray(header=header, camera=camera, image_width=size[0], image_height=size[1], faces=faces, **rest)

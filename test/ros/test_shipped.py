@@ -61,7 +61,7 @@ def test_demo_finds_the_people_in_the_photographs_without_a_network(photographs,
             faces[name] = int(line.split()[-1])
     assert faces['zidane.jpg'] >= 1 and faces['bus.jpg'] >= 1, done.stdout
     words = ' '.join(line for line in done.stdout.splitlines() if line.startswith('    '))
-    assert 'years' in words and 'male' in words, done.stdout
+    assert 'years' in words and 'yaw' in words, done.stdout
     assert (tmp_path / '2_zidane.png').stat().st_size > 100_000
 
 
@@ -107,12 +107,11 @@ def test_weights_that_are_not_what_the_manifest_says_end_the_start(child, tmp_pa
 def test_every_transition_works_with_the_shipped_models_and_signals_still_end_the_process(child, bench):
     messages, _ = bench.listen(FACES)
     publisher = bench.robot.create_publisher(Image, 'image', 1)
+    bench.robot.create_timer(.1, lambda: publisher.publish(picture(640, 480, stamp=bench.now(), frame_id='eye')))
     node = child(*RUN_NODE)
     for _ in range(2):
-        bench.spin_until(lambda: publisher.get_subscription_count() > 0, 60)
         before = len(messages)
-        publisher.publish(picture(640, 480, stamp=bench.now(), frame_id='eye'))
-        bench.spin_until(lambda: any(message.header.frame_id == 'eye' for message in messages[before:]))
+        bench.spin_until(lambda: any(message.header.frame_id == 'eye' for message in messages[before:]), 60)
         for transition in ('deactivate', 'cleanup', 'configure', 'activate'):
             request = ChangeState.Request(transition=Transition(label=transition))
             assert bench.call(ChangeState, '/face_attributes/change_state', request).success, transition
