@@ -3,6 +3,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -136,9 +137,14 @@ class Child:
         return code, took_s
 
     def kill(self):
+        """Ends it; by force only where it does not end by itself, since that leaks DDS's shared memory."""
         if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         self._reader.join(5)
         self.process.stdout.close()
 
