@@ -24,6 +24,7 @@ from statistics import median, quantiles
 
 from face_attributes_ros.errors import FaceAttributesError, ParameterError
 from face_attributes_ros.ros.pictures import expand
+from face_attributes_ros.ros.recorder import FOUND
 
 START_S = 60.
 """How long loading and warming up may take on a slow machine."""
@@ -74,27 +75,39 @@ def run(sources, options):
     }
     processes, logs = {}, {name: open(options.out / f'{name}.log', 'w') for name in commands}
     try:
-        for name, command in commands.items():
-            processes[name] = subprocess.Popen([sys.executable, *command], stdout=logs[name], stderr=subprocess.STDOUT)
-        return _wait(processes, START_S + len(sources) * (options.seconds + 1), options.out)
+        for name in ('recorder', 'node'):
+            processes[name] = _start(commands[name], logs[name])
+        heard = options.out / 'recorder.log'
+        problem = _wait(processes, lambda: FOUND in heard.read_text(errors='replace'), START_S, options.out)
+        if problem:
+            return problem
+        source = processes['image_source'] = _start(commands['image_source'], logs['image_source'])
+        limit_s = START_S + len(sources) * (options.seconds + 1)
+        problem = _wait(processes, lambda: source.poll() is not None, limit_s, options.out)
+        time.sleep(.5)  # the last picture is still on its way through the node
+        return problem
     finally:
         _stop(processes.values())
         for log in logs.values():
             log.close()
 
 
-def _wait(processes, limit_s, out):
+def _start(command, log):
+    return subprocess.Popen([sys.executable, *command], stdout=log, stderr=subprocess.STDOUT)
+
+
+def _wait(processes, done, limit_s, out):
+    """Waits until `done()`; what went wrong meanwhile, or None."""
     end = time.monotonic() + limit_s
-    while processes['image_source'].poll() is None:
+    while True:
         dead = [name for name, process in processes.items() if process.poll()]
         if dead:
             return f'{dead[0]} ended early: {_last_line(out / f"{dead[0]}.log")}'
+        if done():
+            return None
         if time.monotonic() > end:
             return f'not done after {limit_s:.0f} s; logs are in {out}'
         time.sleep(.05)
-    time.sleep(.5)  # the last picture is still on its way through the node
-    code = processes['image_source'].returncode
-    return f'image_source: {_last_line(out / "image_source.log")}' if code else None
 
 
 def _last_line(path):

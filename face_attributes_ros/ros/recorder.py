@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import cv2
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -27,6 +28,8 @@ PARAMETERS = (
     Parameter('seconds_between_pictures', 1., 'At most one picture in that time; 0 writes all.', 's', low=0., high=3600.),
     Parameter('messages', 0, 'End after so many messages; 0 never does.', low=0, high=1_000_000_000),
 )
+FOUND = 'hears the node'
+"""What it logs once both topics have a publisher."""
 
 
 class Recorder(Node):
@@ -43,12 +46,19 @@ class Recorder(Node):
         except OSError as error:
             raise ParameterError(f'parameter folder: {error}') from error
         self._written, self._picture_s = 0, None
-        self.create_subscription(FaceAttributesArray, 'face_attributes/faces', self._on_faces, QoSProfile(depth=100))
-        self.create_subscription(Image, 'face_attributes/image_annotated', self._on_image, QoSProfile(depth=1))
+        self._heard = [
+            self.create_subscription(FaceAttributesArray, 'face_attributes/faces', self._on_faces, QoSProfile(depth=100)),
+            self.create_subscription(Image, 'face_attributes/image_annotated', self._on_image, QoSProfile(depth=1))]
+        self._watch = self.create_timer(.1, self._say_when_found, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def begin(self):
         """Says where the files go."""
         self.get_logger().info(f'writes to {self.folder.resolve()}')
+
+    def _say_when_found(self):
+        if all(self.count_publishers(subscription.topic_name) for subscription in self._heard):
+            self._watch.cancel()
+            self.get_logger().info(FOUND)
 
     def end(self):
         """Closes the file."""

@@ -150,9 +150,10 @@ def test_demo_tells_what_it_saw_and_leaves_pictures(album, tmp_path):
 
 
 def test_demo_fails_where_a_picture_brings_no_message(album, tmp_path):
+    """A node to which every image is too old."""
     done = demo(album, '--out', tmp_path / 'out', '--seconds', '.5', '--node-command',
-                shlex.join([str(FAKE_NODE), '0', '--ros-args', '-r', '__node:=other']))
-    assert done.returncode == 1 and 'no message came for' in done.stderr
+                shlex.join([str(FAKE_NODE), '0', '--ros-args', '-p', 'max_frame_age:=0.0001']))
+    assert done.returncode == 1 and 'no message came for' in done.stderr, done.stdout + done.stderr
 
 
 def test_demo_fails_where_the_node_does_or_a_picture_is_not_there(album, tmp_path):
