@@ -97,8 +97,8 @@ PARAMETERS = (
     _live('detector.max_faces', 100, 'Most faces an image.', low=1, high=1000),
     _live('detector.min_face_px', 12, 'Least longer side of a face.', 'px', low=0, high=10000),
     _live('attributes.enable', True, 'Estimate attributes; without it only boxes and tracks.'),
-    _fixed('attributes.model', 'attributes_m', 'An attribute network in models/manifest.toml or PATH/manifest.toml:NAME; '
-           'empty loads none.'),
+    _fixed('attributes.model', 'attributes_m', 'An attribute network in models/manifest.toml or PATH/manifest.toml:NAME, or '
+           "one of the paper's systems with your weights (docs/paper.md); empty loads none."),
     _fixed('attributes.backend', 'auto', 'Runtime of the attribute network.', choices=_BACKENDS),
     _fixed('attributes.batch_max', 16, 'Most faces in one call of the network.', low=1, high=256),
     _live('attributes.every_n_frames', 1, 'Look at each track every n-th image only.', 'images', low=1, high=1000),

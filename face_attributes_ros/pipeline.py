@@ -17,6 +17,7 @@ from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.faces import Attributes, Track
 from face_attributes_ros.models import find_model
+from face_attributes_ros.networks.paper import PAPER_MODELS, AttributeModel, open_paper_model
 from face_attributes_ros.smoothing import AttributeSmoother, quality_weight
 from face_attributes_ros.tracker import Tracker
 
@@ -210,13 +211,20 @@ def _build_detector(settings, engine):
 
 
 def _build_estimator(settings, engine):
-    model = find_model(settings.attributes_model, 'attributes')
-    network = open_network(model.path, backend=settings.attributes_backend, **engine)
+    name = settings.attributes_model
+    open_model = open_paper_model if name in PAPER_MODELS else _open_attributes
+    model = open_model(name, backend=settings.attributes_backend, **engine)
+    estimator = AttributeEstimator(
+        model.network, model.outputs, size_px=model.size_px, crop_scale=model.crop_scale, aligned=settings.attributes_aligned,
+        batch_max=settings.attributes_batch_max, gender_threshold=model.thresholds.get('gender', 0.),
+        expression_threshold=model.thresholds.get('expression', 0.))
+    return estimator, {'attributes': name, 'attributes_engine': model.network.description}
+
+
+def _open_attributes(name, **engine):
+    model = find_model(name, 'attributes')
+    network = open_network(model.path, **engine)
     missing = {'gender', 'expression'} & set(network.outputs) - set(model.thresholds)
     if missing:
         raise ModelError(f'model {model.name}: the manifest has no thresholds for {", ".join(sorted(missing))}')
-    estimator = AttributeEstimator(
-        network, network.outputs, size_px=model.input_px, crop_scale=model.crop_scale, aligned=settings.attributes_aligned,
-        batch_max=settings.attributes_batch_max, gender_threshold=model.thresholds.get('gender', 0.),
-        expression_threshold=model.thresholds.get('expression', 0.))
-    return estimator, {'attributes': model.name, 'attributes_engine': network.description}
+    return AttributeModel(network, network.outputs, model.input_px, model.crop_scale, model.thresholds)

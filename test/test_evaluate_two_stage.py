@@ -11,7 +11,7 @@ pytest.importorskip('pycocotools')
 from paper_fixtures import write_jaffe, write_pack, write_regions  # noqa: E402
 
 from face_attributes_ros.errors import ParameterError  # noqa: E402
-from face_attributes_ros.networks.paper import PaperModel  # noqa: E402
+from face_attributes_ros.networks.paper import AttributeModel  # noqa: E402
 from face_attributes_ros.training import evaluate_two_stage as command  # noqa: E402
 from face_attributes_ros.training.paper_results import read  # noqa: E402
 from face_attributes_ros.two_stage import TwoStage  # noqa: E402
@@ -31,7 +31,7 @@ def frontal(crops):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    system = PaperModel(frontal, OUTPUTS, 32, 1.3, {})
+    system = AttributeModel(frontal, OUTPUTS, 32, 1.3, {})
     monkeypatch.setattr(command, 'open_paper_model', lambda name, device, heads: system)
     monkeypatch.setattr(command, 'find_model', lambda *names: SimpleNamespace(path='', input_px=96, thresholds={}))
     # The labelled face, found at its place: 0.3 to 0.7 of each side of a 96 px canvas.

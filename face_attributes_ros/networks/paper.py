@@ -27,7 +27,7 @@ LIVE_HEADS = ('age', 'gender', 'expression', 'smile', 'pose', 'face')
 """What of these networks the pipeline takes; 21 landmarks and their visibility are for the two-stage test."""
 
 
-class PaperModel(NamedTuple):
+class AttributeModel(NamedTuple):
     """What the pipeline needs of an attribute network; `thresholds` as in the manifest, 0 where nothing was chosen."""
 
     network: Network
@@ -50,7 +50,7 @@ def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, back
     network = _network([module for module, _ in parts], heads, device, precision, threads)
     about = parts[0][1]
     thresholds = {name: 0. for name in ('gender', 'expression') if name in network.outputs}
-    return PaperModel(network, network.outputs, about['input_px'], about.get('crop_scale', 1.3),
+    return AttributeModel(network, network.outputs, about['input_px'], about.get('crop_scale', 1.3),
                       thresholds | about.get('thresholds', {}))
 
 
@@ -69,7 +69,7 @@ def _network(modules, heads, device, precision, threads):
 def _compact(**engine):
     model = find_model(COMPACT_M, 'attributes')
     network = open_network(model.path, **engine)
-    return PaperModel(network, network.outputs, model.input_px, model.crop_scale, dict(model.thresholds))
+    return AttributeModel(network, network.outputs, model.input_px, model.crop_scale, dict(model.thresholds))
 
 
 def weights_path(part, folder=None):
