@@ -120,7 +120,7 @@ def detection(values):
     entry = found(values, 'two-stage compact_m') or {}
     rows = [[kind, *(row.get(stage, NOT_MEASURED) for stage in STAGES)]
             for kind, row in entry.get('detection_ap50', {}).items()]
-    head = ['proposals', 'as they come', '+ network score', '+ iterative proposals', '+ landmarks NMS', 'a picture']
+    head = [f'{entry.get("images", 0)} pictures', 'as they come', '+ network score', '+ iterative proposals', '+ landmarks NMS', 'a picture']
     return grid(head, rows or [[NOT_MEASURED] * 6])
 
 

@@ -26,7 +26,7 @@ DOCUMENTED = Path(__file__).parent.parent / 'docs' / 'paper_networks.md'
 
 @pytest.mark.parametrize('name', describe.NETWORKS)
 def test_layer_table_is_the_documented_one(name):
-    found = re.search(rf'<!-- {name} -->\n(.*?)\n<!-- /{name} -->', DOCUMENTED.read_text(), re.DOTALL)
+    found = re.search(rf'<!-- {name} -->\n+(.*?)\n+<!-- /{name} -->', DOCUMENTED.read_text(), re.DOTALL)
     assert found.group(1).strip() == describe.table(name, markdown=True)
 
 
