@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills the README's tables from the code and from measured files; a test holds them equal.
+"""Fills the tables of the README and the model card from the code and from measured files; a test holds them equal.
 
     python docs/tables.py            # rewrites what stands between `<!-- NAME -->` and `<!-- /NAME -->`
-    python docs/tables.py --check    # exit status 1 if that would change the file
+    python docs/tables.py --check    # exit status 1 if that would change a file
 """
 
 import argparse
@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from face_attributes_ros.markdown import filled, grid  # noqa: E402
 
 RESULTS = ROOT / 'bench' / 'results'
+PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md')
 
 
 def measured(name):
@@ -36,18 +37,18 @@ def detector():
     hard, easy = results['parts']['multi'], results['parts']['fddb_te']
     rows = []
     for name, row in hard.items():
-        at = row['at_val_threshold']
-        rows.append([name, *(_cell(row[key]) for key in ('ap50', 'ap50_95', 'ap50_small', 'best_f1')),
-                     _cell(at['false_positives_per_face_free_image']), _cell(easy[name]['ap50'])])
-    return grid(['detector', 'AP@.5', 'AP@.5:.95', 'AP@.5, small faces', 'best F1', 'false positives a face-free image',
-                 'AP@.5, easy part'], rows)
+        false = [row[at]['false_positives_per_face_free_image'] for at in ('at_val_threshold', 'at_0.5')]
+        figures = [row[key] for key in ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')]
+        rows.append([name, *map(_cell, [*figures, *false, easy[name]['ap50']])])
+    return grid(['detector', 'AP@.5', 'AP@.5:.95', 'small', 'medium', 'large', 'best F1', 'false positives a face-free picture',
+                 'the same at score 0.5', 'AP@.5, easy part'], rows)
 
 
 def robustness():
     """AP@.5 under rotation, darkness and motion blur."""
-    tables = measured('detector')['robustness']
-    changes = list(next(iter(tables.values())))
-    return grid(['AP@.5', *changes], [[name, *(_cell(row[change]) for change in changes)] for name, row in tables.items()])
+    found = measured('detector')['robustness']
+    changes = next(iter(found.values()))
+    return grid(['AP@.5', *found], [[change, *(_cell(row[change]) for row in found.values())] for change in changes])
 
 
 def _cell(value):
@@ -80,14 +81,18 @@ def tables():
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if something would change')
-    parser.add_argument('--file', type=Path, default=ROOT / 'README.md')
     args = parser.parse_args(argv)
-    old = args.file.read_text()
-    new = filled(old, tables())
-    if new != old and not args.check:
-        args.file.write_text(new)
-    print(f'{args.file.name}: {"as generated" if new == old else "stale" if args.check else "rewritten"}')
-    return 1 if args.check and new != old else 0
+    stale = [page for page in PAGES if _rewrite(page, tables(), args.check)]
+    return 1 if args.check and stale else 0
+
+
+def _rewrite(page, known, check):
+    old = page.read_text()
+    new = filled(old, known)
+    if new != old and not check:
+        page.write_text(new)
+    print(f'{page.relative_to(ROOT)}: {"as generated" if new == old else "stale" if check else "rewritten"}')
+    return new != old
 
 
 if __name__ == '__main__':
