@@ -136,8 +136,25 @@ def sizes_table(results):
     return grid(['face, px', *(label for _, _, label, _ in columns), 'mean `quality`'], rows)
 
 
-BLOCKS = {'summary': summary_table, 'groups': groups_table, 'worst': worst_table, 'recall': recall_table,
-          'calibration': calibration_table, 'sizes': sizes_table}
+def passes_table(results):
+    """One pass beside the paper's two, in columns, and the cost of the second."""
+    aligned = results['aligned']
+    rows = [[label, *(cell(aligned[way], source, name, factor) for way in ('one_pass', 'two_passes'))]
+            for source, name, label, factor in MEASURES]
+    rows.append(['processor time', '1', f'{aligned["cost_ratio"]:.1f}'])
+    return grid(['measure', 'one pass', 'with the upright crop and its mirror image'], rows)
+
+
+def face_table(results):
+    """What the face head accepts and refuses at 0.5."""
+    found = results['face_head']
+    return grid(['pictures', 'n', 'right'], [
+        ['faces of all sets', found['faces'], f'{100 * found["accepted"]:.1f} % accepted'],
+        ['faceless squares of unseen pictures', found['backgrounds'], f'{100 * found["refused"]:.1f} % refused']])
+
+
+BLOCKS = {'summary': summary_table, 'passes': passes_table, 'face': face_table, 'groups': groups_table,
+          'worst': worst_table, 'recall': recall_table, 'calibration': calibration_table, 'sizes': sizes_table}
 
 
 def filled(text, results):
