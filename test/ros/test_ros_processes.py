@@ -103,10 +103,10 @@ def test_a_flood_makes_results_no_older_and_what_is_dropped_is_counted(child, be
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('wait_s', [0., .1, .3, .8])
-def test_ends_at_once_while_it_starts(child, number, wait_s):
+def test_ends_at_once_while_it_starts(child, tmp_path, number, wait_s):
     process = child('-c', 'import sys; print("up", flush=True); sys.path.insert(0, sys.argv[1]); '
                     'from face_attributes_ros.ros import run; print("started", flush=True); sys.exit(run.start("recorder", []))',
-                    HERE, env={'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']})
+                    HERE, env={'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']}, cwd=tmp_path)
     process.wait_for('started')
     time.sleep(.05 + wait_s)  # a moment of its life, whichever it is
     code, took_s = process.end(number)
