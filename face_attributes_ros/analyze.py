@@ -114,10 +114,15 @@ def run(args):
     """Analyzes what the arguments name; 1 if a picture could not be read, else 0."""
     analyzer = Analyzer(Settings(
         device=args.device, detector_model=args.detector, attributes_model=args.attributes,
-        detector_confidence=args.threshold or 0., attributes_aligned=args.aligned))
+        detector_confidence=_confidence(args.threshold), attributes_aligned=args.aligned))
     paths = list(_pictures(args.paths))
     failed = sum(not _analyze_one(analyzer, path, args) for path in _with_progress(paths))
     return 1 if failed or not paths else 0
+
+
+def _confidence(threshold):
+    # 0 in Settings stands for the model's own threshold; whoever asks for 0 here wants every box.
+    return 0. if threshold is None else max(threshold, 1e-6)
 
 
 def _pictures(paths):

@@ -76,6 +76,11 @@ def test_wrong_commands_end_with_one_clear_line(argv, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('asked, setting', [(None, 0.), (0., 1e-6), (.4, .4), (1., 1.)])
+def test_a_threshold_of_zero_is_not_the_models_own(asked, setting):
+    assert analyze._confidence(asked) == setting
+
+
 def test_thresholds_out_of_range_are_refused(capsys):
     with pytest.raises(SystemExit):
         cli.main(['analyze', '--threshold', '1.5', 'x.jpg'])
