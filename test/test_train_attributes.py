@@ -26,6 +26,15 @@ REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', REPOSITORY.parent / 'shared' / 'data'))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums on several threads depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope='module')
 def pack(tmp_path_factory):
     return make_pack(tmp_path_factory.mktemp('data') / 'pack')
@@ -45,13 +54,8 @@ def parsed(*words):
 
 
 def train(pack, config, out, *more):
-    threads = torch.get_num_threads()
-    try:
-        return train_attributes.run(parsed('--config', config, '--data', pack, '--cache', pack / 'cache',
-                                           '--out', out,
-                                           '--device', 'cpu', '--threads', 1, *more))
-    finally:
-        torch.set_num_threads(threads)
+    return train_attributes.run(parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', out,
+                                       '--device', 'cpu', '--threads', 1, *more))
 
 
 def test_losses_fall_and_everything_is_written(pack, config, tmp_path):
