@@ -23,17 +23,22 @@ from face_attributes_ros.estimator import unmirrored
 
 MEDIANS = ('visibility', 'pose', 'gender')
 
+SQUARE_SCALE = 1.26
+"""Side of a crop over the face square that landmarks define: eyes 0.31 of the crop apart, as in `alignment.CANONICAL_FIVE`.
+A detector's boxes follow its labels instead; their own scale is the model's `crop_scale`."""
+
 
 @dataclass(frozen=True)
 class Looks:
     """What the network saw in N boxes: scores (N,), 21 points (N, 21, 2) in source pixels, which of them are visible
-    (N, 21), and its other outputs by name, one row a box."""
+    (N, 21), and its other outputs by name, one row a box. `scale` is a crop's side over its box's."""
 
     boxes: np.ndarray
     scores: np.ndarray
     points: np.ndarray
     visible: np.ndarray
     heads: dict[str, np.ndarray]
+    scale: float = SQUARE_SCALE
 
     def __len__(self):
         return len(self.boxes)
@@ -41,14 +46,14 @@ class Looks:
     def take(self, rows):
         """The looks of these rows."""
         heads = {name: values[rows] for name, values in self.heads.items()}
-        return Looks(self.boxes[rows], self.scores[rows], self.points[rows], self.visible[rows], heads)
+        return Looks(self.boxes[rows], self.scores[rows], self.points[rows], self.visible[rows], heads, self.scale)
 
 
 def joined(parts):
     """Several looks as one."""
     heads = {name: np.concatenate([part.heads[name] for part in parts]) for name in parts[0].heads}
     arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in ('boxes', 'scores', 'points', 'visible')]
-    return Looks(*arrays, heads)
+    return Looks(*arrays, heads, parts[0].scale)
 
 
 class TwoStage:
@@ -72,22 +77,24 @@ class TwoStage:
 
     def propose(self, image_bgr, boxes):
         """Iterative region proposals: the accepted looks of all rounds, before anything is merged."""
-        rounds = []
+        rounds, scale = [], self.crop_scale
         for _ in range(self.rounds):
-            looks = self.look(image_bgr, boxes)
+            looks = self.look(image_bgr, boxes, scale)
             looks = looks.take(looks.scores > self.keep)
             squares = [aflw.face_square(points, visible) for points, visible in zip(looks.points, looks.visible)]
             fitted = np.array([square is not None for square in squares], bool)
             boxes = np.array([square for square in squares if square is not None], np.float32).reshape(-1, 4)
-            rounds.append(replace(looks.take(fitted), boxes=boxes))
+            scale = SQUARE_SCALE
+            rounds.append(replace(looks.take(fitted), boxes=boxes, scale=scale))
         found = joined(rounds)
         return found.take(found.scores > self.accept)
 
-    def look(self, image_bgr, boxes):
-        """One look at each box (N, 4), as the network gives it."""
+    def look(self, image_bgr, boxes, scale=None):
+        """One look at each box (N, 4), as the network gives it; the crop is `scale` (default `crop_scale`) times as wide."""
+        scale = scale or self.crop_scale
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-        transforms = alignment.square_transforms(boxes, self.crop_scale, self.size_px)
-        return self._looks(boxes, self._run(image_bgr, transforms), transforms)
+        transforms = alignment.square_transforms(boxes, scale, self.size_px)
+        return replace(self._looks(boxes, self._run(image_bgr, transforms), transforms), scale=scale)
 
     def second(self, image_bgr, looks, upright=True, mirror=True):
         """Stage two: the heads of upright crops, averaged with those of their mirror images; landmarks in source pixels.
@@ -105,10 +112,10 @@ class TwoStage:
         return heads
 
     def _transforms(self, looks, upright):
-        straight = alignment.square_transforms(looks.boxes, self.crop_scale, self.size_px)
+        straight = alignment.square_transforms(looks.boxes, looks.scale, self.size_px)
         if not upright:
             return straight
-        turned = [aflw.aligned_transform(points, visible, self.size_px, self.crop_scale)
+        turned = [aflw.aligned_transform(points, visible, self.size_px, SQUARE_SCALE)
                   for points, visible in zip(looks.points, looks.visible)]
         return np.array([t if t is not None else s for t, s in zip(turned, straight)]).reshape(-1, 2, 3)
 

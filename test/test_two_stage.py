@@ -76,6 +76,17 @@ def test_rounds_move_proposals_to_the_face(two_stage):
     assert looks.scores[-3:].min() > looks.scores[:3].max()
 
 
+def test_each_kind_of_box_has_its_own_crop(seer):
+    sides = []
+    test = TwoStage(lambda crops: sides.append(float(np.ptp(crops[0, :, 10, 1]))) or seer(crops), OUTPUTS, size_px=120,
+                    crop_scale=.8)
+    test.propose(IMAGE, NEAR[:1])
+    assert sides == pytest.approx([90 * .8, *[(SQUARE[2] - SQUARE[0]) * 1.26] * 2], abs=3)
+    sides.clear()
+    test.second(IMAGE, test.look(IMAGE, NEAR[:1]), upright=False, mirror=False)
+    assert sides == pytest.approx([90 * .8] * 2, abs=3)
+
+
 def test_what_is_not_a_face_goes_no_further(two_stage, seer):
     assert len(two_stage.propose(IMAGE, FAR)) == 0
     assert seer.calls == [1, 1, 1]  # one look at the box, then only the blank that keeps shapes known
