@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from ..errors import DataError
+from ..markdown import grid
 
 BLOCK = re.compile(r'(<!-- attributes: (\w+) -->\n).*?(<!-- end attributes -->)', re.DOTALL)
 MEASURES = (('utkface', 'age_mae_years', 'UTKFace age, mean error, years', 1),
@@ -27,12 +28,6 @@ MEASURES = (('utkface', 'age_mae_years', 'UTKFace age, mean error, years', 1),
             ('genki4k', 'smile_accuracy', 'GENKI-4K smile', 100),
             ('genki4k', 'pose_mae_deg', 'GENKI-4K head pose, mean error, degrees', 1),
             ('ytf68', 'landmark_nme', 'YouTube Faces landmarks, error over eye distance', 100))
-
-
-def grid(head, rows):
-    """A Markdown table of cells."""
-    lines = [head, ['---'] * len(head), *rows]
-    return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines) + '\n'
 
 
 def cell(figures, source, name, factor):
