@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The detector's training state in one safetensors file with JSON in its header, replaced atomically."""
+"""A training run's state in one safetensors file with JSON in its header, replaced atomically."""
 from __future__ import annotations
 
 import json
