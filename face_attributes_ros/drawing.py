@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from face_attributes_ros.faces import COASTING
+from face_attributes_ros.faces import COASTING, EXPRESSIONS, UNKNOWN
 
 _COLOURS_BGR = ((80, 200, 80), (230, 160, 60), (80, 160, 250), (200, 100, 220), (90, 220, 230), (140, 140, 255), (210, 210, 90))
 _COASTING_BGR = (150, 150, 150)
@@ -45,15 +45,22 @@ def pixelate(image_bgr, box_xyxy, blocks=6):
 
 
 def caption(track):
-    """Short lines that say what a track shows, such as ['f3', 'female 31 +-6', 'happy 92%']."""
+    """Short lines that say what a track shows, such as ['f3', 'female 31 (25-38)', 'happy 92%']."""
     lines, seen = [track.track_id], track.attributes
     if seen is None:
         return lines
     person = [] if seen.gender is None else [seen.gender]
     if seen.age_years is not None:
         person.append(f'{seen.age_years:.0f} ({seen.age_low:.0f}-{seen.age_high:.0f})')
-    mood = [] if seen.expression is None else [f'{seen.expression} {100 * max(seen.expression_probs):.0f}%']
+    mood = [] if seen.expression is None else [_mood(seen)]
     return lines + [' '.join(words) for words in (person, mood) if words]
+
+
+def _mood(seen):
+    # Below its threshold the likeliest expression is shown with a question mark: its percentage would mean nothing alone.
+    best = max(range(len(EXPRESSIONS)), key=seen.expression_probs.__getitem__)
+    name = f'{EXPRESSIONS[best]}?' if seen.expression == UNKNOWN else seen.expression
+    return f'{name} {100 * seen.expression_probs[best]:.0f}%'
 
 
 def colour_bgr(track):

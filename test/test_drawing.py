@@ -36,6 +36,8 @@ def test_caption_says_what_is_known():
     assert caption(track()) == ['f3', 'female 31 (25-38)', 'happy 90%']
     assert caption(track(seen=None)) == ['f3']
     assert caption(track(seen=Attributes(gender='unknown'))) == ['f3', 'unknown']
+    unsure = Attributes(expression='unknown', expression_probs=(.1, .2, .1, .3, .1, .1, .1))
+    assert caption(track(seen=unsure)) == ['f3', 'surprise? 30%']
 
 
 def test_coasting_is_grey_and_ids_have_colours():
