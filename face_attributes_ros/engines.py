@@ -54,7 +54,7 @@ class OpenVino:
         import openvino
         import openvino.properties.hint as hints
 
-        _require(device, ('cpu',), 'openvino', 'device')
+        _require(device, ('cpu',), 'openvino')
         core = openvino.Core()
         if precision == 'auto':
             precision = 'bf16' if 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES') else 'fp32'
@@ -92,9 +92,10 @@ def _opened(make, path):
         raise ModelError(f'model file {path}: {str(error).strip().splitlines()[0]}') from error
 
 
-def _require(value, allowed, backend, device):
+def _require(value, allowed, backend, device=None):
     if value not in allowed:
-        raise DeviceError(f'{value!r} is not offered by {backend} on {device}: needs {", ".join(allowed)}')
+        where = f'{backend} on {device}' if device else backend
+        raise DeviceError(f'{value!r} is not offered by {where}: needs {", ".join(allowed)}')
 
 
 def device_index(device):

@@ -94,7 +94,8 @@ class Pipeline:
             live = [self._tracker(camera).update(some, stamp_s) for (camera, (_, stamp_s)), some in zip(frames.items(), faces)]
         with self._timed('attributes'):
             self._look(images, live)
-        return {camera: [self._shown(track) for track in tracks] for camera, tracks in zip(frames, live)}
+        hidden = self._hidden()
+        return {camera: [_shown(track.snapshot(), hidden) for track in tracks] for camera, tracks in zip(frames, live)}
 
     def warm_up(self, image_sizes=((640, 480), (1280, 720))):
         """Runs the networks once for each width and height, so that the first real frame is not the slow one."""
@@ -170,12 +171,14 @@ class Pipeline:
         every = self.settings.attributes_every_n_frames
         return track.looks == 0 or track.observations % every == 0
 
-    def _shown(self, track):
-        record = track.snapshot()
-        hidden = {name: None for switch, names in _SWITCHES.items() if not getattr(self.settings, switch) for name in names}
-        if not hidden:
-            return record
-        return replace(record, attributes=_without(record.attributes, hidden), raw=_without(record.raw, hidden))
+    def _hidden(self):
+        return {name: None for switch, names in _SWITCHES.items() if not getattr(self.settings, switch) for name in names}
+
+
+def _shown(record, hidden):
+    if not hidden:
+        return record
+    return replace(record, attributes=_without(record.attributes, hidden), raw=_without(record.raw, hidden))
 
 
 def _without(attributes: Attributes | None, hidden):
@@ -198,14 +201,15 @@ def build_pipeline(settings=None):
 
 def _build_detector(settings, engine):
     name = settings.detector_model
-    if settings.detector_backend == 'ultralytics' or Path(name).suffix in ('.pt', '.safetensors'):
+    users_file = Path(name).suffix in ('.pt', '.safetensors')
+    model = None if users_file else find_model(name, 'detector')
+    if settings.detector_backend == 'ultralytics' or users_file:
         from face_attributes_ros.networks.torch_engine import open_ultralytics
 
-        network, threshold = open_ultralytics(name, device=settings.device, precision=settings.precision), .5
+        network = open_ultralytics(name, device=settings.device, precision=settings.precision)
     else:
-        model = find_model(name, 'detector')
         network = open_network(model.path, backend=settings.detector_backend, **engine)
-        threshold = model.thresholds.get('score', .5)
+    threshold = model.thresholds.get('score', .5) if model else .5
     detector = FaceDetector(network, imgsz_px=settings.detector_imgsz, square=settings.detector_square)
     return detector, {'detector': name, 'detector_engine': network.description, 'detector_confidence': threshold}
 

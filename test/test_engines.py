@@ -65,6 +65,7 @@ def test_auto_says_what_it_chose(path):
     ({'backend': 'tflite'}, ParameterError, 'needs one of auto, onnxruntime'),
     ({'backend': 'ultralytics'}, (ParameterError, DeviceError), 'ultralytics'),
     ({'precision': 'int3'}, ParameterError, 'needs one of auto, fp32'),
+    ({'backend': 'openvino', 'device': 'cuda:0'}, DeviceError, "'cuda:0' is not offered by openvino: needs cpu|not installed"),
     ({'backend': 'onnxruntime', 'device': 'cpu', 'precision': 'fp16'}, DeviceError, "'fp16' is not offered by onnxruntime"),
 ])
 def test_a_wrong_request_is_an_error_and_no_fallback(path, request_, error, message):

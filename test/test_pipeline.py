@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from face_attributes_ros import pipeline as pipelines
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.estimator import AttributeEstimator
+from face_attributes_ros.models import shipped
 from face_attributes_ros.pipeline import Pipeline, Settings, build_pipeline
 
 IMAGE = np.zeros((448, 448, 3), np.uint8)
@@ -100,6 +102,16 @@ def test_unknown_models_are_named():
 def test_fixed_settings_exist():
     names = {field.name for field in pipelines.fields(Settings)}
     assert pipelines.FIXED < names and set(pipelines._SWITCHES) < names
+
+
+def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):
+    pytest.importorskip('torch', reason='the backend ultralytics is torch')
+    from face_attributes_ros.networks import torch_engine
+    monkeypatch.setattr(torch_engine, 'open_ultralytics', lambda name, **engine: SimpleNamespace(description='fake'))
+    score = shipped()['detector_tiny'].thresholds['score']
+    for backend in ('onnxruntime', 'ultralytics'):
+        pipeline = build_pipeline(Settings(device='cpu', detector_backend=backend, attributes_model=''))
+        assert pipeline.detector.confidence == score
 
 
 def test_shipped_models_run_on_any_picture():
