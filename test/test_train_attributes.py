@@ -86,6 +86,30 @@ def test_a_resumed_run_equals_the_uninterrupted_one(pack, config, tmp_path):
         assert torch.equal(value, parts[name]), name
 
 
+def test_a_run_may_start_from_an_earlier_ones_weights(pack, config, tmp_path):
+    train(pack, config, tmp_path / 'first', '--steps', 3)
+    weights = tmp_path / 'first' / 'attributes.safetensors'
+    run = train_attributes.Run(parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path,
+                                      '--steps', 1, '--device', 'cpu', '--init', weights), read_config(config))
+    for network in (run.state.network, run.state.ema):
+        for name, value in load_tensors(weights)[0].items():
+            torch.testing.assert_close(network.state_dict()[name], value)
+    wider = tmp_path / 'wider.yaml'
+    wider.write_text(TINY_CONFIG.replace('shared: 16', 'shared: 24'))
+    with pytest.raises(DataError, match='other sizes'):
+        train(pack, wider, tmp_path / 'second', '--steps', 1, '--init', weights)
+
+
+def test_bf16_is_asked_for_only_where_the_hardware_has_it(pack, config, tmp_path, monkeypatch):
+    wanting = tmp_path / 'bf16.yaml'
+    wanting.write_text(TINY_CONFIG + 'bfloat16: true\n')
+    args = parsed('--config', wanting, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path, '--steps', 1,
+                  '--device', 'cpu')
+    for native in (False, True):
+        monkeypatch.setattr(train_attributes, 'bf16_is_native', lambda device: native)
+        assert train_attributes.Run(args, read_config(wanting)).config.bfloat16 is native
+
+
 def test_resuming_on_other_data_is_refused(pack, config, tmp_path):
     train(pack, config, tmp_path, '--steps', 1)
     other = make_pack(tmp_path / 'other', per_split=5)
@@ -184,6 +208,13 @@ def test_batches_hold_the_shares_asked_for(shares, batch, counts):
 def test_a_batch_too_small_for_its_sources_is_refused():
     with pytest.raises(ParameterError, match='no room'):
         source_counts({'a': 1, 'b': 1, 'c': 1}, 2)
+
+
+def test_rare_expressions_come_more_often_where_no_age_is_known():
+    happy, afraid = ((0, 1, 0, 0, 0, 0, 0), (0.2, 0, 0, 0, 0.8, 0, 0))
+    samples = [Sample(f'{n}', 'x', expression=happy) for n in range(64)] + [Sample(f'f{n}', 'x', expression=afraid) for n in range(4)]
+    pool = balanced_rows(table_of([*samples, Sample('nothing known', 'x')]), 'x', 0.5)
+    assert np.bincount(pool).tolist() == [1] * 64 + [4] * 4 + [1]
 
 
 def test_rare_ages_come_more_often_and_none_is_lost():

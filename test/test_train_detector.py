@@ -23,6 +23,9 @@ from face_attributes_ros.training.detector_checkpoint import load_tensors, save_
 from face_attributes_ros.training.detector_data import read_samples
 
 
+CONFIGS = Path(__file__).parent.parent / 'config'
+
+
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     return write_yolo_folder(tmp_path_factory.mktemp('data') / 'pack')
@@ -146,6 +149,22 @@ def test_a_run_may_start_from_weights_that_partly_fit(data, tmp_path):
     network = build_yolov3(MICRO)
     assert train_detector.take_what_fits(network, tmp_path / 'part.safetensors') == 1
     torch.testing.assert_close(network.model[0].conv.weight.data, given['model.0.conv.weight'] + 1)
+
+
+def test_a_grown_network_starts_with_what_the_smaller_one_knew(tmp_path):
+    """The shipped `small` from `tiny`, its added shortcut blocks passing on what they get until they learn."""
+    tiny, small = (train_detector.read_config(CONFIGS / f'detector_{size}.yaml') for size in ('tiny', 'small'))
+    torch.manual_seed(0)
+    teacher, grown = (build_yolov3(config['model']).eval() for config in (tiny, small))
+    save_tensors(tmp_path / 'tiny.safetensors', teacher.state_dict(), {})
+    taken = train_detector.take_what_fits(grown, tmp_path / 'tiny.safetensors', small['train']['grown_layers'])
+    assert taken == len(teacher.state_dict()) < len(grown.state_dict())
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(grown(image)[0], teacher(image)[0])
+    grown.train()(image)['scores'].sum().backward()
+    blocks = [block for layer in grown.model for block in layer.modules() if getattr(block, 'add', False)]
+    assert len(blocks) == 13 and all(block.cv2.bn.weight.grad.abs().sum() > 0 for block in blocks)
 
 
 @pytest.mark.parametrize('text, message', [('model: {}', 'train'), ('[', 'readable')])

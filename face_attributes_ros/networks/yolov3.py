@@ -100,6 +100,15 @@ def detection_loss(network: nn.Module):
     return load_ultralytics().Loss(network)
 
 
+@torch.no_grad()
+def start_as_identity(network: nn.Module, trained_layers: set[int]) -> None:
+    """Makes every shortcut block outside of `trained_layers` pass its input on unchanged, until trained."""
+    for number, layer in enumerate(network.model):
+        for block in layer.modules() if number not in trained_layers else ():
+            if getattr(block, 'add', False):
+                block.cv2.bn.weight.zero_()
+
+
 class ContractDetector(nn.Module):
     """The network as our files define it: uint8 (B, H, W, 3) BGR in, (B, N, 5) x0 y0 x1 y1 score out.
 

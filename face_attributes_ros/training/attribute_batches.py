@@ -37,18 +37,25 @@ def passing_rows(rows, start, count, seed):
     return picked
 
 
+def rarity_classes(table, rows):
+    """A class number for each row: its age range where it has an age, else its likeliest expression, else -1."""
+    ages, expressions = table.labels['age_low'][rows], table.labels['expression'][rows]
+    by_age = np.searchsorted(AGE_BIN_STARTS, np.nan_to_num(ages), 'right')
+    by_expression = np.where(np.isnan(expressions[:, 0]), -1, np.nan_to_num(expressions).argmax(1))
+    return np.where(np.isnan(ages), by_expression, by_age)
+
+
 def balanced_rows(table, source, power, most=4.0, seed=0):
-    """Row numbers of a source, those of rarer ages repeated: (the largest age range's count over its own) **
+    """Row numbers of a source, those of rarer classes repeated: (the largest class's count over its own) **
     power times.
 
-    Never less than once and at most `most` times on average; rows without an age come once.
+    Never less than once and at most `most` times on average; rows without age and expression come once.
     """
     rows = table.rows_of(source)
-    ages = table.labels['age_low'][rows]
-    ranges = np.where(np.isnan(ages), -1, np.searchsorted(AGE_BIN_STARTS, np.nan_to_num(ages), 'right'))
-    sizes = {number: (ranges == number).sum() for number in np.unique(ranges)}
+    classes = rarity_classes(table, rows)
+    sizes = {number: (classes == number).sum() for number in np.unique(classes)}
     times = np.array([(max(sizes.values()) / sizes[number]) ** power if number >= 0 else 1.0
-                      for number in ranges])
+                      for number in classes])
     chance = np.random.default_rng(seed).random(len(rows))
     return np.repeat(rows, (np.clip(times, 1, most) + chance).astype(int))
 

@@ -32,7 +32,7 @@ class TrainConfig:
     cache_px: int = 96
     backgrounds_per_picture: int = 2
     bfloat16: bool = False
-    age_balance: float = 0.0
+    rare_balance: float = 0.0
     distill_weight: float = 0.5
     loss_weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     augment: AugmentConfig = AugmentConfig()

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from ..errors import DataError
 from ..networks.compact import CompactNet
 from .attribute_losses import distillation_loss, head_losses
+from .attribute_network import load_network
 
 
 def normalised(pixels):
@@ -38,6 +40,15 @@ def new_state(config, seed, device='cpu'):
     groups = [{'params': decayed}, {'params': plain, 'weight_decay': 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
     return State(network, copy.deepcopy(network).eval(), optimizer)
+
+
+def start_from(state, path):
+    """Sets network and average to the weights of an earlier run. Raises `DataError` where the sizes differ."""
+    earlier, metadata = load_network(path)
+    if earlier.config != state.network.config:
+        raise DataError(f'{path} holds a network of other sizes: {metadata["network"]}')
+    for network in (state.network, state.ema):
+        network.load_state_dict(earlier.state_dict())
 
 
 @torch.no_grad()

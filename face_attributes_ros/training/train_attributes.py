@@ -5,6 +5,7 @@
     \\
         --cache runs/cache --out runs/m --minutes 95
     face-attributes train attributes ... --resume
+    face-attributes train attributes ... --init models/attributes_m.safetensors
     face-attributes train attributes --config config/attributes_s.yaml --teacher runs/l/attributes.safetensors
     ...
     torchrun --nproc-per-node 4 -m face_attributes_ros.training.train_attributes --config ... --data ... --out
@@ -25,6 +26,7 @@ import math
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -42,9 +44,10 @@ from .attribute_packs import read_backgrounds, read_full_pack, read_pack
 from .attribute_plots import plot_training
 from .attribute_readers import READERS
 from .attribute_scores import quick_scores
-from .attribute_step import new_state, normalised, train_step
+from .attribute_step import new_state, normalised, start_from, train_step
 from .attribute_tables import table_of
 from .detector_checkpoint import load_tensors, pack_state, save_tensors, unpack_state
+from .precision import bf16_is_native
 
 
 def add_arguments(parser):
@@ -59,6 +62,7 @@ def add_arguments(parser):
                         help='YOLO-format detection set, for pictures without a face')
     parser.add_argument('--cache', type=Path, help='folder of decoded crops; OUT/cache where not given')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoints and logs')
+    parser.add_argument('--init', type=Path, help='averaged weights of the same network to start from')
     parser.add_argument('--teacher', type=Path,
                         help='attributes.safetensors of a larger network to learn from as well')
     parser.add_argument('--minutes', type=float, default=math.inf, help='wall-clock budget')
@@ -137,7 +141,9 @@ class Run:
     """One training run: its data, state, clock and files."""
 
     def __init__(self, args, config, rank=0, world=1):
-        self.args, self.config, self.rank = args, config, rank
+        self.args, self.rank = args, rank
+        device = choose_device(args.device, rank)
+        self.config = replace(config, bfloat16=config.bfloat16 and bf16_is_native(device))
         table, self.val_table = training_table(args, config), validation_table(args, config)
         cache = args.cache or args.out / 'cache'
         if rank:
@@ -147,11 +153,12 @@ class Run:
         if world > 1 and not rank:
             dist.barrier()
         counts = source_counts(config.shares, config.batch)
-        pools = {source: balanced_rows(table, source, config.age_balance) for source in counts}
+        pools = {source: balanced_rows(table, source, config.rare_balance) for source in counts}
         self.batches = Batches(table, crops, native, counts, pools, args.seed, config.augment, rank, world)
-        device = choose_device(args.device, rank)
         self.weights = class_weights(table.labels['expression']).to(device)
         self.state = new_state(config, args.seed, device)
+        if args.init:
+            start_from(self.state, args.init)
         self.teacher = load_network(args.teacher)[0].to(device) if args.teacher else None
         self.metadata = {'network': config.network.to_dict(), 'config': args.config.read_text(),
                          'seed': args.seed,

@@ -28,7 +28,7 @@ import yaml
 from torch import nn
 
 from ..errors import DataError, ParameterError
-from ..networks.yolov3 import build_yolov3, detection_loss
+from ..networks.yolov3 import build_yolov3, detection_loss, start_as_identity
 from .detector_augment import Augment
 from .detector_batches import Batches, PictureBank
 from .detector_checkpoint import load_tensors, pack_state, save_tensors, unpack_state
@@ -36,6 +36,7 @@ from .detector_data import data_hash, read_samples
 from .detector_plots import plot_training
 from .detector_predict import make_detect, predict, torch_network
 from .detector_score import average_precision, judge
+from .precision import bf16_is_native
 
 COLUMNS = ('step', 'progress', 'elapsed_s', 'learning_rate', 'box', 'cls', 'dfl', 'val_ap50')
 
@@ -143,7 +144,7 @@ class Training:
         network = build_yolov3(config['model']).to(memory_format=torch.channels_last)
         self.network = network.to(place.device).train()
         if args.init:
-            take_what_fits(self.network, args.init)
+            take_what_fits(self.network, args.init, self.train.get('grown_layers'))
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = make_optimizer(self.network, self.train)
         self.loss = detection_loss(self.network)
@@ -168,7 +169,7 @@ class Training:
     def _use_bf16(self):
         if self.train['precision'] != 'auto':
             return self.train['precision'] == 'bf16'
-        return self.place.device.type == 'cuda' or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bf16_is_native(self.place.device)
 
     def _resume(self):
         tensors, metadata = load_tensors(self.args.out / 'last.safetensors')
@@ -281,12 +282,25 @@ class Training:
         save_tensors(self.args.out / 'detector.safetensors', self.ema.state_dict(), metadata)
 
 
-def take_what_fits(network, path):
-    """Copies the tensors of `path` that fit by name and shape; returns how many."""
+def take_what_fits(network, path, layers=None):
+    """Copies the tensors of `path` that fit by name and shape; returns how many.
+
+    `layers` maps layer numbers of a smaller network in the file to those of `network`. Shortcut blocks that have no
+    counterpart there then start as the identity, so the grown network starts with what the smaller one knew.
+    """
+    found = load_tensors(path)[0]
+    if layers is not None:
+        found = {_renumbered(name, layers): tensor for name, tensor in found.items()}
+        start_as_identity(network, set(layers.values()))
     own = network.state_dict()
-    fitting = {k: v for k, v in load_tensors(path)[0].items() if k in own and own[k].shape == v.shape}
+    fitting = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape}
     network.load_state_dict(fitting, strict=False)
     return len(fitting)
+
+
+def _renumbered(name, layers):
+    model, number, rest = name.split('.', 2)
+    return f'{model}.{layers.get(int(number), "left_out")}.{rest}'
 
 
 if __name__ == '__main__':
