@@ -12,7 +12,9 @@ for needed in ('pycocotools', 'matplotlib'):
 from detector_rig import write_yolo_folder
 
 from face_attributes_ros.errors import DataError, ParameterError
+from face_attributes_ros.models import load_manifest
 from face_attributes_ros.training import evaluate_detector
+from face_attributes_ros.training.attribute_manifest import put_table
 from face_attributes_ros.training.detector_data import read_samples
 from face_attributes_ros.training.detector_predict import make_detect, predict
 from face_attributes_ros.training.detector_robustness import at_light, degradations, rotated
@@ -57,6 +59,18 @@ def test_a_good_detector_scores_full_marks(monkeypatch, data, tmp_path, capsys):
 def test_the_threshold_comes_from_val(monkeypatch, data, tmp_path):
     report = evaluate(monkeypatch, data, tmp_path)
     assert report['detectors']['bright']['threshold_val'] == pytest.approx(.9)
+
+
+def test_the_manifest_gets_figures_and_threshold(monkeypatch, data, tmp_path):
+    (tmp_path / 'bright.onnx').write_bytes(b'x')
+    manifest = tmp_path / 'manifest.toml'
+    put_table(manifest, 'bright', {'task': 'detector', 'file': 'bright.onnx', 'sha256': '', 'licence': 'x', 'data': 'y',
+                                   'input_px': 96, 'thresholds': {'score': .5}, 'metrics': {'gflops_448': 1.0}})
+    evaluate(monkeypatch, data, tmp_path, '--write-metrics', str(manifest))
+    model = load_manifest(manifest)['bright']
+    assert model.thresholds == {'score': pytest.approx(.9)}
+    assert model.metrics['test_all_ap50'] == 1.0 and model.metrics['gflops_448'] == 1.0
+    assert model.metrics['test_all_false_positives_per_face_free_image'] == 0
 
 
 def test_parts_are_named_by_prefix(data):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from face_attributes_ros.engines import open_network
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.models import file_sha256
+from face_attributes_ros.models import file_sha256, load_manifest
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
 from face_attributes_ros.training import export_detector
 
@@ -31,7 +31,7 @@ def weights(tmp_path_factory):
 @pytest.mark.parametrize('shape', [(1, 32, 64), (3, 96, 160)])
 def test_the_file_equals_torch_at_other_shapes(weights, tmp_path, fp32, limit, shape):
     out = tmp_path / 'detector.onnx'
-    assert export_detector.run(Namespace(weights=weights, out=out, fp32=fp32, torch=False)) == 0
+    assert export_detector.run(Namespace(weights=weights, out=out, fp32=fp32, torch=False, manifest=None)) == 0
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     found, = open_network(out, backend='onnxruntime', device='cpu')(image)
     assert found.dtype == np.float32
@@ -40,13 +40,25 @@ def test_the_file_equals_torch_at_other_shapes(weights, tmp_path, fp32, limit, s
 
 def test_the_torch_copy_is_half_as_large_and_equal(weights, tmp_path, capsys):
     out = tmp_path / 'detector.onnx'
-    export_detector.run(Namespace(weights=weights, out=out, fp32=False, torch=True))
+    export_detector.run(Namespace(weights=weights, out=out, fp32=False, torch=True, manifest=None))
     report = json.loads(capsys.readouterr().out)
     copy = tmp_path / 'detector.safetensors'
     assert report['torch_sha256'] == file_sha256(copy)
     assert copy.stat().st_size < .75 * weights.stat().st_size
     image = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
     torch.testing.assert_close(load_detector(copy)(image), load_detector(weights)(image), atol=.5, rtol=0)
+
+
+def test_the_manifest_gets_a_table_that_loads(weights, tmp_path):
+    out = tmp_path / 'face.onnx'
+    export_detector.run(Namespace(weights=weights, out=out, fp32=False, torch=True, manifest=tmp_path / 'manifest.toml', input_px=512))
+    model = load_manifest(tmp_path / 'manifest.toml')['face'].checked()
+    assert (model.task, model.path, model.input_px) == ('detector', out, 512)
+    assert model.torch_weights() == tmp_path / 'face.safetensors'
+    network = load_detector(weights).network
+    # its first layer alone, by hand: 3x3 from 3 to 16 channels onto 224 x 224
+    assert export_detector.gflops(network.model[0], 448) == pytest.approx(2 * 224**2 * 27 * 16 / 1e9, abs=.005)
+    assert model.metrics['gflops_448'] > .04
 
 
 def test_half_weights_halve_the_file(weights, tmp_path):

@@ -32,11 +32,13 @@ def without_table(text, name):
     return table.sub('', text)
 
 
-def put_metrics(path, name, figures):
-    """Adds figures to `[models.NAME.metrics]` of a manifest that has the model."""
+def put_metrics(path, name, figures, thresholds=None):
+    """Adds figures to `[models.NAME.metrics]`, and thresholds to `.thresholds`, of a manifest that has the model."""
     with open(path, 'rb') as file:
         values = tomllib.load(file)['models'][name]
-    put_table(path, name, values | {'metrics': values.get('metrics', {}) | figures})
+    for table, added in (('thresholds', thresholds or {}), ('metrics', figures)):
+        values[table] = values.get(table, {}) | added
+    put_table(path, name, values)
 
 
 def put_table(path, name, values):

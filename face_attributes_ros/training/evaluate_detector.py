@@ -3,6 +3,7 @@
 
     face-attributes evaluate detector --data DIR
     face-attributes evaluate detector --data DIR --peers ../shared/peers --robustness detector_tiny YuNet-n
+    face-attributes evaluate detector --data DIR --write-metrics models/manifest.toml
     face-attributes evaluate detector --data DIR --model runs/tiny/detector.safetensors --split val
 
 Faces under 0.02 of the longer side and regions in DIR/ignore are neutral. AP by pycocotools (101 points) at IoU .5,
@@ -20,7 +21,8 @@ import torch
 
 from ..engines import open_network
 from ..errors import DataError, ParameterError
-from ..models import find_model, shipped
+from ..models import find_model, load_manifest, shipped
+from .attribute_manifest import put_metrics
 from .detector_coco import coco_metrics
 from .detector_data import read_samples
 from .detector_peers import load_peers
@@ -46,6 +48,8 @@ def add_arguments(parser):
     parser.add_argument('--limit', type=int, default=0, help='only every n-th image, so many; 0: all')
     parser.add_argument('--json', type=Path, default=Path('bench/results/detector.json'))
     parser.add_argument('--plot', type=Path, default=Path('docs/images/detector_pr.png'))
+    parser.add_argument('--write-metrics', type=Path, metavar='MANIFEST',
+                        help='put figures and F1 thresholds of its models into this manifest')
 
 
 def run(args):
@@ -70,6 +74,10 @@ def run(args):
             report['robustness'][name] = robustness(detect, [samples[i] for i in curve_part(samples)[1]])
         print(f'{name}: {report["detectors"][name]}', flush=True)
     _write(args, report, curves, curve_part(samples)[0])
+    if args.write_metrics:
+        for name in load_manifest(args.write_metrics).keys() & report['detectors']:
+            put_metrics(args.write_metrics, name, headline_metrics(report, name),
+                        {'score': report['detectors'][name]['threshold_val']})
     return 0
 
 
@@ -127,6 +135,17 @@ def measure(results, threshold):
         row[label] = {'precision': _ratio(right, found), 'recall': _ratio(right, judged.faces),
                       'false_positives_per_face_free_image': _ratio(alarms, len(free))}
     return row
+
+
+def headline_metrics(report, name):
+    """The manifest's figures of one detector: `split_part_figure`."""
+    split, figures = report['data']['split'], {}
+    for part, rows in report['parts'].items():
+        row = rows[name]
+        found = {key: row[key] for key in ('ap50', 'ap50_95', 'ap50_small', 'best_f1') if row[key] is not None}
+        found['false_positives_per_face_free_image'] = row['at_val_threshold']['false_positives_per_face_free_image']
+        figures |= {f'{split}_{part}_{key}': value for key, value in found.items() if value is not None}
+    return figures
 
 
 def _ratio(part, whole):
