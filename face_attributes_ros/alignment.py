@@ -6,6 +6,8 @@ Landmarks are the 68 points of iBUG, (68, 2) x, y. A transform is a (2, 3) float
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -67,7 +69,7 @@ def crop(image_bgr, transform, out):
 
     Pixel centres lie at half coordinates, as in `boxes`; far shrinking averages, so that no aliasing reaches the network.
     """
-    size, shrink = out.shape[0], 1 / max(np.hypot(transform[0, 0], transform[1, 0]), 1e-9)
+    size, shrink = out.shape[0], 1 / max(math.hypot(transform[0, 0], transform[1, 0]), 1e-9)
     if shrink >= 2:
         image_bgr, transform = _shrunk(image_bgr, transform, size, shrink)
     cv2.warpAffine(image_bgr, _pixel_centred(transform), (size, size), dst=out, flags=cv2.INTER_LINEAR,
@@ -77,31 +79,30 @@ def crop(image_bgr, transform, out):
 
 def _shrunk(image_bgr, transform, size_px, shrink):
     # The part of the image that the crop covers, halved as often as it can be, and the transform from there.
-    factor = 2 ** int(np.log2(shrink))
+    factor = 2 ** int(math.log2(shrink))
     (x0, x1), (y0, y1) = _source_bounds(transform, size_px, image_bgr.shape, factor)
     part = image_bgr[y0:y1, x0:x1]
     small = halved(part, shrink)
-    gain = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]])
-    linear = transform[:, :2]
-    return small, np.column_stack([linear * gain, transform[:, 2] + linear @ [x0, y0]])
+    gain_x, gain_y = part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]
+    return small, np.array([[a * gain_x, b * gain_y, shift + a * x0 + b * y0] for a, b, shift in transform.tolist()])
 
 
 def _source_bounds(transform, size, shape, multiple):
-    # First and last column and row that the crop needs, as whole multiples where the image has room for them.
-    inverse = cv2.invertAffineTransform(transform)
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse[:, :2].T + inverse[:, 2]
-    limits = np.array([shape[1], shape[0]])
-    low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, limits - 1)
-    span = -(-(np.ceil(corners.max(0)).astype(int) + 1 - low) // multiple) * multiple
-    high = np.clip(low + span, low + 1, limits)
-    return zip(low, high)
+    # First and last column and row that the crop needs, as whole multiples where the image has room for them. Plain floats:
+    # on four corners numpy would take longer than the resampling.
+    bounds = []
+    for (x, y, shift), limit in zip(cv2.invertAffineTransform(transform).tolist(), (shape[1], shape[0])):
+        low = shift + size * (min(x, 0.) + min(y, 0.))
+        high = shift + size * (max(x, 0.) + max(y, 0.))
+        first = min(max(math.floor(low) - 1, 0), limit - 1)
+        span = -(-(math.ceil(high) + 1 - first) // multiple) * multiple
+        bounds.append((first, min(max(first + span, first + 1), limit)))
+    return bounds
 
 
 def _pixel_centred(transform):
     # OpenCV counts pixel centres as whole numbers; ours lie at halves.
-    shifted = np.array(transform, dtype=np.float64)
-    shifted[:, 2] += shifted[:, :2] @ [.5, .5] - .5
-    return shifted
+    return np.array([[a, b, shift + (a + b) / 2 - .5] for a, b, shift in transform.tolist()])
 
 
 def to_source(points, transform):

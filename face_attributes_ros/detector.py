@@ -8,6 +8,7 @@ import numpy as np
 from face_attributes_ros import boxes
 from face_attributes_ros.errors import ImageError, ModelError
 from face_attributes_ros.faces import Face
+from face_attributes_ros.stopwatch import Stopwatch
 
 
 def check_image(image_bgr):
@@ -27,6 +28,7 @@ class FaceDetector:
     def __init__(self, network, *, imgsz_px=448, confidence=.5, iou=.45, max_faces=100, min_face_px=0, square=False):
         self.network, self.imgsz_px, self.square = network, imgsz_px, square
         self.confidence, self.iou, self.max_faces, self.min_face_px = confidence, iou, max_faces, min_face_px
+        self.watch = Stopwatch()
         self._canvases = {}
 
     def __call__(self, image_bgr):
@@ -41,8 +43,9 @@ class FaceDetector:
         faces = [[] for _ in images_bgr]
         for group in _by_canvas(letterboxes).values():
             rows = self._run([images_bgr[i] for i in group], [letterboxes[i] for i in group])
-            for index, row in zip(group, rows):
-                faces[index] = self._faces(row, letterboxes[index])
+            with self.watch('nms'):
+                for index, row in zip(group, rows):
+                    faces[index] = self._faces(row, letterboxes[index])
         return faces
 
     def _letterbox(self, image):
@@ -56,9 +59,11 @@ class FaceDetector:
         if shape not in self._canvases:
             self._canvases[shape] = np.empty(shape, np.uint8)
         batch = self._canvases[shape]
-        for image, letterbox, canvas in zip(images, letterboxes, batch):
-            letterbox.apply(image, canvas)
-        rows = np.asarray(self.network(batch)[0])
+        with self.watch('letterbox'):
+            for image, letterbox, canvas in zip(images, letterboxes, batch):
+                letterbox.apply(image, canvas)
+        with self.watch('detect'):
+            rows = np.asarray(self.network(batch)[0])
         if rows.ndim != 3 or rows.shape[0] != len(images) or rows.shape[2] != 5:
             raise ModelError(f'detector gave shape {rows.shape}, needs ({len(images)}, N, 5)')
         return rows

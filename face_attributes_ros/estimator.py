@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from face_attributes_ros import alignment
 from face_attributes_ros.detector import check_image
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS, GENDERS, UNKNOWN, Attributes
+from face_attributes_ros.stopwatch import Stopwatch
 
 HEADS = {'age': (101,), 'gender': (), 'expression': (len(EXPRESSIONS),), 'smile': (), 'pose': (3,), 'landmarks': (68, 2),
          'face': (), 'quality': ()}
@@ -39,6 +38,7 @@ class AttributeEstimator:
         self.network, self.outputs, self.size_px, self.crop_scale = network, tuple(outputs), size_px, crop_scale
         self.gender_threshold, self.expression_threshold = gender_threshold, expression_threshold
         self.batch_max, self.aligned = batch_max, aligned
+        self.watch = Stopwatch()
         self._crops = np.empty((batch_max, size_px, size_px, 3), np.uint8)
 
     def __call__(self, image_bgr, faces):
@@ -71,19 +71,23 @@ class AttributeEstimator:
         heads, transforms = self._run(jobs), np.stack([transform for _, transform in jobs])
         if self.aligned:
             heads = self._second_look(jobs, heads, transforms)
-        elif 'landmarks' in heads:
-            heads['landmarks'] = _points_to_source(heads['landmarks'] * self.size_px, transforms)
-        return [self._attributes({name: rows[i] for name, rows in heads.items()}) for i in range(len(jobs))]
+        with self.watch('records'):
+            if 'landmarks' in heads and not self.aligned:
+                heads['landmarks'] = _points_to_source(heads['landmarks'] * self.size_px, transforms)
+            columns = self._columns(heads)
+            return [Attributes(**dict(zip(columns, row))) for _, *row in zip(jobs, *columns.values())]
 
     def _run(self, jobs, mirror=False):
         parts = []
         for start in range(0, len(jobs), self.batch_max):
             some = jobs[start:start + self.batch_max]
             batch = self._crops[:len(some)]
-            for (image, transform), out in zip(some, batch):
-                alignment.crop(image, transform, out)
-            parts.append(self._checked(self.network(np.ascontiguousarray(batch[:, :, ::-1]) if mirror else batch), len(some)))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
+            with self.watch('crop'):
+                for (image, transform), out in zip(some, batch):
+                    alignment.crop(image, transform, out)
+            with self.watch('attributes'):
+                parts.append(self._checked(self.network(np.ascontiguousarray(batch[:, :, ::-1]) if mirror else batch), len(some)))
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
 
     def _checked(self, arrays, count):
         heads = {name: np.array(array) for name, array in zip(self.outputs, arrays)}
@@ -105,26 +109,28 @@ class AttributeEstimator:
         first['landmarks'] = points
         return {name: (first[name] + straight[name] + mirrored[name]) / 3 for name in self.outputs}
 
-    def _attributes(self, row):
-        values = {}
-        if 'age' in row:
-            values.update(age_summary(row['age']))
-        if 'gender' in row:
-            values.update(p_female=float(row['gender']), gender=gender_label(float(row['gender']), self.gender_threshold))
-        if 'expression' in row:
-            probs = tuple(row['expression'].tolist())
-            values.update(expression_probs=probs, expression=expression_label(probs, self.expression_threshold))
-        if 'pose' in row:
-            values.update(zip(('yaw_rad', 'pitch_rad', 'roll_rad'), row['pose'].tolist()))
-        if 'landmarks' in row:
-            values['landmarks_xy'] = tuple(map(tuple, row['landmarks'].tolist()))
+    def _columns(self, heads):
+        # Fields of Attributes, each as a list over faces: arithmetic face by face would cost more than the tracker.
+        lists, columns = {name: array.tolist() for name, array in heads.items() if name != 'age'}, {}
+        if 'age' in heads:
+            columns.update(age_summaries(heads['age']))
+        if 'gender' in lists:
+            columns['p_female'] = lists['gender']
+            columns['gender'] = [gender_label(p_female, self.gender_threshold) for p_female in lists['gender']]
+        if 'expression' in lists:
+            columns['expression_probs'] = [tuple(probs) for probs in lists['expression']]
+            columns['expression'] = [expression_label(probs, self.expression_threshold) for probs in lists['expression']]
+        if 'pose' in lists:
+            columns.update(zip(('yaw_rad', 'pitch_rad', 'roll_rad'), zip(*lists['pose'])))
+        if 'landmarks' in lists:
+            columns['landmarks_xy'] = [tuple(map(tuple, points)) for points in lists['landmarks']]
         scalars = {'smile': 'smile', 'face': 'face_prob', 'quality': 'quality'}
-        values.update({field: float(row[name]) for name, field in scalars.items() if name in row})
-        return replace(Attributes(), **values)
+        return {**columns, **{field: lists[name] for name, field in scalars.items() if name in lists}}
 
 
 def _points_to_source(points, transforms):
-    return np.stack([alignment.to_source(some, transform) for some, transform in zip(points, transforms)])
+    # (N, P, 2) crop points through the inverses of (N, 2, 3) transforms.
+    return (points - transforms[:, None, :, 2]) @ np.linalg.inv(transforms[:, :, :2]).swapaxes(1, 2)
 
 
 def unmirrored(heads):
@@ -140,12 +146,25 @@ def unmirrored(heads):
 
 def age_summary(probs):
     """Mean, spread and the central 80 % of a distribution (101,) over years, as fields of Attributes."""
-    mean = float(probs @ _YEARS)
-    spread = float(np.sqrt(max(0., probs @ (_YEARS - mean) ** 2)))
-    cumulative = np.concatenate([[0.], np.cumsum(probs)])
-    edges = np.concatenate([_YEARS - .5, [100.5]])
-    low, high = np.interp([(1 - AGE_INTERVAL) / 2, (1 + AGE_INTERVAL) / 2], cumulative / cumulative[-1], edges)
-    return {'age_years': mean, 'age_std_years': spread, 'age_low': max(0., float(low)), 'age_high': float(high)}
+    return {field: values[0] for field, values in age_summaries(np.asarray(probs)[None]).items()}
+
+
+def age_summaries(probs):
+    """`age_summary` of each row of (N, 101), as lists."""
+    mean = probs @ _YEARS
+    spread = np.sqrt((probs * (_YEARS - mean[:, None]) ** 2).sum(1))
+    cumulative = np.cumsum(probs, 1, dtype=np.float64) / probs.sum(1, dtype=np.float64, keepdims=True)
+    low, high = (_quantile(cumulative, share) for share in ((1 - AGE_INTERVAL) / 2, (1 + AGE_INTERVAL) / 2))
+    return {'age_years': mean.tolist(), 'age_std_years': spread.tolist(), 'age_low': np.maximum(low, 0).tolist(),
+            'age_high': high.tolist()}
+
+
+def _quantile(cumulative, share):
+    # Each year's probability is spread evenly from half a year before to half a year after it.
+    year = (cumulative[:, :-1] <= share).sum(1)
+    rows = np.arange(len(year))
+    before = np.where(year > 0, cumulative[rows, year - 1], 0.)
+    return year - .5 + (share - before) / (cumulative[rows, year] - before)
 
 
 def gender_label(p_female, threshold=0.):
@@ -156,5 +175,5 @@ def gender_label(p_female, threshold=0.):
 
 def expression_label(probs, threshold=0., index=None):
     """The expression at `index`, by default the likeliest; 'unknown' when its probability is below `threshold`."""
-    best = int(np.argmax(probs)) if index is None else index
+    best = max(range(len(probs)), key=probs.__getitem__) if index is None else index
     return EXPRESSIONS[best] if probs[best] >= threshold else UNKNOWN

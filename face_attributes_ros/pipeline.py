@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from face_attributes_ros.faces import Attributes, Track
 from face_attributes_ros.models import find_model
 from face_attributes_ros.networks.paper import PAPER_MODELS, AttributeModel, open_paper_model
 from face_attributes_ros.smoothing import AttributeSmoother, quality_weight
+from face_attributes_ros.stopwatch import Stopwatch
 from face_attributes_ros.tracker import Tracker
 
 
@@ -74,8 +73,8 @@ _SWITCHES = {
 class Pipeline:
     """Frames of any number of cameras to tracks; one detector and one estimator serve them all.
 
-    `stage_ms` holds the last call's milliseconds by stage; `description` says which models run where. Not thread-safe:
-    one worker calls it.
+    `stage_ms` holds the last call's milliseconds by stage (`detect` and `attributes` are the networks alone); `description`
+    says which models run where. Not thread-safe: one worker calls it.
     """
 
     def __init__(self, detector, estimator=None, settings=None, description=None):
@@ -83,19 +82,24 @@ class Pipeline:
         self.settings = settings or Settings()
         self.description = dict(description or {})
         self.stage_ms: dict[str, float] = {}
+        self._watch = Stopwatch()
+        for part in filter(None, (detector, estimator)):
+            part.watch = self._watch
         self._trackers: dict[str, Tracker] = {}
 
     def process(self, frames: Mapping[str, tuple[np.ndarray, float]]) -> dict[str, list[Track]]:
         """Tracks by camera, for one newest frame (H, W, 3) uint8 BGR and its stamp in seconds by camera."""
+        self._watch.restart()
         images = [image for image, _ in frames.values()]
-        with self._timed('detect'):
-            faces = self.detector.detect(images)
-        with self._timed('track'):
+        faces = self.detector.detect(images)
+        with self._watch('track'):
             live = [self._tracker(camera).update(some, stamp_s) for (camera, (_, stamp_s)), some in zip(frames.items(), faces)]
-        with self._timed('attributes'):
-            self._look(images, live)
-        hidden = self._hidden()
-        return {camera: [_shown(track.snapshot(), hidden) for track in tracks] for camera, tracks in zip(frames, live)}
+        self._look(images, live)
+        with self._watch('track'):
+            hidden = self._hidden()
+            tracks = {camera: [_shown(track.snapshot(), hidden) for track in some] for camera, some in zip(frames, live)}
+        self.stage_ms = self._watch.ms
+        return tracks
 
     def warm_up(self, image_sizes=((640, 480), (1280, 720))):
         """Runs the networks once for each width and height, so that the first real frame is not the slow one."""
@@ -124,12 +128,6 @@ class Pipeline:
         """Lets go of networks and tracks."""
         self.detector = self.estimator = None
         self._trackers.clear()
-
-    @contextmanager
-    def _timed(self, stage):
-        start = time.perf_counter()
-        yield
-        self.stage_ms[stage] = 1e3 * (time.perf_counter() - start)
 
     def _tracker(self, camera):
         if camera not in self._trackers:
@@ -162,10 +160,11 @@ class Pipeline:
             return
         due = [[track for track in tracks if track.seen and self._due(track)] for tracks in live]
         found = self.estimator.estimate(images, [[track.face for track in tracks] for tracks in due])
-        for tracks, looks in zip(due, found):
-            for track, attributes in zip(tracks, looks):
-                if (attributes.quality if attributes.quality is not None else 1.) >= self.settings.attributes_min_quality:
-                    track.look(attributes, quality_weight(track.face, attributes))
+        with self._watch('records'):
+            for tracks, looks in zip(due, found):
+                for track, attributes in zip(tracks, looks):
+                    if (attributes.quality if attributes.quality is not None else 1.) >= self.settings.attributes_min_quality:
+                        track.look(attributes, quality_weight(track.face, attributes))
 
     def _due(self, track):
         every = self.settings.attributes_every_n_frames

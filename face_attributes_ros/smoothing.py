@@ -6,8 +6,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from face_attributes_ros.estimator import expression_label, gender_label
 
 _SLOW = ('age_years', 'age_std_years', 'age_low', 'age_high', 'p_female')
@@ -44,7 +42,6 @@ class AttributeSmoother:
             values['gender'] = gender_label(values['p_female'], self.gender_threshold)
         if 'expression_probs' in values:
             values['expression'] = self._expression(values['expression_probs'])
-            values['expression_probs'] = tuple(values['expression_probs'].tolist())
         return replace(attributes, **values)
 
     def _update_slow(self, attributes, weight):
@@ -61,17 +58,19 @@ class AttributeSmoother:
         elapsed = 0. if self._stamp_s is None else max(0., stamp_s - self._stamp_s)
         self._stamp_s = stamp_s
         share = 1. if self.time_constant_s <= 0 else 1 - math.exp(-elapsed / self.time_constant_s)
-        new = {'smile': attributes.smile, 'expression_probs': attributes.expression_probs}
-        new = {name: np.asarray(value) for name, value in new.items() if value is not None}
-        self._quick = {name: self._mixed(name, value, share) for name, value in new.items()}
-        return {name: float(value) if name == 'smile' else value for name, value in self._quick.items()}
-
-    def _mixed(self, name, value, share):
-        old = self._quick.get(name, value)
-        return old + share * (value - old)
+        smile, probs = attributes.smile, attributes.expression_probs
+        quick = {}
+        if smile is not None:
+            old = self._quick.get('smile', smile)
+            quick['smile'] = old + share * (smile - old)
+        if probs is not None:  # seven floats: arithmetic on them is quicker without numpy
+            quick['expression_probs'] = tuple(
+                old + share * (new - old) for old, new in zip(self._quick.get('expression_probs', probs), probs))
+        self._quick = quick
+        return dict(quick)
 
     def _expression(self, probs):
-        best = int(np.argmax(probs))
+        best = max(range(len(probs)), key=probs.__getitem__)
         if self._label is None or probs[best] > probs[self._label] + self.hysteresis:
             self._label = best
         return expression_label(probs, self.expression_threshold, self._label)

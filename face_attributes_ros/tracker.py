@@ -29,7 +29,7 @@ class FaceTrack:
     def __init__(self, track_id, face, stamp_s, smoother):
         self.track_id, self.face, self.smoother = track_id, face, smoother
         self.box = np.array(face.box_xyxy)
-        self.velocity = np.zeros(2)
+        self.velocity = np.zeros(4)  # pixels a second of each side of the box: x, y and again x, y
         self.first_s = self.seen_s = self.stamp_s = stamp_s
         self.observations, self.misses, self.looks = 1, 0, 0
         self.confirmed = False
@@ -49,7 +49,7 @@ class FaceTrack:
         """Moves the box to where the face should be at `stamp_s`; the velocity fades, since nobody walks on for ever unseen."""
         elapsed = max(0., stamp_s - self.stamp_s)
         self.stamp_s = stamp_s
-        self.box = self.box + np.tile(self.velocity * elapsed, 2)
+        self.box = self.box + self.velocity * elapsed
         self.raw = None
         if self.misses:
             self.velocity = self.velocity * .5 ** (elapsed / VELOCITY_HALF_LIFE_S)
@@ -59,7 +59,8 @@ class FaceTrack:
         box = np.array(face.box_xyxy)
         elapsed = self.stamp_s - self.seen_s
         if elapsed > 0:
-            drift = (box - self.box).reshape(2, 2).mean(0)
+            moved = box - self.box
+            drift = (moved + moved[[2, 3, 0, 1]]) / 2
             gain = 1. if self.observations == 1 else VELOCITY_GAIN
             self.velocity = self.velocity + gain * drift / elapsed
         self.face, self.box, self.seen_s = face, box, self.stamp_s

@@ -70,3 +70,16 @@ def test_canvas_follows_the_aspect_in_strides(size, expected):
 
 def test_clip():
     assert boxes.clip(np.float32([[-5, -5, 50, 50]]), 20, 10).tolist() == [[0, 0, 20, 10]]
+
+
+def test_suppression_over_many_blocks_is_the_textbook_one():
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 300, (500, 2))
+    found = np.concatenate([corner, corner + rng.uniform(10, 60, (500, 2))], 1).astype(np.float32)
+    scores = rng.uniform(size=500).astype(np.float32)
+    kept, order = [], np.argsort(-scores, kind='stable')
+    for index in order:
+        if not kept or boxes.iou(found[index:index + 1], found[kept]).max() <= .3:
+            kept.append(index)
+    assert boxes.nms(found, scores, .3).tolist() == kept
+    assert boxes.nms(found, scores, .3, max_boxes=150).tolist() == kept[:150]

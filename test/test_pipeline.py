@@ -46,7 +46,15 @@ def pipeline(fake):
 def test_frames_to_tracks(pipeline):
     track, = pipeline.process({'': (IMAGE, 1.)})['']
     assert track.track_id == 'f1' and track.attributes.age_years == pytest.approx(40) and track.attributes.gender == 'female'
-    assert set(pipeline.stage_ms) == {'detect', 'track', 'attributes'}
+    assert set(pipeline.stage_ms) == {'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records'}
+
+
+def test_stages_are_of_the_last_frame_alone(pipeline, fake):
+    pipeline.process({'': (IMAGE, 1.)})
+    before, values = pipeline.stage_ms, dict(pipeline.stage_ms)
+    fake.boxes = []
+    pipeline.process({'': (IMAGE, 1.1)})
+    assert before == values and 'crop' not in pipeline.stage_ms
 
 
 def test_cameras_share_a_batch_and_have_their_own_ids(pipeline, fake):

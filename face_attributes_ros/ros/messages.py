@@ -21,6 +21,7 @@ EMOTIONS = dict(zip(EXPRESSIONS, (
     FaceAttributes.NEUTRAL, FaceAttributes.HAPPY, FaceAttributes.SAD, FaceAttributes.SURPRISED, FaceAttributes.SCARED,
     FaceAttributes.DISGUSTED, FaceAttributes.ANGRY)))
 """Our words -> those of hri_msgs/Expression, in the order of `emotion_probabilities`."""
+_HAS_CHECKS = '_check_fields' in Point32.__slots__  # from Jazzy on
 
 
 def seconds(stamp):
@@ -110,7 +111,19 @@ def _fill_landmarks(msg, seen):
     if seen.landmarks_xy is not None:
         msg.valid |= FaceAttributes.HAS_LANDMARKS
         msg.landmark_scheme = FaceAttributes.LANDMARKS_68
-        msg.landmarks = [Point32(x=x, y=y) for x, y in seen.landmarks_xy]
+        msg.landmarks = _points(seen.landmarks_xy)
+
+
+def _points(pairs):
+    # [Point32(x=x, y=y), ...] past the constructor, which takes six times as long: for 68 points of 16 faces that is 2 ms.
+    points = []
+    for x, y in pairs:
+        point = Point32.__new__(Point32)
+        point._x, point._y, point._z = x, y, 0.
+        if _HAS_CHECKS:
+            point._check_fields = False
+        points.append(point)
+    return points
 
 
 def _fill_quality(msg, seen):

@@ -23,6 +23,7 @@ class Processor:
 
     def process(self, batch):
         """Reads, looks at and publishes messages by camera; does nothing for cameras that nobody listens to."""
+        begun = time.perf_counter()
         frames = self._read(batch)
         if not frames:
             return
@@ -34,9 +35,10 @@ class Processor:
                 self.node.cameras[name].counts['unreadable'] += 1
             self.node.get_logger().error(str(error), throttle_duration_sec=2.)
             return
-        inference_ms = 1e3 * (time.perf_counter() - start)
+        looked = time.perf_counter()
         for name, frame in frames.items():
-            self._publish(name, frame, tracks[name], inference_ms)
+            self._publish(name, frame, tracks[name], 1e3 * (looked - start))
+        self.pipeline.stage_ms.update(decode=1e3 * (start - begun), publish=1e3 * (time.perf_counter() - looked))
 
     def publish_nothing(self):
         """Publishes one array without faces for each camera that had an image: what was seen is no longer so."""
