@@ -50,9 +50,14 @@ def euler_from_rotation(rotation: Tensor) -> Tensor:
     return torch.stack([yaw, pitch, roll], dim=1)
 
 
-def predicted_rotation(raw_pose: Tensor) -> Tensor:
-    """Rotation matrices (B, 3, 3) from the pose head's raw (B, 6)."""
-    return rotation_from_6d(raw_pose + raw_pose.new_tensor(SIX_D_REST))
+def predicted_rotation(raw_pose: Tensor, rest=SIX_D_REST) -> Tensor:
+    """Rotation matrices (B, 3, 3) from the pose head's raw (B, 6); `rest` may be a tensor that is already in place."""
+    return rotation_from_6d(raw_pose + _like(rest, raw_pose))
+
+
+def _like(values, other: Tensor) -> Tensor:
+    # A CUDA graph cannot copy constants from the host: who captures one passes tensors of its device, which stay as they are.
+    return torch.as_tensor(values, dtype=other.dtype, device=other.device)
 
 
 def predicted_landmarks(raw: Tensor) -> Tensor:
@@ -67,7 +72,7 @@ def expected_age(age_probs: Tensor) -> Tensor:
 
 
 def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
-           expression_offset: tuple[float, ...] | None = None) -> dict[str, Tensor]:
+           expression_offset: tuple[float, ...] | None = None, pose_rest=SIX_D_REST) -> dict[str, Tensor]:
     """The outputs of the file format by name, from raw head outputs.
 
     The offset is added to the expression logits, then logits are divided by their temperature.
@@ -76,10 +81,10 @@ def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
     """
     temperatures = temperatures or {}
     if expression_offset is not None:
-        raw = {**raw, 'expression': raw['expression'] + raw['expression'].new_tensor(expression_offset)}
+        raw = {**raw, 'expression': raw['expression'] + _like(expression_offset, raw['expression'])}
     outputs = {name: (raw[name] / temperatures.get(name, 1.0)).softmax(1) for name in ('age', 'expression')}
     for name in ('gender', 'smile', 'face', 'quality'):
         outputs[name] = (raw[name] / temperatures.get(name, 1.0)).sigmoid().squeeze(1)
-    outputs['pose'] = euler_from_rotation(predicted_rotation(raw['pose']))
+    outputs['pose'] = euler_from_rotation(predicted_rotation(raw['pose'], pose_rest))
     outputs['landmarks'] = predicted_landmarks(raw['landmarks'])
     return outputs

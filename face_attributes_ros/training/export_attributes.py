@@ -4,7 +4,7 @@ written.
 
     face-attributes export attributes --weights runs/m/attributes.safetensors --data DIR --out
     models/attributes_m.onnx \\
-        --size 80 --manifest models/manifest.toml
+        --size 80 --manifest models/manifest.toml --torch
 
 The file takes `image`, uint8 (B, S, S, 3) BGR, and gives the outputs of `AttributeEstimator` by name. Batch
 norm and identity branches are folded into the kernels, temperatures into the graph; what went in is in the
@@ -22,12 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..errors import ModelError
 from ..models import file_sha256
-from ..networks.compact import folded, multiply_adds
-from ..networks.heads import decode
+from ..networks.attributes import OUTPUTS, Shipped
+from ..networks.compact import multiply_adds
 from .attribute_cache import read_picture
 from .attribute_calibration import balanced_offset, calibrate, shifted
 from .attribute_manifest import put_table
@@ -36,29 +35,15 @@ from .attribute_packs import read_pack
 from .attribute_predict import whole_crops
 from .attribute_scores import known
 from .attribute_tables import table_of
+from .attribute_torch_file import save_torch
 from .export_detector import store_half
 
-OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
 LARGEST_DIFFERENCE = {'fp32': 1e-4, 'fp16': 0.02}
 LICENCE = ('Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K and '
            'YouTube Faces allow no other')
 TRAINED_ON = ('UTKFace, FairFace, FER+ (FER2013), GENKI-4K, YouTube Faces key points; faceless squares of '
               'detection sets')
 _OPSET = 17
-
-
-class Shipped(nn.Module):
-    """uint8 BGR crops (B, S, S, 3) to the decoded outputs in the order of OUTPUTS."""
-
-    def __init__(self, network, temperatures=None, expression_offset=None):
-        super().__init__()
-        self.network, self.temperatures = folded(network), dict(temperatures or {})
-        self.expression_offset = expression_offset
-
-    def forward(self, image):
-        pixels = image.permute(0, 3, 1, 2).float() * (2 / 255) - 1
-        outputs = decode(self.network(pixels), self.temperatures, self.expression_offset)
-        return tuple(outputs[name] for name in OUTPUTS)
 
 
 def add_arguments(parser):
@@ -74,6 +59,7 @@ def add_arguments(parser):
     parser.add_argument('--crop-scale', type=float, default=0.9,
                         help="crop's side over the detector box's longer side")
     parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
+    parser.add_argument('--torch', action='store_true', help='also write OUT with the suffix .safetensors, fp16, calibrated')
 
 
 @torch.no_grad()
@@ -110,6 +96,8 @@ def export(args):
                          f'allowed {limit}')
     write(args.out, model.SerializeToString())
     entry = manifest_entry(args, network, size, thresholds)
+    if args.torch:
+        entry |= save_torch(args.weights, args.out.with_suffix('.safetensors'), temperatures, offset)
     if args.manifest:
         put_table(args.manifest, args.out.stem, entry)
     return {**entry, 'bytes': args.out.stat().st_size, 'temperatures': temperatures,

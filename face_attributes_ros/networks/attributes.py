@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attribute network in the form that ships: uint8 crops in, probabilities, angles and points out.
+
+The ONNX file is this module's export; the torch path runs the module itself. Its safetensors file carries the network's sizes
+and, once `export attributes --torch` wrote it, the calibration: what is added to and divides the logits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from .compact import CompactConfig, CompactNet, area_matrix, folded
+from .heads import SIX_D_REST, decode
+from .paper import read_weights
+
+OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
+"""In the order in which the file gives them; keys of `estimator.HEADS`."""
+
+
+class Shipped(nn.Module):
+    """uint8 BGR crops (B, S, S, 3) to the decoded outputs in the order of OUTPUTS, float32."""
+
+    def __init__(self, network, temperatures=None, expression_offset=None):
+        super().__init__()
+        self.network, self.temperatures = folded(network), dict(temperatures or {})
+        offset = torch.tensor(expression_offset) if expression_offset else torch.zeros(len(network.heads['expression'].bias))
+        self.register_buffer('expression_offset', offset.float(), persistent=False)
+        self.register_buffer('pose_rest', torch.tensor(SIX_D_REST), persistent=False)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        pixels = image.permute(0, 3, 1, 2).float() * (2 / 255) - 1
+        raw = self.network(pixels.to(self.network.shared.weight.dtype))
+        raw = {name: value.float() for name, value in raw.items()}
+        outputs = decode(raw, self.temperatures, self.expression_offset.float(), self.pose_rest.float())
+        return tuple(outputs[name] for name in OUTPUTS)
+
+
+class FixedPool(nn.Module):
+    """`compact.GridPool` for one size of map: its matrices wait on the device, where a CUDA graph needs them."""
+
+    def __init__(self, size: int, grid: int):
+        super().__init__()
+        self.register_buffer('matrix', area_matrix(size, grid), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.matrix @ x @ self.matrix.T
+
+
+def with_fixed_pool(shipped: Shipped, size_px: int) -> Shipped:
+    """The module for crops of one size only, with no copy from the host left in its forward pass; changed in place."""
+    network = shipped.network
+    network.pool = FixedPool(size_px // 16, network.config.grid).to(network.shared.weight.device, network.shared.weight.dtype)
+    return shipped
+
+
+def load_shipped(path) -> Shipped:
+    """The module from a safetensors file of `export attributes --torch`; ModelError where the calibration is not in it."""
+    path, tensors, about = read_weights(path)
+    if 'network' not in about or 'calibration' not in about:
+        raise ModelError(f'{path} has no network or no calibration in its metadata: write it with export attributes --torch')
+    network = CompactNet(CompactConfig.from_dict(about['network']))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(f'{path} does not fit the network that its metadata describes') from error
+    calibration = about['calibration']
+    return Shipped(network, calibration['temperatures'], calibration['expression_offset']).eval().requires_grad_(False)
