@@ -69,6 +69,9 @@ _SWITCHES = {
     'attributes_enable_landmarks': ('landmarks_xy',),
 }
 
+CAMERA_SIZES = (640, 480), (1280, 720), (1280, 800), (1280, 1024)
+"""Width and height of one camera of each usual aspect: every other size of that aspect has the same canvas."""
+
 
 class Pipeline:
     """Frames of any number of cameras to tracks; one detector and one estimator serve them all.
@@ -82,31 +85,31 @@ class Pipeline:
         self.settings = settings or Settings()
         self.description = dict(description or {})
         self.stage_ms: dict[str, float] = {}
-        self._watch = Stopwatch()
+        self.watch = Stopwatch()
         for part in filter(None, (detector, estimator)):
-            part.watch = self._watch
+            part.watch = self.watch
         self._trackers: dict[str, Tracker] = {}
 
     def process(self, frames: Mapping[str, tuple[np.ndarray, float]]) -> dict[str, list[Track]]:
         """Tracks by camera, for one newest frame (H, W, 3) uint8 BGR and its stamp in seconds by camera."""
-        self._watch.restart()
+        self.watch.restart()
         images = [image for image, _ in frames.values()]
         faces = self.detector.detect(images)
-        with self._watch('track'):
+        with self.watch('track'):
             live = [self._tracker(camera).update(some, stamp_s) for (camera, (_, stamp_s)), some in zip(frames.items(), faces)]
         self._look(images, live)
-        with self._watch('track'):
+        with self.watch('track'):
             hidden = self._hidden()
             tracks = {camera: [_shown(track.snapshot(), hidden) for track in some] for camera, some in zip(frames, live)}
-        self.stage_ms = self._watch.ms
+        self.stage_ms = self.watch.ms
         return tracks
 
-    def warm_up(self, image_sizes=((640, 480), (1280, 720))):
-        """Runs the networks once for each width and height, so that the first real frame is not the slow one."""
+    def warm_up(self, image_sizes=CAMERA_SIZES, face_counts=(1, 2, 3, 4)):
+        """Runs the networks once for each width and height and number of faces, so that no early frame is a slow one."""
         for width, height in image_sizes:
             self.detector.detect([np.zeros((height, width, 3), np.uint8)])
-        if self.estimator:
-            self.estimator.crops([np.zeros((self.estimator.size_px,) * 2 + (3,), np.uint8)])
+        for count in face_counts if self.estimator else ():
+            self.estimator.crops([np.zeros((self.estimator.size_px,) * 2 + (3,), np.uint8)] * count)
 
     def reset(self, camera=None):
         """Forgets the tracks of one camera, or of all."""
@@ -160,7 +163,7 @@ class Pipeline:
             return
         due = [[track for track in tracks if track.seen and self._due(track)] for tracks in live]
         found = self.estimator.estimate(images, [[track.face for track in tracks] for tracks in due])
-        with self._watch('records'):
+        with self.watch('records'):
             for tracks, looks in zip(due, found):
                 for track, attributes in zip(tracks, looks):
                     if (attributes.quality if attributes.quality is not None else 1.) >= self.settings.attributes_min_quality:
