@@ -45,7 +45,7 @@ class FaceDetector:
             rows = self._run([images_bgr[i] for i in group], [letterboxes[i] for i in group])
             with self.watch('nms'):
                 for index, row in zip(group, rows):
-                    faces[index] = self._faces(row, letterboxes[index])
+                    faces[index] = self.faces_of(row, letterboxes[index])
         return faces
 
     def _letterbox(self, image):
@@ -68,7 +68,8 @@ class FaceDetector:
             raise ModelError(f'detector gave shape {rows.shape}, needs ({len(images)}, N, 5)')
         return rows
 
-    def _faces(self, row, letterbox):
+    def faces_of(self, row, letterbox):
+        """The faces in the network's rows (N, 5) for one image, best score first, in source pixels."""
         row = row[row[:, 4] >= self.confidence]
         row = row[boxes.nms(row[:, :4], row[:, 4], self.iou)]
         found = boxes.clip(letterbox.to_source(row[:, :4]), letterbox.width, letterbox.height)

@@ -17,7 +17,7 @@ import numpy as np
 from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
 
 Network = Callable[[np.ndarray], Sequence[np.ndarray]]
-BACKENDS = ('auto', 'onnxruntime', 'openvino', 'ultralytics')
+BACKENDS = ('auto', 'onnxruntime', 'openvino', 'torch', 'ultralytics')
 PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')
 
 
@@ -137,9 +137,14 @@ def choose_backend(backend, device):
 
 
 def open_network(path, *, backend='auto', device='auto', precision='auto', threads=0):
-    """The network in an ONNX file, ready to call; `threads` 0 lets the runtime choose."""
+    """The network in an ONNX file, or in a safetensors file for the backend torch; `threads` 0 lets the runtime choose."""
     if precision not in PRECISIONS:
         raise ParameterError(f'precision is {precision!r}, needs one of {", ".join(PRECISIONS)}')
+    if backend == 'torch':
+        choose_backend(backend, device)      # an error where torch is not installed
+        from face_attributes_ros.networks.torch_engine import open_weights
+
+        return open_weights(path, device=device, precision=precision, threads=threads)
     device = choose_device(device)
     backend = choose_backend(backend, device)
     if backend == 'openvino':

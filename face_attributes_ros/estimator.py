@@ -70,12 +70,16 @@ class AttributeEstimator:
             return []
         heads, transforms = self._run(jobs), np.stack([transform for _, transform in jobs])
         if self.aligned:
-            heads = self._second_look(jobs, heads, transforms)
+            return self.records(self._second_look(jobs, heads, transforms), len(jobs))
+        return self.records(heads, len(jobs), transforms)
+
+    def records(self, heads, count, transforms=None):
+        """Attributes of `count` faces from the rows of each head; with `transforms` (N, 2, 3) landmarks are crop fractions."""
         with self.watch('records'):
-            if 'landmarks' in heads and not self.aligned:
-                heads['landmarks'] = _points_to_source(heads['landmarks'] * self.size_px, transforms)
+            if 'landmarks' in heads and transforms is not None:
+                heads = {**heads, 'landmarks': _points_to_source(heads['landmarks'] * self.size_px, transforms)}
             columns = self._columns(heads)
-            return [Attributes(**dict(zip(columns, row))) for _, *row in zip(jobs, *columns.values())]
+            return [Attributes(**dict(zip(columns, row))) for _, *row in zip(range(count), *columns.values())]
 
     def _run(self, jobs, mirror=False):
         parts = []

@@ -48,6 +48,10 @@ class Model:
         _check_file(self.name, self.path, self.sha256)
         return self
 
+    def weights(self, backend):
+        """The file that a backend runs: the safetensors file, checked, for torch; else the ONNX file."""
+        return self.torch_weights() if backend == 'torch' else self.path
+
     def torch_weights(self):
         """The path of the safetensors file, checked; ModelError where there is none."""
         if not self.torch_file:

@@ -70,7 +70,7 @@ def _live(name, default, meaning, unit='', **limits):
 
 
 _UNIT = {'low': 0., 'high': 1.}
-_BACKENDS = ('auto', 'onnxruntime', 'openvino')
+_BACKENDS = ('auto', 'onnxruntime', 'openvino', 'torch')
 
 PARAMETERS = (
     _fixed('autostart', True, 'Configure and activate at the start; without it, lifecycle transitions do.'),
@@ -89,7 +89,8 @@ PARAMETERS = (
     _fixed('threads', 0, 'CPU threads of each network; 0 lets the runtime choose.', low=0, high=256),
     _fixed('detector.model', 'detector_tiny', 'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a YOLO file '
            '(.pt, .safetensors) for the backend ultralytics.'),
-    _fixed('detector.backend', 'auto', 'Runtime of the detector.', choices=(*_BACKENDS, 'ultralytics')),
+    _fixed('detector.backend', 'auto', 'Runtime of the detector; torch and ultralytics need PyTorch and ultralytics.',
+           choices=(*_BACKENDS, 'ultralytics')),
     _fixed('detector.imgsz', 448, 'Longest side of what the detector sees; a multiple of 32.', 'px', low=96, high=2048),
     _fixed('detector.square', False, "Pad to a square of imgsz, the paper's 448x448, instead of following the aspect."),
     _live('detector.confidence', 0., 'Least score of a face; 0 takes the threshold of the manifest.', **_UNIT),
@@ -99,7 +100,8 @@ PARAMETERS = (
     _live('attributes.enable', True, 'Estimate attributes; without it only boxes and tracks.'),
     _fixed('attributes.model', 'attributes_m', 'An attribute network in models/manifest.toml or PATH/manifest.toml:NAME, or '
            "one of the paper's systems with your weights (docs/paper.md); empty loads none."),
-    _fixed('attributes.backend', 'auto', 'Runtime of the attribute network.', choices=_BACKENDS),
+    _fixed('attributes.backend', 'auto', 'Runtime of the attribute network; with torch for both on a GPU, frames stay there.',
+           choices=_BACKENDS),
     _fixed('attributes.batch_max', 16, 'Most faces in one call of the network.', low=1, high=256),
     _live('attributes.every_n_frames', 1, 'Look at each track every n-th image only.', 'images', low=1, high=1000),
     _live('attributes.min_quality', 0., 'Looks of lower quality do not count.', **_UNIT),

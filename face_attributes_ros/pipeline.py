@@ -89,6 +89,8 @@ class Pipeline:
         for part in filter(None, (detector, estimator)):
             part.watch = self.watch
         self._trackers: dict[str, Tracker] = {}
+        if hasattr(detector, 'expects_looks'):      # the device path computes attributes before anybody asks for them
+            detector.expects_looks = self._expects_looks
 
     def process(self, frames: Mapping[str, tuple[np.ndarray, float]]) -> dict[str, list[Track]]:
         """Tracks by camera, for one newest frame (H, W, 3) uint8 BGR and its stamp in seconds by camera."""
@@ -169,9 +171,16 @@ class Pipeline:
                     if (attributes.quality if attributes.quality is not None else 1.) >= self.settings.attributes_min_quality:
                         track.look(attributes, quality_weight(track.face, attributes))
 
-    def _due(self, track):
+    def _due(self, track, frames_on=0):
         every = self.settings.attributes_every_n_frames
-        return track.looks == 0 or track.observations % every == 0
+        return track.looks == 0 or (track.observations + frames_on) % every == 0
+
+    def _expects_looks(self):
+        # Whether the next frame's faces will be looked at, as far as the tracks tell; a new face always is.
+        if self.estimator is None or not self.settings.attributes_enable:
+            return False
+        tracks = [track for tracker in self._trackers.values() for track in tracker.tracks]
+        return not tracks or any(self._due(track, frames_on=1) for track in tracks)
 
     def _hidden(self):
         return {name: None for switch, names in _SWITCHES.items() if not getattr(self.settings, switch) for name in names}
@@ -196,9 +205,21 @@ def build_pipeline(settings=None):
     if settings.attributes_model:
         estimator, about = _build_estimator(settings, engine)
         description.update(about)
+    if _fits_one_device(detector, estimator, settings):
+        from face_attributes_ros.networks.device_views import device_views
+
+        detector, estimator = device_views(detector, estimator)
+        description['detector_engine'] += ', frames stay on the device'
     pipeline = Pipeline(detector, estimator, settings, description)
     pipeline._configure_detector()
     return pipeline
+
+
+def _fits_one_device(detector, estimator, settings):
+    # The device path is for a GPU; on the CPU its letterbox and crops would only be slower than OpenCV's.
+    looks_fit = estimator is None or (settings.attributes_backend == 'torch' and not settings.attributes_aligned
+                                      and settings.attributes_model not in PAPER_MODELS)
+    return settings.detector_backend == 'torch' and detector.network.device.type == 'cuda' and looks_fit
 
 
 def _build_detector(settings, engine):
@@ -210,7 +231,7 @@ def _build_detector(settings, engine):
 
         network = open_ultralytics(name, device=settings.device, precision=settings.precision)
     else:
-        network = open_network(model.path, backend=settings.detector_backend, **engine)
+        network = open_network(model.weights(settings.detector_backend), backend=settings.detector_backend, **engine)
     threshold = model.thresholds.get('score', .5) if model else .5
     detector = FaceDetector(network, imgsz_px=settings.detector_imgsz, square=settings.detector_square)
     return detector, {'detector': name, 'detector_engine': network.description, 'detector_confidence': threshold}
@@ -229,7 +250,7 @@ def _build_estimator(settings, engine):
 
 def _open_attributes(name, **engine):
     model = find_model(name, 'attributes')
-    network = open_network(model.path, **engine)
+    network = open_network(model.weights(engine['backend']), **engine)
     missing = {'gender', 'expression'} & set(network.outputs) - set(model.thresholds)
     if missing:
         raise ModelError(f'model {model.name}: the manifest has no thresholds for {", ".join(sorted(missing))}')

@@ -8,7 +8,9 @@ torch = pytest.importorskip('torch', reason='torch is needed for training and th
 if find_spec('ultralytics') is None:
     pytest.skip('ultralytics is needed for training and the ultralytics backend only', allow_module_level=True)
 
-from face_attributes_ros.errors import DeviceError, ModelError  # noqa: E402
+from face_attributes_ros.engines import open_network  # noqa: E402
+from face_attributes_ros.errors import DeviceError, ModelError, ParameterError  # noqa: E402
+from face_attributes_ros.models import find_model  # noqa: E402
 from face_attributes_ros.networks.torch_engine import TorchNetwork, open_ultralytics  # noqa: E402
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics  # noqa: E402
 from face_attributes_ros.pipeline import Settings, build_pipeline  # noqa: E402
@@ -77,3 +79,35 @@ def test_modules_are_numpy_in_and_numpy_out():
     assert build_yolov3(TINY).training
     network = TorchNetwork(torch.nn.Identity(), ('x',), device='cpu')
     np.testing.assert_array_equal(network(PICTURES)[0], PICTURES)
+
+
+@pytest.mark.parametrize('name, task', [('detector_tiny', 'detector'), ('attributes_m', 'attributes')])
+def test_the_backend_torch_gives_what_the_onnx_file_gives(name, task):
+    model = find_model(name, task)
+    ours = open_network(model.weights('torch'), backend='torch', device='cpu', threads=1)
+    theirs = open_network(model.weights('onnxruntime'), backend='onnxruntime', device='cpu', threads=1)
+    assert ours.outputs == theirs.outputs and ours.description.endswith('cpu, fp32') and 'torch' in ours.description
+    batch = PICTURES if task == 'detector' else np.random.default_rng(0).integers(90, 160, (3, 80, 80, 3), np.uint8)
+    for mine, other, output in zip(ours(batch), theirs(batch), ours.outputs):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine[..., 4] if task == 'detector' else mine, other[..., 4] if task == 'detector' else other,
+                                   atol=.02, err_msg=output)
+
+
+def test_bf16_is_a_parameter_away():
+    network = open_network(find_model('attributes_m', 'attributes').weights('torch'), backend='torch', device='cpu', precision='bf16')
+    assert 'bf16' in network.description and network(np.full((1, 80, 80, 3), 99, np.uint8))[0].dtype == np.float32
+
+
+@pytest.mark.parametrize('request_, error, message', [
+    ({'device': 'cuda'}, ParameterError, 'needs auto, cpu or cuda:N'),
+    ({'device': 'cuda:99'}, DeviceError, 'device cuda:99: torch finds'),
+    ({'device': 'cpu', 'precision': 'fp16'}, DeviceError, "'fp16' is not offered by torch on cpu")])
+def test_a_wrong_request_of_the_backend_torch_is_an_error(request_, error, message):
+    with pytest.raises(error, match=message):
+        open_network(find_model('attributes_m', 'attributes').weights('torch'), backend='torch', **request_)
+
+
+def test_an_onnx_file_is_nothing_for_torch():
+    with pytest.raises(ModelError, match='attributes_m.onnx is not a readable safetensors file'):
+        open_network(find_model('attributes_m', 'attributes').path, backend='torch', device='cpu')

@@ -15,6 +15,8 @@ import torch
 from face_attributes_ros.engines import device_index
 from face_attributes_ros.errors import DeviceError, ModelError
 from face_attributes_ros.models import find_model
+from face_attributes_ros.networks.attributes import OUTPUTS, load_shipped
+from face_attributes_ros.networks.paper import read_weights
 from face_attributes_ros.networks.yolov3 import ContractDetector, load_detector, load_ultralytics
 
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -29,6 +31,8 @@ class TorchNetwork:
         precision = ('fp16' if on_gpu else 'fp32') if precision == 'auto' else precision
         if precision not in PRECISIONS or (precision == 'fp16' and not on_gpu):
             raise DeviceError(f'{precision!r} is not offered by torch on {self.device}')
+        if on_gpu and precision == 'fp32':
+            torch.backends.cudnn.allow_tf32 = False      # torch would round convolutions to ten bits and call that fp32
         self.module = module.to(self.device, PRECISIONS[precision], memory_format=torch.channels_last).eval()
         self.outputs = tuple(outputs)
         self.description = f'torch {torch.__version__}, {self.device}, {precision}'
@@ -59,6 +63,16 @@ def _device(device):
     if device != 'cpu' and device_index(device) >= torch.cuda.device_count():
         raise DeviceError(f'device {device}: torch finds {torch.cuda.device_count()} CUDA devices')
     return torch.device(device)
+
+
+def open_weights(path, *, device='auto', precision='auto', threads=0):
+    """A safetensors file of ours on torch: an attribute network or a detector, whichever its metadata describes."""
+    _, _, about = read_weights(path)
+    if threads:
+        torch.set_num_threads(threads)
+    if 'network' in about:
+        return TorchNetwork(load_shipped(path), OUTPUTS, device, precision)
+    return TorchNetwork(load_detector(path), ('detections',), device, precision)
 
 
 def open_ultralytics(name, *, device='auto', precision='auto'):

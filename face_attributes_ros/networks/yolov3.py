@@ -138,12 +138,21 @@ def decode(network: nn.Module, output: tuple) -> torch.Tensor:
     Always in fp32: bf16 knows pixels over 256 only to a multiple of two. Anchors come from the feature maps' shapes,
     so an exported graph takes any size. Each distance is the mean of a distribution over `reg_max` cells (DFL).
     """
-    from ultralytics.utils.tal import make_anchors
     head, raw = network.model[-1], output[1]
-    anchors, strides = make_anchors([level[:, :1].float() for level in raw['feats']], head.stride)
-    cells = torch.arange(head.reg_max, dtype=torch.float32, device=anchors.device)
-    logits = raw['boxes'].float().unflatten(1, (4, head.reg_max))                     # (B, 4, reg_max, N)
-    distances = (logits.softmax(2) * cells[:, None]).sum(2) if head.reg_max > 1 else logits.squeeze(2)
+    return decode_raw(raw, head.reg_max, *anchor_grid(raw['feats'], head.stride))
+
+
+def anchor_grid(feature_maps, strides) -> tuple[torch.Tensor, torch.Tensor]:
+    """Anchor points (N, 2) in grid units and their strides (N, 1), float32, for feature maps of all levels."""
+    from ultralytics.utils.tal import make_anchors
+    return make_anchors([level[:, :1].float() for level in feature_maps], strides)
+
+
+def decode_raw(raw: Mapping, reg_max: int, anchors: torch.Tensor, strides: torch.Tensor) -> torch.Tensor:
+    """`decode` with a grid that is there already: a CUDA graph cannot make one, which comes from the host."""
+    cells = torch.arange(reg_max, dtype=torch.float32, device=anchors.device)
+    logits = raw['boxes'].float().unflatten(1, (4, reg_max))                          # (B, 4, reg_max, N)
+    distances = (logits.softmax(2) * cells[:, None]).sum(2) if reg_max > 1 else logits.squeeze(2)
     left_top, right_bottom = distances.transpose(1, 2).chunk(2, 2)
     boxes = torch.cat([anchors - left_top, anchors + right_bottom], 2) * strides      # (B, N, 4)
     return torch.cat([boxes, raw['scores'].float().sigmoid().transpose(1, 2)], 2)
