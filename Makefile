@@ -2,7 +2,7 @@
 # make demo    everything from nothing: .venv, messages, node, two photographs, what was seen in them
 # make test    all tests
 # make check   what CI runs: test and demo
-# make bench   speed beside a peer, into bench/results/
+# make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are not ours, ONLY="node soak" runs parts
 # make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
@@ -10,6 +10,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip --disable-pip-version-check
 IMAGES ?=
+PEERS ?=
+ONLY ?=
 
 .PHONY: venv demo test check bench docs clean
 
@@ -33,7 +35,7 @@ test: venv
 check: test demo
 
 bench: venv
-	$(PY) bench/speed.py
+	$(PY) bench/speed.py $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))
 
 docs: venv
 	$(PY) -m face_attributes_ros.params --yaml > config/face_attributes.yaml

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills the tables of the README and the model card from the code and from measured files; a test holds them equal.
+"""Fills the tables of the README, the model card and docs/performance.md from the code and from measured files; a test holds them equal.
 
     python docs/tables.py            # rewrites what stands between `<!-- NAME -->` and `<!-- /NAME -->`
     python docs/tables.py --check    # exit status 1 if that would change a file
@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / 'bench')]
 
 from face_attributes_ros.markdown import filled, grid  # noqa: E402
 
 RESULTS = ROOT / 'bench' / 'results'
-PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md')
+PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md', ROOT / 'docs' / 'performance.md')
 
 
 def measured(name):
@@ -56,26 +56,18 @@ def _cell(value):
 
 
 def speed():
-    """CPU milliseconds a frame, and how many times faster than the naive peer."""
-    results = measured('speed')
-    frames = results['frames']
-    rows = [[name.replace('_', ' '), *(f'{frame[name]["median"]:.1f} ({_ratio(frame, name)})' for frame in frames.values())]
-            for name in next(iter(frames.values()))]
-    about = results['machine']
-    note = (f'CPU milliseconds a frame at one thread, median (times faster than naive), measured in one run on {about["cpu"]} '
-            f'by `make bench`.\n')
-    return grid(['720p', *(key.split('_')[1].replace('faces', ' faces') for key in frames)], rows) + '\n' + note
+    """The tables of bench/speed.py by name: `speed` for the README, the others for docs/performance.md."""
+    import speed_tables
 
-
-def _ratio(frame, name):
-    return f'{frame["naive"]["median"] / frame[name]["median"]:.1f}x'
+    return {name: lambda table=table: table(measured('speed'))
+            for name, table in {'speed': speed_tables.readme, **speed_tables.TABLES}.items()}
 
 
 def tables():
     """Every table by the name of its markers."""
     from face_attributes_ros.ros.api import TABLES
 
-    return {**TABLES, 'attributes': attributes, 'detector': detector, 'robustness': robustness, 'speed': speed}
+    return {**TABLES, 'attributes': attributes, 'detector': detector, 'robustness': robustness, **speed()}
 
 
 def main(argv=None):

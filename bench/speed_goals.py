@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The goals for speed and what was measured against them; a goal that was missed says why, from the same figures."""
+
+from dataclasses import dataclass
+
+FASTER = {'int8': 4., 'bf16': 3., 'fp32': 1.7}
+STRONG, RESULTS_HZ, P95_MS, OVER_PIPELINE = 1.3, 30., 60., 1.15
+TIMES_FLOOR, NOT_NETWORK_MS, RSS_MB, START_S = 1.6, 3., 450., 5.
+
+
+@dataclass
+class Goal:
+    """One line: `value` against `needed`, which is a least value, or with `at_most` a greatest."""
+
+    name: str
+    needed: float
+    value: float | None
+    unit: str = ''
+    at_most: bool = False
+    reason: str = ''
+
+    @property
+    def reached(self):
+        """True, False, or None where there is no value."""
+        if self.value is None:
+            return None
+        return self.value <= self.needed if self.at_most else self.value >= self.needed
+
+    def cells(self):
+        """The table's row."""
+        needed = f'{"at most" if self.at_most else "at least"} {self.needed:g}{self.unit}'
+        value = '–' if self.value is None else f'{self.value:.2f}{self.unit}' if self.value < 10 else f'{self.value:.1f}{self.unit}'
+        return [self.name, needed, value, {True: 'yes', False: '**no**', None: 'not measured'}[self.reached],
+                '' if self.reached else self.reason]
+
+
+def goals(report):
+    """Every goal that the report says something about."""
+    return [*_ratios(report), *_node(report), *_floor(report), *_rest(report)]
+
+
+def _ratios(report):
+    ratios, skipped = report.get('ratios', {}), report.get('pipeline', {}).get('skipped', {})
+    for precision, least in FASTER.items():
+        value = ratios.get(f'naive_{precision}_720p_4faces_1t')
+        reason = _slower_than_hoped(report, precision) if value else _why(skipped, precision)
+        yield Goal(f'naive peer / ours, {precision}, 720p, 4 faces, CPU', least, value, 'x', reason=reason)
+    best = max((precision for precision in FASTER if f'strong_{precision}_720p_4faces_1t' in ratios),
+               key=lambda precision: ratios[f'strong_{precision}_720p_4faces_1t'], default='fp32')
+    value = ratios.get(f'strong_{best}_720p_4faces_1t')
+    yield Goal(f'strong peer / ours, {best}, 720p, 4 faces, CPU', STRONG, value, 'x', reason=_against_strong(report, best))
+
+
+def _why(skipped, precision):
+    return '; '.join(sorted({reason for name, reason in skipped.items() if name.endswith(precision)})) or 'not measured'
+
+
+def _slower_than_hoped(report, precision):
+    row = next((row for name, row in _runtimes(report).items() if name.endswith(precision)), None)
+    flags = report.get('machine', {}).get('flags', [])
+    if precision == 'int8' and not any('vnni' in flag or 'amx' in flag for flag in flags):
+        rates = report.get('floor', {}).get('gemm_gops_1t', {})
+        gain = f': its int8 matrix product is {rates["int8"] / rates["fp32"]:.1f} times as fast as fp32' if {'int8', 'fp32'} <= set(rates) else ''
+        return f'this CPU has no int8 dot product (VNNI){gain}'
+    return f'the networks are {_networks_share(row):.0%} of our time, and the peer runs the same ones' if row else ''
+
+
+def _against_strong(report, precision):
+    row = next((row for name, row in _runtimes(report).items() if name.endswith(precision)), None)
+    return (f'it runs the same networks on the same runtime in the same fixed shape; networks are {_networks_share(row):.0%} of our time, '
+            'so in equal precision only the rest can differ') if row else ''
+
+
+def _runtimes(report):
+    return report.get('pipeline', {}).get('stages', {}).get('720p_4faces_1t', {})
+
+
+def _networks_share(row):
+    return (row['detect'] + row['attributes']) / sum(row.values())
+
+
+def _node(report):
+    node = report.get('node', {})
+    streams = node.get('runtimes', {}).get(node.get('auto'), {}).get('streams', {})
+    at_30, peak = (streams.get(f'720p_4faces_{rate}', {}) for rate in ('30Hz', 'peak'))
+    busy = node.get('machine', {}).get('busy_others', 0)
+    loaded = f'{busy:.1f} of {node.get("machine", {}).get("cores")} cores were busy with other work' if busy > .2 else ''
+    yield Goal('node over DDS, 720p, 4 faces: results a second', RESULTS_HZ, peak.get('MEAN_FRAME_RATE'), reason=loaded)
+    yield Goal('the same at 30 Hz: p95 latency', P95_MS, at_30.get('P95_LATENCY'), ' ms', True, loaded)
+    yield Goal('the same: latency / pipeline\'s own time', OVER_PIPELINE, at_30.get('latency_over_pipeline'), 'x', True,
+               '; '.join(filter(None, [_transport(report, at_30), loaded])))
+
+
+def _transport(report, stream):
+    image = report.get('dds', {}).get('720p_shipped', {}).get('P50_LATENCY')
+    if image is None or 'pipeline_ms' not in stream:
+        return ''
+    return (f'the image alone is {image:.1f} ms on its way through DDS before the node sees it, publish() in Python included; '
+            f'the pipeline takes {stream["pipeline_ms"]:.1f} ms')
+
+
+def _floor(report):
+    for network, about in report.get('floor', {}).get('networks', {}).items():
+        for name, row in about['runtimes'].items():
+            reason = 'small layers do not reach the rate of a large matrix product' + (
+                ', and quantising between layers is work that the floor does not count' if name.endswith('int8') else '')
+            yield Goal(f'{network}, {name.replace("_", " ")}: times its arithmetic floor', TIMES_FLOOR, row['times_floor'], 'x', True, reason)
+
+
+def _rest(report):
+    for name, row in _runtimes(report).items():
+        rest = {stage: ms for stage, ms in row.items() if stage not in ('detect', 'attributes')}
+        most = max(rest, key=rest.get)
+        yield Goal(f'not network, {name.replace("_", " ")}, 720p, 4 faces, CPU', NOT_NETWORK_MS, round(sum(rest.values()), 2), ' ms', True,
+                   f'most of it is {most}, {rest[most]:.2f} ms')
+    for name, runtime in report.get('node', {}).get('runtimes', {}).items():
+        yield Goal(f'steady memory of the node, {name}', RSS_MB, runtime.get('steady_memory_mb', {}).get('rss'), ' MB', True)
+    for name in ('openvino', 'onnxruntime'):
+        yield Goal(f'start to first result, {name}', START_S, report.get('cold_start', {}).get(name, {}).get('median_s'), ' s', True)
