@@ -29,7 +29,7 @@ def test_every_size_is_drawn_alike_even_noise(width, height, dtype, levels):
     if dtype is torch.float16 and max(width, height) > 700:
         pytest.skip('half precision is slow on a CPU')
     letterbox, pictures = Letterbox(width, height, *canvas_size(width, height, 448)), frames(width, height)
-    found = DeviceLetterbox(letterbox, dtype)(torch.from_numpy(pictures))
+    found = DeviceLetterbox(letterbox, dtype)(torch.from_numpy(pictures).to(dtype))
     assert found.dtype == dtype and found.is_contiguous()
     apart = np.abs(found.float().numpy() - drawn(letterbox, pictures))
     assert apart.max() <= levels and apart.mean() < .3
@@ -37,7 +37,7 @@ def test_every_size_is_drawn_alike_even_noise(width, height, dtype, levels):
 
 def test_several_frames_and_a_square_with_margins():
     letterbox, pictures = Letterbox(640, 360, 320, 320), frames(640, 360, 3)
-    found = DeviceLetterbox(letterbox)(torch.from_numpy(pictures)).numpy()
+    found = DeviceLetterbox(letterbox)(torch.from_numpy(pictures).float()).numpy()
     assert np.abs(found - drawn(letterbox, pictures)).max() <= 1
     assert (found[:, :70] == LETTERBOX_GREY).all() and (found[:, 250:] == LETTERBOX_GREY).all()
 

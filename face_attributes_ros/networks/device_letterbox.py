@@ -41,7 +41,7 @@ def shrinking_matrices(letterbox: Letterbox) -> tuple[Tensor, Tensor]:
 
 
 class DeviceLetterbox(torch.nn.Module):
-    """uint8 frames (B, H, W, 3) of one size to canvases (B, canvas height, canvas width, 3): whole levels 0 to 255 as `dtype`.
+    """Frames (B, H, W, 3) of one size to canvases (B, canvas height, canvas width, 3): whole levels 0 to 255, both of `dtype`.
 
     In fp16 a level is exact and a weight is right to 1/2048, so that a pixel may end on the level beside its own.
     """
@@ -55,10 +55,9 @@ class DeviceLetterbox(torch.nn.Module):
         self.margins = (0, 0, left, letterbox.canvas_width - inner_width - left,
                         top, letterbox.canvas_height - inner_height - top)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        count, height, width, channels = frames.shape
-        levels = frames.to(self.rows.dtype).view(count, height, width * channels)
-        lines = (self.rows @ levels).view(count, -1, width, channels).permute(0, 3, 1, 2)   # (B, 3, inner height, W)
+    def forward(self, levels: Tensor) -> Tensor:
+        count, height, width, channels = levels.shape
+        lines = (self.rows @ levels.reshape(count, height, width * channels)).view(count, -1, width, channels).permute(0, 3, 1, 2)   # (B, 3, inner height, W)
         inner = (lines @ self.columns.T).permute(0, 2, 3, 1)                              # (B, inner height, inner width, 3)
         # Contiguous with channels last, as tensor cores want their input.
         return torch.nn.functional.pad(inner.round(), self.margins, value=float(LETTERBOX_GREY)).contiguous()

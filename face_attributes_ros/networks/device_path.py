@@ -82,21 +82,20 @@ class DevicePath:
         """Heads (N, width) of faces that had no slot, for pairs of `Found` and `Face`: a second pass over resident frames."""
         parts, order = [], []
         with self._on_device():
-            for plan in {id(found.plan): found.plan for found, _ in jobs}.values():
-                own = [i for i, (found, _) in enumerate(jobs) if found.plan is plan]
+            for frame in {id(found): found for found, _ in jobs}.values():
+                own = [i for i, (found, _) in enumerate(jobs) if found is frame]
                 for start in range(0, len(own), self.buckets[-1]):
                     some = own[start:start + self.buckets[-1]]
-                    parts.append(self._looked(plan, [jobs[i] for i in some]))
+                    parts.append(self._looked(frame, [jobs[i][1] for i in some]))
                     order += some
             found = torch.cat(parts).cpu().numpy()
         return found[np.argsort(order)]
 
-    def _looked(self, plan, jobs):
+    def _looked(self, frame, faces):
         # Padded to a bucket: libraries choose their kernels by shape.
-        padded = jobs + jobs[-1:] * (self.bucket(len(jobs)) - len(jobs))
-        boxes_xyxy = torch.tensor([face.box_xyxy for _, face in padded], dtype=torch.float32, device=self.device)
-        frame = torch.tensor([found.index for found, _ in padded], device=self.device)
-        return plan.again(boxes_xyxy, frame)[:len(jobs)]
+        padded = faces + faces[-1:] * (self.bucket(len(faces)) - len(faces))
+        boxes_xyxy = torch.tensor([face.box_xyxy for face in padded], dtype=torch.float32, device=self.device)
+        return frame.plan.again(boxes_xyxy, frame.index)[:len(faces)]
 
     def _launched(self, images, slots):
         plan = self._plan(len(images), *images[0].shape[:2])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..boxes import Letterbox
 from ..estimator import HEADS
 from .device_boxes import front, suppress, to_source
-from .device_crops import square_crops, summed_area
+from .device_crops import square_crops
 from .device_letterbox import DeviceLetterbox
 
 BUCKETS = (0, 1, 4, 16)
@@ -40,9 +40,9 @@ class DeviceNetworks(NamedTuple):
         """Numbers a face in a packed result."""
         return sum(prod(HEADS[name]) for name in self.outputs)
 
-    def look(self, table: Tensor, boxes_xyxy: Tensor, frame: Tensor) -> Tensor:
-        """(N, width) float32: all heads of the faces in boxes (N, 4) of frames (N,) of a summed-area table."""
-        crops = square_crops(table, boxes_xyxy, frame, self.crop_scale, self.size_px)
+    def look(self, levels: Tensor, boxes_xyxy: Tensor) -> Tensor:
+        """(B * F, width) float32: all heads of the faces in boxes (B, F, 4) of frames (B, H, W, 3)."""
+        crops = square_crops(levels, boxes_xyxy, self.crop_scale, self.size_px)
         return torch.cat([head.flatten(1) if head.ndim > 1 else head[:, None] for head in self.attributes(crops)], 1).float()
 
 
@@ -58,8 +58,8 @@ class Plan:
         device = knobs.device
         self.networks, self.letterbox, self.knobs, self.stream = networks, letterbox, knobs, stream
         self.frames = torch.zeros((count, letterbox.height, letterbox.width, 3), dtype=torch.uint8, device=device)
-        dtype = torch.float16 if device.type == 'cuda' else torch.float32
-        self.draw = DeviceLetterbox(letterbox, dtype).to(device)
+        self.dtype = torch.float16 if device.type == 'cuda' else torch.float32      # either holds every level exactly
+        self.draw = DeviceLetterbox(letterbox, self.dtype).to(device)
         (left, top), (inner_width, inner_height) = letterbox.offset, letterbox.inner
         gain = (letterbox.width / inner_width, letterbox.height / inner_height)
         limits = (letterbox.width, letterbox.height)
@@ -77,21 +77,19 @@ class Plan:
         self.host = self._hosts[slots]
         self.host.copy_(packed, non_blocking=True)
 
-    def again(self, boxes_xyxy: Tensor, frame: Tensor) -> Tensor:
-        """Heads (N, width) of more faces of the frames that are still here."""
-        return self.networks.look(summed_area(self.frames), boxes_xyxy, frame)
+    def again(self, boxes_xyxy: Tensor, index: int) -> Tensor:
+        """Heads (N, width) of more faces (N, 4) of a frame that is still here."""
+        return self.networks.look(self.frames[index:index + 1].to(self.dtype), boxes_xyxy[None])
 
     def _work(self, slots):
-        rows = self.networks.detector(self.draw(self.frames))
+        levels = self.frames.to(self.dtype)
+        rows = self.networks.detector(self.draw(levels))
         confidence, iou, min_face_px, max_faces = self.knobs.unbind()
         kept = suppress(rows, confidence, iou)
         faces, number = front(to_source(kept.rows, *self.geometry), kept.keep, min_face_px, max_faces)
         parts = [number[:, None].float(), kept.exact[:, None].float(), faces.flatten(1)]
         if slots:
-            boxes_xyxy = faces[:, :slots, :4]
-            frame = torch.arange(len(faces), device=faces.device)[:, None].expand(-1, boxes_xyxy.shape[1])
-            heads = self.networks.look(summed_area(self.frames), boxes_xyxy.flatten(0, 1), frame.flatten())
-            parts.append(heads.view(len(faces), -1))
+            parts.append(self.networks.look(levels, faces[:, :slots, :4]).view(len(faces), -1))
         return rows, torch.cat(parts, 1)
 
     def _prepared(self, slots):
