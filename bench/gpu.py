@@ -124,7 +124,8 @@ def operations(ours):
     networks = ours.path.networks
     plan = next(iter(ours.path._plans.values()))
     crops = torch.zeros(FACES, networks.size_px, networks.size_px, 3, device=ours.path.device)
-    for part, module, given in (('detector', networks.detector, plan.draw(plan.frames.to(plan.dtype))), ('attributes', networks.attributes, crops)):
+    canvases = plan.draw(plan.frames.to(plan.dtype))
+    for part, module, given in (('detector', networks.detector, canvases), ('attributes', networks.attributes, crops)):
         found[part] = _operations(module, given)
     return found
 
@@ -135,9 +136,10 @@ def _operations(module, given):
 
     def count(layer, _, output):
         nonlocal total
-        total += 2 * layer.weight.numel() * (output.shape[0] * output.shape[2] * output.shape[3] if output.ndim == 4 else output.shape[0])
+        total += 2 * layer.weight.numel() * output.shape[0] * output.shape[2:].numel()
 
-    hooks = [layer.register_forward_hook(count) for layer in module.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
+    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
     module(given)
     for hook in hooks:
         hook.remove()
@@ -207,10 +209,11 @@ def measure(device, detectors, rounds):
             contenders['naive_half'] = Naive(name, device, half=True)
         times = interleaved(contenders, image, rounds)
         limits = floor(ours, device)
-        ratios = {f'{peer}_over_ours': round(times[peer]['median'] / times['ours']['median'], 2) for peer in times if peer != 'ours'}
+        ratios = {f'{peer}_over_ours': round(some['median'] / times['ours']['median'], 2)
+                  for peer, some in times.items() if peer != 'ours'}
         ratios['ours_over_floor'] = round(times['ours']['median'] / limits['floor_ms'], 2)
-        report['detectors'][name] = {'engine': ours.about, 'ms': times, 'floor': limits, 'ratios': ratios,
-                                     'ours_stages_ms': {stage: round(value, 3) for stage, value in ours.pipeline.stage_ms.items()}}
+        stages = {stage: round(value, 3) for stage, value in ours.pipeline.stage_ms.items()}
+        report['detectors'][name] = {'engine': ours.about, 'ms': times, 'floor': limits, 'ratios': ratios, 'ours_stages_ms': stages}
     return report
 
 
@@ -223,7 +226,7 @@ def main():
     parser.add_argument('--device', default='cuda:0')
     parser.add_argument('--detectors', nargs='+', choices=DETECTORS, default=list(DETECTORS))
     parser.add_argument('--rounds', type=int, default=200)
-    parser.add_argument('--json', type=Path, help='where to write; by default bench/results/gpu_NAME.json for a GPU, nothing for a CPU')
+    parser.add_argument('--json', type=Path, help='by default bench/results/gpu_NAME.json for a GPU, nothing for a CPU')
     args = parser.parse_args()
     report = measure(args.device, args.detectors, args.rounds)
     name = re.sub(r'[^a-z0-9]+', '_', report['device'].lower()).strip('_')

@@ -12,7 +12,8 @@ from face_attributes_ros.networks.device_boxes import front, suppress, to_source
 def random_rows(seed, count, decimals):
     """Boxes with scores of few decimals, so that some are equal."""
     rng = np.random.default_rng(seed)
-    centre, size, score = rng.uniform(0, 300, (count, 2)), rng.uniform(5, 120, (count, 2)), rng.uniform(0, 1, (count, 1)).round(decimals)
+    centre, size = rng.uniform(0, 300, (count, 2)), rng.uniform(5, 120, (count, 2))
+    score = rng.uniform(0, 1, (count, 1)).round(decimals)
     return np.concatenate([centre - size / 2, centre + size / 2, score], 1).astype(np.float32)
 
 
@@ -77,7 +78,8 @@ def test_not_a_number_is_no_face():
     rows[3] = np.nan
     found, exact = kept(rows)
     assert exact and np.isfinite(found).all()
-    assert torch.isfinite(to_source(torch.from_numpy(rows)[None], torch.zeros(4), torch.ones(4), torch.full((4,), 9.))[..., :4]).all()
+    source = to_source(torch.from_numpy(rows)[None], torch.zeros(4), torch.ones(4), torch.full((4,), 9.))
+    assert torch.isfinite(source[..., :4]).all()
 
 
 def test_pictures_of_a_batch_do_not_mix():

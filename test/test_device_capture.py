@@ -145,7 +145,8 @@ def rig(pretended):
 
 
 def process(rig, number, sizes=((64, 48),)):
-    frames = {f'c{i}': (np.full((height, width, 3), 40 * number + i, np.uint8), number / 30) for i, (width, height) in enumerate(sizes)}
+    frames = {f'c{i}': (np.full((height, width, 3), 40 * number + i, np.uint8), number / 30)
+              for i, (width, height) in enumerate(sizes)}
     return rig.device.process(frames)
 
 

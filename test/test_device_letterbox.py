@@ -8,8 +8,8 @@ torch = pytest.importorskip('torch', reason='torch is needed for training and th
 from face_attributes_ros.boxes import LETTERBOX_GREY, Letterbox, canvas_size  # noqa: E402
 from face_attributes_ros.networks.device_letterbox import DeviceLetterbox, bilinear_matrix, shrinking_matrices  # noqa: E402
 
-SIZES = [(1, 1), (1, 7), (900, 3), (30, 1200), (100, 100), (217, 333), (448, 448), (640, 480), (1083, 541), (1280, 720), (1920, 1080),
-         (1921, 1081)]
+SIZES = [(1, 1), (1, 7), (900, 3), (30, 1200), (100, 100), (217, 333), (448, 448), (640, 480), (1083, 541), (1280, 720),
+         (1920, 1080), (1921, 1081)]
 
 
 def frames(width, height, count=1):

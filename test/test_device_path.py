@@ -89,7 +89,8 @@ def test_cameras_of_the_same_and_of_other_sizes():
 def test_the_frame_size_may_change_and_few_plans_are_kept():
     rig = Rig()
     rig.finds(*people(2))
-    for i, size in enumerate([(640, 480), (1280, 720), (640, 480), (64, 48), (1, 1), (1920, 1080), (30, 400), (99, 99), (640, 480)]):
+    sizes = [(640, 480), (1280, 720), (640, 480), (64, 48), (1, 1), (1920, 1080), (30, 400), (99, 99), (640, 480)]
+    for i, size in enumerate(sizes):
         both(rig, {'': (picture(*size), float(i))})
     assert len(rig.path._plans) == device_path.MOST_SIZES
 
@@ -201,8 +202,8 @@ def test_the_shipped_networks_see_the_same_in_a_photograph(name):
         assert a.raw.age_years == pytest.approx(b.raw.age_years, abs=1.5) and a.raw.smile == pytest.approx(b.raw.smile, abs=.05)
         assert a.raw.p_female == pytest.approx(b.raw.p_female, abs=.05)
         np.testing.assert_allclose(a.raw.expression_probs, b.raw.expression_probs, atol=.05)
-        np.testing.assert_allclose([a.raw.yaw_rad, a.raw.pitch_rad, a.raw.roll_rad], [b.raw.yaw_rad, b.raw.pitch_rad, b.raw.roll_rad],
-                                   atol=.05)
+        angles = [[one.raw.yaw_rad, one.raw.pitch_rad, one.raw.roll_rad] for one in (a, b)]
+        np.testing.assert_allclose(*angles, atol=.05)
         side = max(a.face.box_xyxy[2] - a.face.box_xyxy[0], a.face.box_xyxy[3] - a.face.box_xyxy[1])
         np.testing.assert_allclose(a.raw.landmarks_xy, b.raw.landmarks_xy, atol=.02 * side)
 
@@ -243,7 +244,8 @@ def test_a_gpu_gives_what_the_cpu_gives(precision):
     theirs = build_pipeline(replace(ON_TORCH, detector_confidence=.2))
     assert type(ours.detector).__name__ == 'DeviceFaceDetector' and precision in ours.description['detector_engine']
     for i, frames in enumerate([{'': image}, {'': image}, {'': image[:, ::-1]}, {'a': image, 'b': image[:400]}]):
-        mine, other = (pipeline.process({camera: (frame, i / 30) for camera, frame in frames.items()}) for pipeline in (ours, theirs))
+        stamped = {camera: (frame, i / 30) for camera, frame in frames.items()}
+        mine, other = ours.process(stamped), theirs.process(stamped)
         for camera in frames:
             assert len(mine[camera]) == len(other[camera])
             for a, b in zip(mine[camera], other[camera]):

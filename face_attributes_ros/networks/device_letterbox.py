@@ -57,7 +57,8 @@ class DeviceLetterbox(torch.nn.Module):
 
     def forward(self, levels: Tensor) -> Tensor:
         count, height, width, channels = levels.shape
-        lines = (self.rows @ levels.reshape(count, height, width * channels)).view(count, -1, width, channels).permute(0, 3, 1, 2)   # (B, 3, inner height, W)
+        lines = self.rows @ levels.reshape(count, height, width * channels)
+        lines = lines.view(count, -1, width, channels).permute(0, 3, 1, 2)                # (B, 3, inner height, W)
         inner = (lines @ self.columns.T).permute(0, 2, 3, 1)                              # (B, inner height, inner width, 3)
         # Contiguous with channels last, as tensor cores want their input.
         return torch.nn.functional.pad(inner.round(), self.margins, value=float(LETTERBOX_GREY)).contiguous()
