@@ -16,11 +16,12 @@ from machine import not_offered
 from naive import Naive, attribute_network, detector_network
 
 from face_attributes_ros.engines import choose_backend
-from face_attributes_ros.errors import FaceAttributesError
+from face_attributes_ros.errors import FaceAttributesError, ModelError
 from face_attributes_ros.faces import Face
 from face_attributes_ros.models import shipped
 from face_attributes_ros.pipeline import Settings, build_pipeline
 
+ROOT = Path(__file__).resolve().parent.parent
 OURS = [(backend, precision) for precision in ('fp32', 'bf16', 'int8') for backend in ('onnxruntime', 'openvino')]
 
 
@@ -127,12 +128,29 @@ def ours(threads, detector='detector_tiny'):
         reason = not_offered(precision)
         if reason is None:
             try:
-                able[name] = Ours(backend, precision, threads, detector)
+                able[name] = _in_precision(backend, precision, threads, detector)
                 continue
             except FaceAttributesError as error:
-                reason = str(error)
+                reason = without_paths(error)
         skipped[name] = reason
     return able, skipped
+
+
+def _in_precision(backend, precision, threads, detector):
+    try:
+        return Ours(backend, precision, threads, detector)
+    except ModelError:
+        # Where one network ships in int8 and the other does not, `auto` runs each in what it has.
+        mixed = Ours(backend, 'auto', threads, detector) if precision == 'int8' else None
+        if mixed is None or not any(engine.endswith('int8') for engine in mixed.about.values()):
+            raise
+        return mixed
+
+
+def without_paths(error):
+    """The first line of an error's text, without where this checkout lies."""
+    lines = str(error).replace(f'{ROOT}/', '').splitlines()
+    return lines[0] if lines else 'without a word'
 
 
 def peers(threads, folder, detector='detector_tiny'):
@@ -148,7 +166,7 @@ def peers(threads, folder, detector='detector_tiny'):
             able[name] = make()
         except Exception as error:  # other people's code, and other people's exceptions: a peer that fails is a row that says so
             print(f'{name}: {error}', file=sys.stderr)
-            skipped[name] = f'{type(error).__name__}: {str(error).splitlines()[0] if str(error) else "without a word"}'
+            skipped[name] = f'{type(error).__name__}: {without_paths(error)}'
     return able, skipped
 
 

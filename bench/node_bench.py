@@ -94,7 +94,7 @@ def measure_node(args):
         try:
             report[backend] = _on_runtime(backend, some, args.seconds)
         except RuntimeError as error:
-            report[backend] = {'skipped': str(error).splitlines()[-1]}
+            report[backend] = {'skipped': str(error).replace(f'{ROOT}/', '').splitlines()[-1], 'streams': {}}
     return {'auto': first, 'runtimes': report}
 
 

@@ -47,7 +47,7 @@ def run(part, args):
             text = Path(out.name).read_text()
         if done.returncode or not text:
             print(done.stderr, file=sys.stderr)
-            found[key] = {'failed': (done.stderr.strip().splitlines() or ['without a word'])[-1]}
+            found[key] = {'failed': (done.stderr.replace(f'{ROOT}/', '').strip().splitlines() or ['without a word'])[-1]}
         else:
             found[key] = json.loads(text)
     return found

@@ -35,6 +35,14 @@ def _faces(key):
     return re.search(r'_(\d+)faces', key)[1]
 
 
+def contenders(report):
+    """Every contender on every frame: median, the middle half, faces that it found."""
+    rows = [[key.replace('_', ' '), name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["low"]:.1f} to {row["high"]:.1f}', row['faces_found'],
+             report[part]['unit']] for part in ('pipeline', 'pipeline_2t') for key, frame in report.get(part, {}).get('frames', {}).items()
+            for name, row in frame.items()]
+    return grid(['frame', 'contender', 'median, ms', 'middle half', 'faces found', 'what is measured'], rows) if rows else NOT_MEASURED
+
+
 def _skipped(report):
     by_reason = {}
     for name, reason in report['pipeline']['skipped'].items():
@@ -168,7 +176,7 @@ def start(report):
     return grid(['runtime', 'start to first result, s (median)', 'each', 'steady RSS, MB', 'torch loaded'], rows) if rows else NOT_MEASURED
 
 
-TABLES = {'speed-goals': goals_table, 'speed-where': where, 'speed-stages': stages, 'speed-floor': floor, 'speed-node': node,
+TABLES = {'speed-goals': goals_table, 'speed-contenders': contenders, 'speed-where': where, 'speed-stages': stages, 'speed-floor': floor, 'speed-node': node,
           'speed-start': start, 'speed-dds': dds, 'speed-soak': soak, 'speed-machines': machines}
 """Those of docs/performance.md by the name of their markers; `readme` is the README's."""
 

@@ -7,6 +7,7 @@ Boxes are (N, 4) float32 x0, y0, x1, y1; the continuous image runs from 0 to wid
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -81,16 +82,16 @@ class Letterbox:
     canvas_width: int
     canvas_height: int
 
-    @property
+    @cached_property
     def scale(self):
         return min(self.canvas_width / self.width, self.canvas_height / self.height)
 
-    @property
+    @cached_property
     def inner(self):
         """Width and height in canvas pixels of the scaled image; never zero, however thin the source."""
         return tuple(max(1, round(side * self.scale)) for side in (self.width, self.height))
 
-    @property
+    @cached_property
     def offset(self):
         """Left and top margin in canvas pixels."""
         inner_width, inner_height = self.inner
