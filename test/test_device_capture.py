@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten  # noqa: E402
 
 from face_attributes_ros.boxes import Letterbox  # noqa: E402
 from face_attributes_ros.engines import open_network  # noqa: E402
+from face_attributes_ros.errors import DeviceError  # noqa: E402
 from face_attributes_ros.models import find_model  # noqa: E402
 from face_attributes_ros.networks import device_plan  # noqa: E402
 from face_attributes_ros.networks.attributes import OUTPUTS, with_fixed_pool  # noqa: E402
@@ -156,6 +157,16 @@ def test_every_number_of_slots_is_captured_when_a_size_is_first_seen(rig, preten
     pretended.calls.clear()
     process(rig, 1)
     assert 'capture begins' not in pretended.calls
+
+
+def test_what_cannot_be_captured_is_an_error_with_a_way_out(rig, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError('operation not permitted\nCompile with TORCH_USE_CUDA_DSA')
+
+    monkeypatch.setattr(torch.cuda, 'graph', refuse)
+    with pytest.raises(DeviceError, match='operation not permitted.; detector.backend ultralytics'):
+        process(rig, 0)
+    assert torch.backends.cudnn.benchmark is False
 
 
 def test_a_frame_is_one_upload_one_replay_and_one_wait(rig, pretended):

@@ -208,6 +208,16 @@ def test_the_shipped_networks_see_the_same_in_a_photograph(name):
         np.testing.assert_allclose(a.raw.landmarks_xy, b.raw.landmarks_xy, atol=.02 * side)
 
 
+def test_a_detector_alone_is_a_path_too():
+    rig = Rig(attributes_enable=False)
+    rig.path.networks = rig.path.networks._replace(attributes=None, outputs=())
+    rig.finds(*people(5))
+    assert len(both(rig, {'': (picture(), 0.)})['']) == 5 and rig.attributes.batches == []
+    detector, estimator = device_views(build_pipeline(replace(ON_TORCH, attributes_model='')).detector, None)
+    assert estimator is None and detector.path.networks.width == 0
+    assert detector(np.zeros((48, 64, 3), np.uint8)) == []
+
+
 def test_the_capturable_detector_is_the_contracts():
     contract = open_ultralytics('detector_tiny', device='cpu').module
     for shape in ((1, 64, 96), (2, 96, 64), (1, 64, 96)):

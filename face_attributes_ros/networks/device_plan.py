@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..boxes import Letterbox
+from ..errors import DeviceError
 from ..estimator import HEADS
 from .device_boxes import front, suppress, to_source
 from .device_crops import square_crops
@@ -103,6 +104,15 @@ class Captured:
 
     def __init__(self, work, stream, pool=None):
         benchmark, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+        try:
+            self._capture(work, stream, pool)
+        except RuntimeError as error:       # no memory left, or an operation that this torch does not capture
+            raise DeviceError(f'backend torch: this GPU could not capture the work as a CUDA graph ({str(error).splitlines()[0]}); '
+                              'detector.backend ultralytics with attributes.backend torch does without one') from error
+        finally:
+            torch.backends.cudnn.benchmark = benchmark
+
+    def _capture(self, work, stream, pool):
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
                 work()
@@ -110,7 +120,6 @@ class Captured:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, pool=pool, stream=stream, capture_error_mode='thread_local'):
             self.outputs = work()
-        torch.backends.cudnn.benchmark = benchmark
 
     def __call__(self):
         self.graph.replay()
