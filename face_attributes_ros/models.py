@@ -18,7 +18,8 @@ except ModuleNotFoundError:  # Python 3.10, ROS 2 Humble
 
 TASKS = ('detector', 'attributes')
 _REQUIRED = {'task': str, 'file': str, 'sha256': str, 'licence': str, 'data': str, 'input_px': int}
-_OPTIONAL = ('crop_scale', 'torch_file', 'torch_sha256', 'thresholds', 'metrics')
+_INT8 = ('int8_file', 'int8_sha256', 'int8_made_from')
+_OPTIONAL = ('crop_scale', 'torch_file', 'torch_sha256', *_INT8, 'thresholds', 'metrics', 'int8_metrics')
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Model:
 
     `input_px` is the longest canvas side of a detector, or the crop side of an attribute network. `crop_scale` is the
     crop's side over the longer side of the detector's box. `torch_file` holds the same weights as safetensors, for torch.
-    `thresholds` and `metrics` were measured, not guessed.
+    `int8_file` is the same network in int8, made from the file with the checksum `int8_made_from`, and `int8_metrics` are its
+    figures. `thresholds` and `metrics` were measured, not guessed.
     """
 
     name: str
@@ -40,13 +42,24 @@ class Model:
     crop_scale: float = 1.0
     torch_file: str = ''
     torch_sha256: str = ''
+    int8_file: str = ''
+    int8_sha256: str = ''
+    int8_made_from: str = ''
     thresholds: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    int8_metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def checked(self):
-        """This model, once its file has been found to have the manifest's checksum; ModelError otherwise."""
+        """This model, once its ONNX files have been found to have the manifest's checksums; ModelError otherwise."""
         _check_file(self.name, self.path, self.sha256)
+        if self.int8_file:
+            _check_file(self.name, self.int8_path, self.int8_sha256)
         return self
+
+    @property
+    def int8_path(self):
+        """The path of the int8 file; None where the manifest has none."""
+        return self.path.parent / self.int8_file if self.int8_file else None
 
     def weights(self, backend):
         """The file that a backend runs: the safetensors file, checked, for torch; else the ONNX file."""
@@ -109,6 +122,9 @@ def _parse(name, table, manifest):
             raise ModelError(f'manifest {manifest}: models.{name}.{key} is {table.get(key)!r}, needs a {kind.__name__}')
     if table['task'] not in TASKS:
         raise ModelError(f'manifest {manifest}: models.{name}.task is {table["task"]!r}, needs one of {", ".join(TASKS)}')
+    if any(key in table for key in _INT8) and table.get('int8_made_from') != table['sha256']:
+        raise ModelError(f'manifest {manifest}: models.{name}.int8_file was made from other weights than file: '
+                         'run face-attributes export int8 again')
     known = {key: table[key] for key in (*_REQUIRED, *_OPTIONAL) if key in table and key != 'file'}
     return Model(name=name, path=manifest.parent / table['file'], **known)
 

@@ -70,7 +70,7 @@ def _live(name, default, meaning, unit='', **limits):
 
 
 _UNIT = {'low': 0., 'high': 1.}
-_BACKENDS = ('auto', 'onnxruntime', 'openvino', 'torch')
+_BACKENDS = ('auto', 'onnxruntime', 'openvino', 'tensorrt', 'torch')
 
 PARAMETERS = (
     _fixed('autostart', True, 'Configure and activate at the start; without it, lifecycle transitions do.'),
@@ -84,8 +84,9 @@ PARAMETERS = (
     _live('process_without_subscribers', False, 'Process images also when nobody listens to any output.'),
     _fixed('device', 'auto', 'Where the networks run: auto, cpu or cuda:N. auto says in the log what it took; a device that '
            'is not there is an error.'),
-    _fixed('precision', 'auto', 'Arithmetic of the networks; auto is what is fastest on the device.',
-           choices=('auto', 'fp32', 'fp16', 'bf16')),
+    _fixed('precision', 'auto', 'Arithmetic of the networks. auto is bf16 on OpenVINO where the CPU has it, int8 on other x86 '
+           'CPUs for models with an int8 file, fp16 on a GPU with torch or tensorrt, else fp32; the log and the diagnostics '
+           'say which.', choices=('auto', 'fp32', 'fp16', 'bf16', 'int8')),
     _fixed('threads', 0, 'CPU threads of each network; 0 lets the runtime choose.', low=0, high=256),
     _fixed('detector.model', 'detector_tiny', 'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a YOLO file '
            '(.pt, .safetensors) for the backend ultralytics.'),

@@ -231,7 +231,8 @@ def _build_detector(settings, engine):
 
         network = open_ultralytics(name, device=settings.device, precision=settings.precision)
     else:
-        network = open_network(model.weights(settings.detector_backend), backend=settings.detector_backend, **engine)
+        network = open_network(model.weights(settings.detector_backend), int8_path=model.int8_path,
+                               backend=settings.detector_backend, **engine)
     threshold = model.thresholds.get('score', .5) if model else .5
     detector = FaceDetector(network, imgsz_px=settings.detector_imgsz, square=settings.detector_square)
     return detector, {'detector': name, 'detector_engine': network.description, 'detector_confidence': threshold}
@@ -250,7 +251,7 @@ def _build_estimator(settings, engine):
 
 def _open_attributes(name, **engine):
     model = find_model(name, 'attributes')
-    network = open_network(model.weights(engine['backend']), **engine)
+    network = open_network(model.weights(engine['backend']), int8_path=model.int8_path, **engine)
     missing = {'gender', 'expression'} & set(network.outputs) - set(model.thresholds)
     if missing:
         raise ModelError(f'model {model.name}: the manifest has no thresholds for {", ".join(sorted(missing))}')

@@ -53,12 +53,14 @@ def test_two_stage_gets_landmarks_too(weights):
 
 def test_compact_m_is_the_shipped_model(monkeypatch):
     asked = []
-    shipped = SimpleNamespace(weights={'openvino': 'm.onnx'}.get, input_px=80, crop_scale=1.4, thresholds={'gender': .7})
+    shipped = SimpleNamespace(weights={'openvino': 'm.onnx'}.get, input_px=80, crop_scale=1.4, thresholds={'gender': .7},
+                              int8_path='m_int8.onnx')
     monkeypatch.setattr(paper, 'find_model', lambda *names: asked.append(names) or shipped)
     monkeypatch.setattr(paper, 'open_network', lambda path, **engine: SimpleNamespace(
         outputs=('age', 'gender'), path=path, engine=engine))
     model = paper.open_paper_model('compact_m', 'cpu', backend='openvino', threads=2)
-    assert model.network.engine == {'device': 'cpu', 'backend': 'openvino', 'precision': 'auto', 'threads': 2}
+    assert model.network.engine == {'device': 'cpu', 'backend': 'openvino', 'precision': 'auto', 'threads': 2,
+                                    'int8_path': 'm_int8.onnx'}
     assert asked == [('attributes_m', 'attributes')]
     assert (model.network.path, model.outputs, model.size_px, model.crop_scale) == ('m.onnx', ('age', 'gender'), 80, 1.4)
     assert model.thresholds == {'gender': .7}

@@ -66,7 +66,7 @@ def test_good_values_are_taken(name, value, expected):
     ('detector.max_faces', True, 'needs a whole number'),
     ('smoothing.enable', 1, 'is 1, needs a boolean'),
     ('device', 'cuda', "is 'cuda', needs auto, cpu or cuda:N"),
-    ('precision', 'int8', 'needs one of auto, fp32, fp16, bf16'),
+    ('precision', 'int4', 'needs one of auto, fp32, fp16, bf16, int8'),
     ('detector.imgsz', 100, 'is 100, needs a multiple of 32'),
     ('cameras', [], 'parameter cameras'),
     ('cameras', ['', 'front'], 'parameter cameras'),

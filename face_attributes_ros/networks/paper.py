@@ -68,7 +68,7 @@ def _network(modules, heads, device, precision, threads):
 
 def _compact(**engine):
     model = find_model(COMPACT_M, 'attributes')
-    network = open_network(model.weights(engine['backend']), **engine)
+    network = open_network(model.weights(engine['backend']), int8_path=model.int8_path, **engine)
     return AttributeModel(network, network.outputs, model.input_px, model.crop_scale, dict(model.thresholds))
 
 

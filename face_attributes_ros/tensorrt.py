@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT as a provider of ONNX Runtime. An engine fits one GPU and one version only, so each has a cache folder of its own.
+
+Not run: no GPU at hand. The options are tested against a fake runtime.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from face_attributes_ros.errors import DeviceError
+
+PROVIDER = 'TensorrtExecutionProvider'
+PRECISIONS = ('fp32', 'fp16')
+_PACKAGES = ('tensorrt', 'tensorrt-cu13', 'tensorrt-cu12')
+
+
+def tensorrt_provider(device, precision, onnxruntime):
+    """(provider, options) for a session on 'cuda:N'; DeviceError where TensorRT, the precision or the GPU is not to be had."""
+    kind, _, index = device.partition(':')
+    if kind != 'cuda':
+        raise DeviceError(f"{device!r} is not offered by tensorrt: needs cuda:N")
+    available = onnxruntime.get_available_providers()
+    if PROVIDER not in available:
+        raise DeviceError(f'backend tensorrt: this ONNX Runtime has no TensorRT (it has {", ".join(available)}); '
+                          'install onnxruntime-gpu and TensorRT, or use another backend')
+    if precision not in PRECISIONS:
+        raise DeviceError(f'{precision!r} is not offered by tensorrt on {device}: needs {", ".join(PRECISIONS)}')
+    folder = cache_folder(gpu_name(int(index)), tensorrt_version(), onnxruntime.__version__)
+    folder.mkdir(parents=True, exist_ok=True)
+    return PROVIDER, {'device_id': int(index), 'trt_fp16_enable': precision == 'fp16',
+                      'trt_engine_cache_enable': True, 'trt_engine_cache_path': str(folder),
+                      'trt_timing_cache_enable': True, 'trt_timing_cache_path': str(folder)}
+
+
+def cache_folder(gpu, tensorrt, onnxruntime):
+    """Where engines of this GPU (name and compute capability) and these versions are kept."""
+    root = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    key = re.sub(r'[^A-Za-z0-9.]+', '_', f'{gpu} tensorrt {tensorrt} onnxruntime {onnxruntime}')
+    return root / 'face_attributes_ros' / 'tensorrt' / key
+
+
+def gpu_name(index):
+    """Name and compute capability of a GPU as the driver tells them, 'NVIDIA H100, 9.0'."""
+    command = ['nvidia-smi', f'--id={index}', '--query-gpu=name,compute_cap', '--format=csv,noheader']
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DeviceError(f'device cuda:{index}: nvidia-smi does not name this GPU: {error}') from error
+
+
+def tensorrt_version():
+    """The version of the TensorRT package; 'system' for one that pip did not install."""
+    for package in _PACKAGES:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return 'system'
