@@ -122,8 +122,9 @@ def _against_floor(calls, batch, operations, rates, rounds):
     rows = [{name: cpu_ms(lambda: call(batch)) for name, call in calls.items()} for _ in range(rounds)]
     out = {}
     for name in calls:
-        about, floor_ms = summary([row[name] for row in rows]), 1e3 * operations / rates[name.split('_')[1]]
-        out[name] = {**about, 'floor_ms': round(floor_ms, 2), 'times_floor': round(about['median'] / floor_ms, 2)}
+        precision = calls[name].description.rpartition(', ')[2].split()[0]  # as really used
+        about, floor_ms = summary([row[name] for row in rows]), 1e3 * operations / rates[precision]
+        out[name] = {**about, 'precision': precision, 'floor_ms': round(floor_ms, 2), 'times_floor': round(about['median'] / floor_ms, 2)}
     return out
 
 

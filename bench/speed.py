@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast everything is, beside peers in the same run: writes bench/results/speed.json and plots beside it.
 
-    python bench/speed.py                                   # all parts, about eight minutes on two cores
+    python bench/speed.py                                   # all parts, under ten minutes on two idle cores
     python bench/speed.py --only pipeline floor             # these parts; the others stay in the file as they were
     python bench/speed.py --peers DIR                       # with YuNet + face-api.js, whose weights are in DIR
 

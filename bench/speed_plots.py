@@ -3,7 +3,7 @@
 
 import re
 
-STAGES = ('decode', 'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records', 'publish')
+STAGES = ('decode', 'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records', 'publish', 'other')
 
 
 def draw(report, folder):

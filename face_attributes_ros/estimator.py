@@ -16,7 +16,9 @@ HEADS = {'age': (101,), 'gender': (), 'expression': (len(EXPRESSIONS),), 'smile'
 """What an attribute network may give, and the shape of one row of each."""
 
 AGE_INTERVAL = .8
-_YEARS = np.arange(101, dtype=np.float32)
+_YEARS = np.arange(101.)
+_MOMENTS = np.stack([_YEARS ** 0, _YEARS, _YEARS ** 2], axis=1)
+_AGE_SHARES = np.array([[(1 - AGE_INTERVAL) / 2], [(1 + AGE_INTERVAL) / 2]])
 
 
 class AttributeEstimator:
@@ -155,20 +157,19 @@ def age_summary(probs):
 
 def age_summaries(probs):
     """`age_summary` of each row of (N, 101), as lists."""
-    mean = probs @ _YEARS
-    spread = np.sqrt((probs * (_YEARS - mean[:, None]) ** 2).sum(1))
-    cumulative = np.cumsum(probs, 1, dtype=np.float64) / probs.sum(1, dtype=np.float64, keepdims=True)
-    low, high = (_quantile(cumulative, share) for share in ((1 - AGE_INTERVAL) / 2, (1 + AGE_INTERVAL) / 2))
-    return {'age_years': mean.tolist(), 'age_std_years': spread.tolist(), 'age_low': np.maximum(low, 0).tolist(),
-            'age_high': high.tolist()}
+    total, mean, square = (probs @ _MOMENTS).T
+    variance = square - mean * mean * (2 - total)  # of rows that do not quite add up to one, too
+    low, high = _quantiles(np.cumsum(probs, 1, dtype=np.float64) / total[:, None], _AGE_SHARES)
+    return {'age_years': mean.tolist(), 'age_std_years': np.sqrt(np.maximum(variance, 0)).tolist(),
+            'age_low': np.maximum(low, 0).tolist(), 'age_high': high.tolist()}
 
 
-def _quantile(cumulative, share):
-    # Each year's probability is spread evenly from half a year before to half a year after it.
-    year = (cumulative[:, :-1] <= share).sum(1)
-    rows = np.arange(len(year))
+def _quantiles(cumulative, shares):
+    # Each year's probability is spread evenly from half a year before to half a year after it: (S, 1) shares, (S, N) years.
+    year = (cumulative[:, :-1] <= shares[..., None]).sum(2)
+    rows = np.arange(len(cumulative))
     before = np.where(year > 0, cumulative[rows, year - 1], 0.)
-    return year - .5 + (share - before) / (cumulative[rows, year] - before)
+    return year - .5 + (shares - before) / (cumulative[rows, year] - before)
 
 
 def gender_label(p_female, threshold=0.):

@@ -109,3 +109,14 @@ def test_the_stored_report_has_the_ratios_that_are_promised():
     for peer in ('naive', 'strong'):
         assert report['ratios'][f'{peer}_fp32_720p_4faces_1t'] > 0
     assert all(row['faces_found'] > 0 for row in report['pipeline']['frames']['720p_4faces_1t'].values())
+
+
+def test_operations_are_those_of_the_manifest():
+    pytest.importorskip('onnx', reason='training is not installed')
+    import floor
+    from face_attributes_ros.models import shipped
+
+    detector, attributes = shipped()['detector_tiny'], shipped()['attributes_m']
+    assert floor.gflop(detector.path, (1, 448, 448, 3)) == pytest.approx(detector.metrics['gflops_448'], rel=.02)
+    side = attributes.input_px
+    assert floor.gflop(attributes.path, (4, side, side, 3)) == pytest.approx(8e-9 * attributes.metrics['multiply_adds'], rel=.02)
