@@ -24,14 +24,14 @@ from face_attributes_ros.tracker import Tracker
 @dataclass(frozen=True)
 class Settings:
     """Everything a pipeline can be told. `params.py` gives units, ranges and meanings; the names are those of the ROS
-    parameters with dots as underscores. `detector_confidence` 0 takes the threshold of the model's manifest."""
+    parameters with dots as underscores. `detector_confidence` and `detector_imgsz` 0 take what the model's manifest says."""
 
     device: str = 'auto'
     precision: str = 'auto'
     threads: int = 0
     detector_model: str = 'detector_tiny'
     detector_backend: str = 'auto'
-    detector_imgsz: int = 448
+    detector_imgsz: int = 0
     detector_square: bool = False
     detector_confidence: float = 0.
     detector_iou: float = .45
@@ -233,8 +233,8 @@ def _build_detector(settings, engine):
     else:
         network = open_network(model.weights(settings.detector_backend), int8_path=model.int8_path,
                                backend=settings.detector_backend, **engine)
-    threshold = model.thresholds.get('score', .5) if model else .5
-    detector = FaceDetector(network, imgsz_px=settings.detector_imgsz, square=settings.detector_square)
+    threshold, input_px = (model.thresholds.get('score', .5), model.input_px) if model else (.5, 448)
+    detector = FaceDetector(network, imgsz_px=settings.detector_imgsz or input_px, square=settings.detector_square)
     return detector, {'detector': name, 'detector_engine': network.description, 'detector_confidence': threshold}
 
 
