@@ -208,6 +208,23 @@ def test_the_shipped_networks_see_the_same_in_a_photograph(name):
         np.testing.assert_allclose(a.raw.landmarks_xy, b.raw.landmarks_xy, atol=.02 * side)
 
 
+def test_half_precision_changes_little():
+    path = Path(find_spec('ultralytics').origin).parent / 'assets' / 'zidane.jpg'
+    if not path.is_file():
+        pytest.skip('this ultralytics came without its pictures')
+    settings = replace(ON_TORCH, detector_confidence=.2)
+    whole, half, image = on_the_device(settings), on_the_device(settings), cv2.imread(str(path))
+    networks, half.detector.path.dtype = half.detector.path.networks, torch.float16
+    for module in (networks.detector, networks.attributes):
+        module.half()       # as on a GPU, in the CPU's own half-precision arithmetic
+    mine, theirs = (pipeline.process({'': (image, 0.)})[''] for pipeline in (half, whole))
+    assert len(mine) == len(theirs) >= 2
+    for a, b in zip(mine, theirs):
+        np.testing.assert_allclose(a.face.box_xyxy, b.face.box_xyxy, atol=.5)
+        assert a.face.score == pytest.approx(b.face.score, abs=.01) and a.raw.age_years == pytest.approx(b.raw.age_years, abs=.7)
+        assert a.raw.p_female == pytest.approx(b.raw.p_female, abs=.02) and a.raw.yaw_rad == pytest.approx(b.raw.yaw_rad, abs=.02)
+
+
 def test_a_detector_alone_is_a_path_too():
     rig = Rig(attributes_enable=False)
     rig.path.networks = rig.path.networks._replace(attributes=None, outputs=())

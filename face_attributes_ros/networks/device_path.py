@@ -46,6 +46,7 @@ class DevicePath:
         self.networks, self.device, self.imgsz_px, self.square = networks, torch.device(device), imgsz_px, square
         self.buckets = tuple(sorted({bucket for bucket in BUCKETS if bucket < batch_max} | {batch_max}))
         self.stream = torch.cuda.Stream(self.device) if self.device.type == 'cuda' else None
+        self.dtype = torch.float16 if self.stream else torch.float32
         self.upload = Upload(self.device)
         self.knobs, self._knobs = torch.zeros(4, device=self.device), None
         self._plans, self._images, self._found = {}, (), []
@@ -116,7 +117,8 @@ class DevicePath:
             canvas = (side, side) if self.square else boxes.canvas_size(width, height, side)
             while len(self._plans) >= MOST_SIZES:
                 self._plans.pop(next(iter(self._plans)))
-            plan = Plan(self.networks, boxes.Letterbox(width, height, *canvas), count, self.knobs, self.buckets, self.stream)
+            plan = Plan(self.networks, boxes.Letterbox(width, height, *canvas), count, self.knobs, self.buckets, self.stream,
+                        self.dtype)
         self._plans[key] = plan
         return plan
 

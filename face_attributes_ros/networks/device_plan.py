@@ -51,15 +51,17 @@ class Plan:
     """Static buffers for `count` frames of one size and the work between them.
 
     `frames` is what the work reads; they stay there until the next ones, for a second look. `knobs` (4,) are confidence, IoU,
-    least face in pixels and most faces. `launch` leaves in `host`, for each frame: the number of faces, whether suppression is
-    exact, rows of x0 y0 x1 y1 score, and the heads of the first faces; valid once the device has been waited for.
+    least face in pixels and most faces. Frames are resampled in `dtype`: half precision holds every level exactly. `launch`
+    leaves in `host`, for each frame: the number of faces, whether suppression is exact, rows of x0 y0 x1 y1 score, and the heads
+    of the first faces; valid once the device has been waited for.
     """
 
-    def __init__(self, networks: DeviceNetworks, letterbox: Letterbox, count: int, knobs: Tensor, buckets=BUCKETS, stream=None):
+    def __init__(self, networks: DeviceNetworks, letterbox: Letterbox, count: int, knobs: Tensor, buckets=BUCKETS, stream=None,
+                 dtype=torch.float32):
         device = knobs.device
         self.networks, self.letterbox, self.knobs, self.stream = networks, letterbox, knobs, stream
         self.frames = torch.zeros((count, letterbox.height, letterbox.width, 3), dtype=torch.uint8, device=device)
-        self.dtype = torch.float16 if device.type == 'cuda' else torch.float32      # either holds every level exactly
+        self.dtype = dtype
         self.draw = DeviceLetterbox(letterbox, self.dtype).to(device)
         (left, top), (inner_width, inner_height) = letterbox.offset, letterbox.inner
         gain = (letterbox.width / inner_width, letterbox.height / inner_height)
