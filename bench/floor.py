@@ -112,7 +112,8 @@ def measure(rounds):
         batch = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
         some = {contender: call for (network, contender), call in calls.items() if network == name}
         operations = gflop(model.path, shape)
-        found[name] = {'gflop': round(operations, 3), 'input': shape, 'runtimes': _against_floor(some, batch, operations, rates, rounds)}
+        runtimes = _against_floor(some, batch, operations, rates, rounds)
+        found[name] = {'gflop': round(operations, 3), 'input': shape, 'runtimes': runtimes}
     return {'gemm_gops_1t': rates, 'networks': found}
 
 
@@ -124,7 +125,8 @@ def _against_floor(calls, batch, operations, rates, rounds):
     for name in calls:
         precision = calls[name].description.rpartition(', ')[2].split()[0]  # as really used
         about, floor_ms = summary([row[name] for row in rows]), 1e3 * operations / rates[precision]
-        out[name] = {**about, 'precision': precision, 'floor_ms': round(floor_ms, 2), 'times_floor': round(about['median'] / floor_ms, 2)}
+        out[name] = {**about, 'precision': precision, 'floor_ms': round(floor_ms, 2),
+                     'times_floor': round(about['median'] / floor_ms, 2)}
     return out
 
 

@@ -90,7 +90,8 @@ def compare(count, threads, rounds, folder, detector):
                 ratios[key] = round(float(np.median(values[peer] / values[name])), 2)
     about = {name: one.about for name, one in {**able, **others}.items()}
     timed = {name: stages(one, image, boxes, rounds) for name, one in able.items()} if threads == 1 else {}
-    return f'{HEIGHT}p_{count}faces_{threads}t{label}', row, ratios, timed, {**skipped, **more}, about
+    missing = {f'{name}{label}': reason for name, reason in {**skipped, **more}.items()}
+    return f'{HEIGHT}p_{count}faces_{threads}t{label}', row, ratios, timed, missing, about
 
 
 def measure(args):

@@ -89,7 +89,8 @@ def by_ratio(plt, report):
     faces = [count for count, _ in rows(report)]
     for number, count in enumerate(faces):
         values = [report['ratios'].get(f'{name}_720p_{count}faces_1t', 0) for name in names]
-        bars = axes.barh([row + (number - (len(faces) - 1) / 2) * .26 for row in range(len(names))], values, .25, label=f'{count} faces')
+        at = [row + (number - (len(faces) - 1) / 2) * .26 for row in range(len(names))]
+        bars = axes.barh(at, values, .25, label=f'{count} faces')
         axes.bar_label(bars, fmt=' %.1f', fontsize=7)
     axes.axvline(1, color='black', linewidth=1)
     axes.set_yticks(range(len(names)), labels=[name.replace('_', ' ', 1).replace('_', ' ') for name in names])

@@ -21,8 +21,8 @@ def readme(report):
     rows = [[name.replace('_', ' '), *(_with_ratio(row, name) for row in frames.values())] for name in names]
     table = grid(['720p', *(f'{_faces(key)} {"face" if _faces(key) == "1" else "faces"}' for key in frames)], rows)
     about = report['machine']
-    note = (f'CPU milliseconds a frame at one thread, median (times faster than naive), taken in turn in one run of `make bench` on '
-            f'{about["cpu"]} ({", ".join(about["flags"])}). {_skipped(report)}')
+    note = (f'CPU milliseconds a frame at one thread, median (times faster than naive), taken in turn in one run of `make bench` '
+            f'on {about["cpu"]} ({", ".join(about["flags"])}). {_skipped(report)}')
     return table + '\n' + note + '\n' + _node_sentence(report)
 
 
@@ -37,10 +37,12 @@ def _faces(key):
 
 def contenders(report):
     """Every contender on every frame: median, the middle half, faces that it found."""
-    rows = [[key.replace('_', ' '), name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["low"]:.1f} to {row["high"]:.1f}', row['faces_found'],
-             report[part]['unit']] for part in ('pipeline', 'pipeline_2t') for key, frame in report.get(part, {}).get('frames', {}).items()
+    rows = [[key.replace('_', ' '), name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["low"]:.1f} to {row["high"]:.1f}',
+             row['faces_found'], values['unit']]
+            for values in (report.get('pipeline', {}), report.get('pipeline_2t', {})) for key, frame in values.get('frames', {}).items()
             for name, row in frame.items()]
-    return grid(['frame', 'contender', 'median, ms', 'middle half', 'faces found', 'what is measured'], rows) if rows else NOT_MEASURED
+    heads = ['frame', 'contender', 'median, ms', 'middle half', 'faces found', 'what is measured']
+    return grid(heads, rows) if rows else NOT_MEASURED
 
 
 def _skipped(report):
@@ -68,14 +70,13 @@ def goals_table(report):
 
 def machines(report):
     """What each part was measured on, and how busy that machine was."""
-    rows = [[part, values['machine']['time'], values['machine']['cpu'], values['machine']['cores'],
-             ' '.join(values['machine']['flags']), values['machine']['load_1min'], values['machine']['busy_others'], values['took_s']]
-            for part, values in _parts(report).items()]
+    rows = [[part, about['time'], about['cpu'], about['cores'], ' '.join(about['flags']), about['load_1min'], about['busy_others'], took_s]
+            for part, about, took_s in _parts(report)]
     return grid(['part', 'when', 'CPU', 'cores', 'features', 'load', 'cores busy with other work', 'took, s'], rows)
 
 
 def _parts(report):
-    return {part: values for part, values in report.items() if isinstance(values, dict) and 'machine' in values and 'took_s' in values}
+    return [(part, values['machine'], values['took_s']) for part, values in report.items() if 'took_s' in values]
 
 
 def stages(report):
@@ -105,9 +106,9 @@ def _where(name, row):
     total, rest = sum(row.values()), not_network(row)
     largest = sorted(((ms, stage) for stage, ms in row.items() if stage not in NETWORKS), reverse=True)[:3]
     listed = ', '.join(f'{stage} {ms:.2f} ms' for ms, stage in largest)
-    return (f'- {name.replace("_", " ")}: of {total:.1f} ms CPU a frame (720p, 4 faces, one thread) the detector takes {row["detect"]:.1f} '
-            f'({row["detect"] / total:.0%}), the attribute network {row["attributes"]:.1f} ({row["attributes"] / total:.0%}), everything '
-            f'else {rest:.1f} ({rest / total:.0%}); the largest of that are {listed}.')
+    return (f'- {name.replace("_", " ")}: of {total:.1f} ms CPU a frame (720p, 4 faces, one thread) the detector takes '
+            f'{row["detect"]:.1f} ({row["detect"] / total:.0%}), the attribute network {row["attributes"]:.1f} '
+            f'({row["attributes"] / total:.0%}), everything else {rest:.1f} ({rest / total:.0%}); the largest of that are {listed}.')
 
 
 def floor(report):
@@ -136,8 +137,8 @@ def node(report):
                          f'{row["NUM_MISSED_FRAMES"]} of {row["NUM_FRAMES_SENT"]}', *(_number(row.get(name)) for name in (
                              'MEAN_FRAME_RATE', 'P50_LATENCY', 'P95_LATENCY', 'P99_LATENCY', 'MEAN_JITTER', 'pipeline_ms',
                              'latency_over_pipeline', 'node_cpu_ms_a_frame')), row['memory_mb']['rss']])
-    return grid(['runtime', 'image', 'faces', 'sent at', 'found', 'missed', 'results/s', 'p50, ms', 'p95', 'p99', 'jitter', 'pipeline, ms',
-                 'latency / pipeline', 'CPU ms a frame', 'RSS, MB'], rows)
+    return grid(['runtime', 'image', 'faces', 'sent at', 'found', 'missed', 'results/s', 'p50, ms', 'p95', 'p99', 'jitter',
+                 'pipeline, ms', 'latency / pipeline', 'CPU ms a frame', 'RSS, MB'], rows)
 
 
 def _number(value):
@@ -150,8 +151,8 @@ def dds(report):
     rows = [[f'{height}p', profile, f'{row["delivered"]:.0%}', *(_number(row.get(name)) for name in (
         'P50_LATENCY', 'P95_LATENCY', 'publish_ms', 'subscriber_cpu_ms_a_frame'))]
         for height in (480, 720, 1080) for profile in ('shipped', 'defaults') if (row := found.get(f'{height}p_{profile}'))]
-    return grid(['image', 'profile', 'delivered', 'p50, ms', 'p95, ms', 'publish(), ms', 'subscriber CPU ms a frame'], rows) if rows \
-        else NOT_MEASURED
+    heads = ['image', 'profile', 'delivered', 'p50, ms', 'p95, ms', 'publish(), ms', 'subscriber CPU ms a frame']
+    return grid(heads, rows) if rows else NOT_MEASURED
 
 
 def soak(report):
@@ -159,8 +160,9 @@ def soak(report):
     found = report.get('soak', {})
     if 'windows_10s' not in found:
         return NOT_MEASURED
-    rows = [[f'{10 * number} to {10 * number + 10} s', row['NUM_FRAMES_SENT'], row['NUM_MISSED_FRAMES'], *(_number(row.get(name)) for name in (
-        'P50_LATENCY', 'P99_LATENCY', 'MAX_LATENCY'))] for number, row in enumerate(found['windows_10s'])]
+    rows = [[f'{10 * number} to {10 * number + 10} s', row['NUM_FRAMES_SENT'], row['NUM_MISSED_FRAMES'],
+             *(_number(row.get(name)) for name in ('P50_LATENCY', 'P99_LATENCY', 'MAX_LATENCY'))]
+            for number, row in enumerate(found['windows_10s'])]
     return grid(['window', 'sent', 'dropped', 'p50, ms', 'p99, ms', 'max, ms'], rows) + (
         f'\n{found["busy_processes"]} busy processes beside it, {found["seconds"]:.0f} s at 30 Hz, 720p, 4 faces: resident memory '
         f'{found["rss_mb_start"]:.0f} MB at the start, {found["rss_mb_end"]:.0f} MB at the end.\n')
@@ -173,10 +175,12 @@ def start(report):
              _number(runtimes.get(name, {}).get('steady_memory_mb', {}).get('rss')),
              {True: 'yes', False: 'no', None: ''}[runtimes.get(name, {}).get('torch_loaded')]]
             for name in ('openvino', 'onnxruntime') if name in cold or name in runtimes]
-    return grid(['runtime', 'start to first result, s (median)', 'each', 'steady RSS, MB', 'torch loaded'], rows) if rows else NOT_MEASURED
+    heads = ['runtime', 'start to first result, s (median)', 'each', 'steady RSS, MB', 'torch loaded']
+    return grid(heads, rows) if rows else NOT_MEASURED
 
 
-TABLES = {'speed-goals': goals_table, 'speed-contenders': contenders, 'speed-where': where, 'speed-stages': stages, 'speed-floor': floor, 'speed-node': node,
+TABLES = {'speed-goals': goals_table, 'speed-contenders': contenders, 'speed-where': where, 'speed-stages': stages,
+          'speed-floor': floor, 'speed-node': node,
           'speed-start': start, 'speed-dds': dds, 'speed-soak': soak, 'speed-machines': machines}
 """Those of docs/performance.md by the name of their markers; `readme` is the README's."""
 

@@ -120,3 +120,11 @@ def test_operations_are_those_of_the_manifest():
     assert floor.gflop(detector.path, (1, 448, 448, 3)) == pytest.approx(detector.metrics['gflops_448'], rel=.02)
     side = attributes.input_px
     assert floor.gflop(attributes.path, (4, side, side, 3)) == pytest.approx(8e-9 * attributes.metrics['multiply_adds'], rel=.02)
+
+
+def test_errors_are_told_without_where_the_checkout_lies():
+    pytest.importorskip('torch', reason='training is not installed')
+    import contenders
+
+    assert contenders.without_paths(ValueError(f'no file {ROOT}/models/x.onnx\nmore')) == 'no file models/x.onnx'
+    assert contenders.without_paths(ValueError()) == 'without a word'
