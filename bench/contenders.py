@@ -15,6 +15,7 @@ import torch
 from machine import not_offered
 from naive import Naive, attribute_network, detector_network
 
+from face_attributes_ros.boxes import canvas_size
 from face_attributes_ros.engines import choose_backend
 from face_attributes_ros.errors import FaceAttributesError, ModelError
 from face_attributes_ros.faces import Face
@@ -54,16 +55,18 @@ class Strong:
     """What somebody who cares for speed builds from the same parts: ultralytics' AutoBackend on OpenVINO in a fixed shape, its
     letterbox and suppression, and the folded attribute network, channels last, on all faces at once in torch."""
 
-    def __init__(self, threads, detector='detector_tiny', imgsz=(256, 448)):
+    def __init__(self, threads, detector='detector_tiny', image=(1280, 720)):
         from ultralytics import YOLO
         from ultralytics.data.augment import LetterBox
         from ultralytics.nn.autobackend import AutoBackend
         from ultralytics.utils import nms, ops
 
+        model = shipped()[detector]
+        self.confidence, imgsz = model.thresholds['score'], canvas_size(*image, model.input_px)[::-1]
         self.threads, self.imgsz, self._nms, self._ops = threads, imgsz, nms.non_max_suppression, ops
         yolo = YOLO(str(detector_network(detector)[1]), task='detect', verbose=False)
         yolo.model = detector_network(detector)[0]
-        yolo.model.args = {'imgsz': 448, 'data': ''}  # the exporter wants a dictionary
+        yolo.model.args = {'imgsz': model.input_px, 'data': ''}  # the exporter wants a dictionary
         self._folder = tempfile.TemporaryDirectory(prefix='face_attributes_bench_')
         yolo.model.pt_path = yolo.ckpt_path = str(Path(self._folder.name) / 'strong.pt')
         exported = yolo.export(format='openvino', imgsz=list(imgsz), device='cpu', verbose=False)
@@ -86,7 +89,7 @@ class Strong:
     def _detect(self, image):
         pixels = np.ascontiguousarray(self.letterbox(image=image)[..., ::-1].transpose(2, 0, 1))
         rows = self.backend(torch.from_numpy(pixels)[None].float() / 255)
-        kept = self._nms(rows, .27, .45)[0]
+        kept = self._nms(rows, self.confidence, .45)[0]
         self._ops.scale_boxes(self.imgsz, kept[:, :4], image.shape)
         self.found = len(kept)
 

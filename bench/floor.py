@@ -20,7 +20,7 @@ import machine  # noqa: E402
 import numpy as np  # noqa: E402
 from figures import cpu_ms, summary  # noqa: E402
 
-CANVAS, FACES, SIDE = (256, 448), 4, 1024
+IMAGE, FACES, SIDE = (1280, 720), 4, 1024
 
 
 def gemm_rates(repeats=10):
@@ -90,10 +90,11 @@ def _multiply_adds(node, shapes):
 
 def networks():
     """The shipped networks as (name, manifest entry, input shape)."""
+    from face_attributes_ros.boxes import canvas_size
     from face_attributes_ros.models import shipped
 
     for name, model in shipped().items():
-        shape = (1, *CANVAS, 3) if model.task == 'detector' else (FACES, model.input_px, model.input_px, 3)
+        shape = (1, *canvas_size(*IMAGE, model.input_px)[::-1], 3) if model.task == 'detector' else (FACES, model.input_px, model.input_px, 3)
         yield name, model, shape
 
 

@@ -83,12 +83,14 @@ class Naive:
         self.yolo.model = network
         self.attributes, self.crop_px = attribute_network(), shipped()[Settings.attributes_model].input_px
         self.about = {'detector_engine': 'ultralytics predict(), torch', 'attributes_engine': 'torch, one face a call'}
-        self.found = 0
-        self.yolo.predict(np.zeros((720, 1280, 3), np.uint8), imgsz=448, device='cpu', verbose=False)
+        self.found, self.confidence = 0, shipped()[detector].thresholds['score']
+        self.imgsz = shipped()[detector].input_px
+        self.yolo.predict(np.zeros((720, 1280, 3), np.uint8), imgsz=self.imgsz, device='cpu', verbose=False)
         torch.set_num_threads(threads)  # the first predict() has set its own
 
     def __call__(self, image_bgr, boxes_xyxy):
-        self.found = len(self.yolo.predict(image_bgr, imgsz=448, device='cpu', conf=.27, iou=.45, verbose=False)[0].boxes)
+        found = self.yolo.predict(image_bgr, imgsz=self.imgsz, device='cpu', conf=self.confidence, iou=.45, verbose=False)
+        self.found = len(found[0].boxes)
         with torch.inference_mode():
             return [self._look(image_bgr, box) for box in boxes_xyxy]
 

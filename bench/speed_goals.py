@@ -84,7 +84,7 @@ def _node(report):
     node = report.get('node', {})
     streams = node.get('runtimes', {}).get(node.get('auto'), {}).get('streams', {})
     at_30, peak = (streams.get(f'720p_4faces_{rate}', {}) for rate in ('30Hz', 'peak'))
-    loaded = _busy(node).removeprefix('; ')
+    loaded = busy(node).removeprefix('; ')
     yield Goal('node over DDS, 720p, 4 faces: results a second', RESULTS_HZ, peak.get('MEAN_FRAME_RATE'), reason=loaded)
     yield Goal('the same at 30 Hz: p95 latency', P95_MS, at_30.get('P95_LATENCY'), ' ms', True, loaded)
     yield Goal('the same: latency / pipeline\'s own time', OVER_PIPELINE, at_30.get('latency_over_pipeline'), 'x', True,
@@ -113,14 +113,15 @@ def _rest(report):
         rest = {stage: ms for stage, ms in row.items() if stage not in ('detect', 'attributes')}
         most = max(rest, key=rest.get)
         goal, value = f'not network, {name.replace("_", " ")}, 720p, 4 faces, CPU', round(sum(rest.values()), 2)
-        yield Goal(goal, NOT_NETWORK_MS, value, ' ms', True, f'most of it is {most}, {rest[most]:.2f} ms{_busy(report["pipeline"])}')
+        yield Goal(goal, NOT_NETWORK_MS, value, ' ms', True, f'most of it is {most}, {rest[most]:.2f} ms{busy(report["pipeline"])}')
     for name, runtime in report.get('node', {}).get('runtimes', {}).items():
         yield Goal(f'steady memory of the node, {name}', RSS_MB, runtime.get('steady_memory_mb', {}).get('rss'), ' MB', True)
     for name in ('openvino', 'onnxruntime'):
         value = report.get('cold_start', {}).get(name, {}).get('median_s')
-        yield Goal(f'start to first result, {name}', START_S, value, ' s', True, _busy(report.get('cold_start', {})).removeprefix('; '))
+        yield Goal(f'start to first result, {name}', START_S, value, ' s', True, busy(report.get('cold_start', {})).removeprefix('; '))
 
 
-def _busy(part):
+def busy(part):
+    """What to add to a figure by the clock where other work took part of the machine; empty where none did."""
     about = part.get('machine', {})
     return f'; {about["busy_others"]:.1f} of {about["cores"]} cores were busy with other work' if about.get('busy_others', 0) > .2 else ''

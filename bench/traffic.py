@@ -146,7 +146,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     roles = parser.add_subparsers(dest='role', required=True)
     one = roles.add_parser('camera')
-    for name, kind in (('height', int), ('faces', int), ('rate', float), ('seconds', float), ('warm-up', float), ('wait', int), ('out', str)):
+    kinds = {'height': int, 'faces': int, 'rate': float, 'seconds': float, 'warm-up': float, 'wait': int, 'out': str}
+    for name, kind in kinds.items():
         one.add_argument(f'--{name}', type=kind, required=True)
     roles.add_parser('listener').add_argument('--kind', choices=('faces', 'image'), default='faces')
     args = parser.parse_args()
