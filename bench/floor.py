@@ -94,8 +94,8 @@ def networks():
     from face_attributes_ros.models import shipped
 
     for name, model in shipped().items():
-        shape = (1, *canvas_size(*IMAGE, model.input_px)[::-1], 3) if model.task == 'detector' else (FACES, model.input_px, model.input_px, 3)
-        yield name, model, shape
+        size = canvas_size(*IMAGE, model.input_px)[::-1] if model.task == 'detector' else (model.input_px, model.input_px)
+        yield name, model, (1 if model.task == 'detector' else FACES, *size, 3)
 
 
 def measure(rounds):

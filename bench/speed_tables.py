@@ -58,8 +58,9 @@ def _node_sentence(report):
     at_30, peak = (row.get(f'720p_4faces_{rate}', {}) for rate in ('30Hz', 'peak'))
     if 'P95_LATENCY' not in at_30 or 'P95_LATENCY' not in peak:
         return ''
-    return (f'\nThe node over DDS, 720p, 4 faces, {node["machine"]["cores"]} cores{busy(node).replace("; ", ", while ")}: {at_30["P50_LATENCY"]:.0f} ms from image to '
-            f'result (p95 {at_30["P95_LATENCY"]:.0f} ms) at 30 Hz, {peak["MEAN_FRAME_RATE"]:.0f} results a second at most. '
+    others = busy(node).replace('; ', ', while ')
+    return (f'\nThe node over DDS, 720p, 4 faces, {node["machine"]["cores"]} cores{others}: {at_30["P50_LATENCY"]:.0f} ms from image '
+            f'to result (p95 {at_30["P95_LATENCY"]:.0f} ms) at 30 Hz, {peak["MEAN_FRAME_RATE"]:.0f} results a second at most. '
             f'[docs/performance.md](docs/performance.md) has the rest, and the reasons where a goal was missed.\n')
 
 
