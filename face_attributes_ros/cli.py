@@ -22,6 +22,7 @@ COMMANDS = {
     ('report', 'grid'): ('training.report_grid', 'persons by expressions with what the system says, as one picture'),
     ('export', 'detector'): ('training.export_detector', 'write a trained detector as ONNX'),
     ('export', 'attributes'): ('training.export_attributes', 'write a trained attribute network as ONNX'),
+    ('export', 'int8'): ('training.export_int8', 'make and measure the int8 file of a shipped network'),
     ('fetch-weights',): ('fetch_weights', 'fetch and verify weights that a list of URLs names'),
 }
 

@@ -100,10 +100,20 @@ def _round_once(model):
     # the first its int8 path gives wrong numbers (2026.4: the zero point is lost on the way through the activation).
     for node in model.get_ordered_ops():
         if node.get_type_name() == 'PRelu':
-            source = node.input_value(0)
-            while source.get_node().get_type_name() in ('Multiply', 'Subtract', 'Convert', 'FakeQuantize'):
-                source = source.get_node().input_value(0)
-            node.input(0).replace_source_output(source)
+            rounding = _rounding_before(node.input_value(0))
+            if rounding is not None:
+                node.input(0).replace_source_output(rounding.input_value(0))
+
+
+def _rounding_before(source):
+    # The FakeQuantize whose levels a dequantization (Multiply, Subtract if there is a zero point, Convert) brings back.
+    steps = []
+    while source.get_node().get_type_name() in ('Multiply', 'Subtract', 'Convert'):
+        steps.append(source.get_node().get_type_name())
+        source = source.get_node().input_value(0)
+    arithmetic = [step for step in steps if step != 'Convert']
+    found = arithmetic in (['Multiply'], ['Multiply', 'Subtract']) and source.get_node().get_type_name() == 'FakeQuantize'
+    return source.get_node() if found else None
 
 
 def _onnxruntime_provider(device, available):

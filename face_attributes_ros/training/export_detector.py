@@ -132,13 +132,14 @@ def to_onnx(detector, half):
     return model
 
 
-def store_half(model):
-    """Stores large fp32 tensors as fp16 followed by a Cast, which runtimes fold away on loading."""
+def store_half(model, names=None):
+    """Stores large fp32 tensors, those of `names` only where given, as fp16 followed by a Cast that runtimes fold away."""
     from onnx import TensorProto, helper, numpy_helper
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < _LEAST_HALVED:
+        chosen = names is None or tensor.name in names
+        if not chosen or values.dtype != np.float32 or values.size < _LEAST_HALVED:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f'{name}.half'))
