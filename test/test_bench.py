@@ -87,6 +87,8 @@ def test_parts_replace_what_they_measured_and_leave_the_rest():
     old = {'machine': {}, 'ratios': {'a_1t': 1}, 'pipeline': {'machine': {'cpu': 'old'}, 'ratios': {'a_1t': 1}}, 'dds': {'x': 1},
            'pipeline_2t': {'ratios': {'a_2t': 3}}}
     new = speed.merged(old, {'pipeline': {'machine': {'cpu': 'new'}, 'ratios': {'b_1t': 2}}})
+    loaded = speed.merged(old, {'pipeline_2t': {'machine': {'busy_others': 1., 'cores': 2}, 'ratios': {'a_2t': 9}}})
+    assert loaded['ratios'] == {'a_1t': 1}  # by the clock only where nobody else was at work
     assert new['ratios'] == {'a_2t': 3, 'b_1t': 2} and new['machine'] == {'cpu': 'new'} and new['dds'] == {'x': 1}
 
 
