@@ -17,7 +17,7 @@ from torch import nn
 from face_attributes_ros.engines import open_network
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.models import find_model
-from face_attributes_ros.networks.yolov3 import build_yolov3
+from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
 from face_attributes_ros.training import export_detector, export_int8, int8_scores
 from face_attributes_ros.training.int8_centre import centre, means, trunk_readers
 from face_attributes_ros.training.int8_graph import PAIR_LEVELS, activation_ranges, pair_safe_scales, quantisable, quantise, whole
@@ -116,6 +116,23 @@ def test_what_follows_the_last_convolution_stays_float(detector):
     assert next(node.name for node in model.graph.node if node.op_type == 'Conv') not in names
 
 
+def test_a_shortcut_between_int8_layers_is_added_in_int8(tmp_path):
+    shortcut = MICRO | {'backbone': [*MICRO['backbone'], [-1, 1, 'Bottleneck', [16]]], 'head': [[[2, 4], 1, 'Detect', ['nc']]],
+                        'activation': 'torch.nn.LeakyReLU(0.1)'}
+    state = build_yolov3(shortcut).state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / 'd.safetensors', {'model': json.dumps(shortcut)})
+    model = whole(export_detector.to_onnx(load_detector(tmp_path / 'd.safetensors'), half=True))
+    added = [node for node in quantisable(model) if node.op_type == 'Add']
+    assert len(added) == 1
+    feeders = [node.name for node in model.graph.node if node.op_type == 'Conv'][:4]    # of the shortcut's side alone
+    assert not [node for node in quantisable(model, floats=feeders) if node.op_type == 'Add']
+
+
+def test_on_val_a_figure_may_use_up_half_of_its_bar():
+    assert int8_scores.failures({'x_ap50': .8}, {'x_ap50': .7974}, share=.5) == ['x_ap50']
+    assert int8_scores.failures({'x_ap50': .8}, {'x_ap50': .7976}, share=.5) == []
+
+
 @pytest.mark.parametrize('name, floats, int8, fails', [
     ('x_ap50', .8, .7951, False), ('x_ap50', .8, .795, True), ('x_ap50_95', .3, .9, False), ('a_gender_accuracy', .9, .894, True),
     ('a_age_mae_years', 6, 6.04, False), ('a_age_mae_years', 6, 6.06, True), ('a_pose_mae_deg', 3, 2, False),
@@ -154,7 +171,7 @@ def test_the_command_writes_file_manifest_and_figures(detector, capsys):
 
 
 def lose_everything(monkeypatch):
-    monkeypatch.setattr(export_int8, 'failures', lambda floats, int8s: ['all_ap50'])
+    monkeypatch.setattr(export_int8, 'failures', lambda floats, int8s, share=1.: ['all_ap50'])
 
 
 def test_a_network_that_loses_too_much_is_not_put_into_the_manifest(detector, monkeypatch, capsys):

@@ -18,8 +18,9 @@ import numpy as np
 
 from .int8_ranges import best_range, histograms
 
-CALM = ('Relu', 'LeakyRelu', 'MaxPool', 'Concat', 'Resize')
-"""What may stand between quantised convolutions without leaving int8."""
+JOINS = ('Concat', 'Add')
+CALM = ('Relu', 'LeakyRelu', 'MaxPool', 'Resize', *JOINS)
+"""What may stand between quantised convolutions without leaving int8; JOINS where all that they join is int8."""
 PAIR_LEVELS, MOST_LEVELS = 128, 127
 
 
@@ -45,7 +46,7 @@ def quantisable(model, floats=()):
     chosen, quantised = [], set()
     for node in model.graph.node:
         follows = node.op_type in CALM and any(name in quantised for name in node.input)
-        if node.op_type == 'Concat':
+        if node.op_type in JOINS:
             follows = all(name in quantised for name in node.input)
         if follows or (node.op_type == 'Conv' and node.name not in floats):
             chosen.append(node)
