@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills the tables of the README, the model card and docs/performance.md from the code and from measured files; a test holds them equal.
+"""Fills the tables of the README, the model card and pages of docs/ from the code and from measured files; a test holds them equal.
 
     python docs/tables.py            # rewrites what stands between `<!-- NAME -->` and `<!-- /NAME -->`
     python docs/tables.py --check    # exit status 1 if that would change a file
 """
 
 import argparse
+import csv
 import json
 import sys
 from pathlib import Path
@@ -15,8 +16,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'bench')]
 
 from face_attributes_ros.markdown import filled, grid  # noqa: E402
 
-RESULTS = ROOT / 'bench' / 'results'
-PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md', ROOT / 'docs' / 'performance.md')
+RESULTS, LOGS = ROOT / 'bench' / 'results', ROOT / 'docs' / 'logs'
+PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md',
+         *(ROOT / 'docs' / f'{name}.md' for name in ('performance', 'training_attributes', 'training_detector')))
+# Title, column of the log, factor, digits.
+ATTRIBUTES_LOG = (('minutes', 'elapsed_s', 1 / 60, 0), ('crop, px', 'size', 1, 0), ('val age, years', 'val_age_mae', 1, 2),
+                  ('FairFace range, %', 'val_age_bin', 100, 1), ('gender UTKFace, %', 'val_gender_utkface', 100, 1),
+                  ('FairFace, %', 'val_gender_fairface', 100, 1), ('FER+, %', 'val_expression', 100, 1),
+                  ('balanced, %', 'val_expression_balanced', 100, 1), ('smile, %', 'val_smile', 100, 1),
+                  ('pose, degrees', 'val_pose_deg', 1, 2), ('landmarks, %', 'val_nme', 100, 2))
+DETECTOR_LOG = (('minutes', 'elapsed_s', 1 / 60, 0), ('steps', 'step', 1, 0), ('val AP@.5', 'val_ap50', 1, 3))
 
 
 def measured(name):
@@ -55,6 +64,35 @@ def _cell(value):
     return '' if value is None else f'{value:.3f}'
 
 
+def detector_sizes():
+    """AP on val by the canvas's longest side."""
+    found, keys = measured('detector_sizes')['detectors'], ('ap50', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
+    return grid(['val', 'canvas, px', 'AP@.5', 'small', 'medium', 'large', 'best F1'],
+                [[name, px, *(_cell(row[key]) for key in keys)] for name, rows in found.items() for px, row in rows.items()])
+
+
+def int8():
+    """What int8 costs and gains, by network, and whether it ships."""
+    from face_attributes_ros.models import shipped
+    from face_attributes_ros.training.export_int8 import table
+
+    parts = []
+    for name, result in measured('int8').items():
+        ships = bool(shipped()[name].int8_file) and shipped()[name].sha256 == result['made_from']
+        kept = {'all': 'every convolution in int8', None: 'no candidate kept half of the bars on val'}.get(
+            result['chosen'], f'{result["chosen"]}, the other convolutions in int8')
+        parts.append(f'**{name}**: {kept}; {"ships" if ships else "does not ship"}.\n\n{table(result)}')
+    return '\n'.join(parts)
+
+
+def log(name, columns):
+    """What val said during a training, from its log under docs/logs/."""
+    with (LOGS / f'{name}.csv').open(newline='') as file:
+        rows = [row for row in csv.DictReader(file) if row[columns[-1][1]]]
+    return grid([title for title, *_ in columns],
+                [[f'{float(row[column]) * factor:.{digits}f}' for _, column, factor, digits in columns] for row in rows])
+
+
 def speed():
     """The tables of bench/speed.py by name: `speed` for the README, the others for docs/performance.md."""
     import speed_tables
@@ -67,7 +105,9 @@ def tables():
     """Every table by the name of its markers."""
     from face_attributes_ros.ros.api import TABLES
 
-    return {**TABLES, 'attributes': attributes, 'detector': detector, 'robustness': robustness, **speed()}
+    return {**TABLES, 'attributes': attributes, 'detector': detector, 'robustness': robustness, 'int8': int8, **speed(),
+            'attributes-log': lambda: log('attributes_m_finish', ATTRIBUTES_LOG),
+            'detector-sizes': detector_sizes, 'detector-log': lambda: log('detector_small', DETECTOR_LOG)}
 
 
 def main(argv=None):

@@ -21,12 +21,13 @@ DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', ROOT.parent / 'shared' / 'dat
 EVERY, MARGIN = 8, 0.08       # a small sample of test; its AP scatters by about this
 
 
-@pytest.fixture(scope='module')
-def model():
-    models = [m for m in shipped().values() if m.task == 'detector']
-    if not models:
-        pytest.skip('no detector is shipped')
-    return models[0].checked()
+@pytest.fixture(scope='module', params=[name for name, model in shipped().items() if model.task == 'detector'])
+def model(request):
+    return shipped()[request.param].checked()
+
+
+def test_both_detectors_are_shipped():
+    assert {'detector_tiny', 'detector_small'} <= set(shipped())
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +51,8 @@ def samples(tmp_path_factory):
 
 
 def test_size_and_budget(model):
-    assert model.path.stat().st_size < 6_000_000
+    megabytes, gflops = {'detector_tiny': (6, 2.5), 'detector_small': (20, 20)}[model.name]
+    assert model.path.stat().st_size < megabytes * 1e6 and model.metrics['gflops_448'] < gflops
     assert 0 < model.thresholds['score'] < 1
 
 

@@ -64,8 +64,8 @@ def run(args):
               'robustness': {}}
     curves = {}
     for name, detect in detectors.items():
-        threshold = best_f1(judge(predict(detect, val)))[1]
         results = predict(detect, samples)
+        threshold = best_f1(judge(results if args.split == 'val' else predict(detect, val)))[1]
         report['detectors'][name] = {'threshold_val': round(threshold, 3)}
         for part, chosen in parts_of(samples).items():
             report['parts'].setdefault(part, {})[name] = measure([results[i] for i in chosen], threshold)
