@@ -24,6 +24,8 @@ from face_attributes_ros.engines import choose_backend  # noqa: E402
 
 STREAMS = [(720, 4), *((height, faces) for height in (480, 720, 1080) for faces in (1, 4, 16) if (height, faces) != (720, 4))]
 RATES = {'30Hz': 30., 'peak': 60.}
+# A neighbour that takes a core, and ends when nobody is left to end it.
+BUSY = 'import os; parent = os.getppid()\nwhile os.getppid() == parent: pass'
 DEFAULT_TRANSPORTS = {'FASTDDS_BUILTIN_TRANSPORTS': 'DEFAULT'}  # with it set, our processes leave the shipped profile alone
 
 
@@ -143,7 +145,7 @@ def measure_cold_start(args):
 
 def measure_soak(args):
     """720p, 4 faces at 30 Hz while two other processes want both cores: does latency grow?"""
-    busy = [Child('-c', 'while True: pass') for _ in range(2)]
+    busy = [Child('-c', BUSY) for _ in range(2)]
     try:
         with ready_node() as (process, listener), Camera(720, 4, 30., args.soak_seconds) as camera:
             camera.wait_for('measuring')
