@@ -62,8 +62,15 @@ def _slower_than_hoped(report, precision):
         rates = report.get('floor', {}).get('gemm_gops_1t', {})
         known = {'int8', 'fp32'} <= set(rates)
         gain = f': its int8 matrix product is {rates["int8"] / rates["fp32"]:.1f} times as fast as fp32' if known else ''
-        return f'this CPU has no int8 dot product (VNNI){gain}'
+        return f'this CPU has no int8 dot product (VNNI){gain}{_in_float(report)}'
     return f'the networks are {_networks_share(row):.0%} of our time, and the peer runs the same ones' if row else ''
+
+
+def _in_float(report):
+    """Says which network stayed in float in the int8 row; empty where none did."""
+    about = next((row for name, row in report['pipeline']['contenders'].items() if name.endswith('int8')), {})
+    floats = [part for part in ('detector', 'attributes') if not about.get(f'{part}_engine', 'int8').endswith('int8')]
+    return f'; no int8 file ships for {" and ".join(floats)}, which ran in float' if floats else ''
 
 
 def _against_strong(report, precision):
@@ -101,11 +108,16 @@ def _transport(report, stream):
 
 def _floor(report):
     for network, about in report.get('floor', {}).get('networks', {}).items():
-        for name, row in about['runtimes'].items():
+        for name, row in as_named(about['runtimes']).items():
             reason = 'small layers do not reach the rate of a large matrix product' + (
                 ', and quantising between layers is work that the floor does not count' if name.endswith('int8') else '')
             goal = f'{network}, {name.replace("_", " ")}: times its arithmetic floor'
             yield Goal(goal, TIMES_FLOOR, row['times_floor'], 'x', True, reason)
+
+
+def as_named(runtimes):
+    """The rows that ran in the precision of their name: where a network has no int8 file, its int8 row is a second fp32 one."""
+    return {name: row for name, row in runtimes.items() if name.endswith(row['precision'])}
 
 
 def _rest(report):

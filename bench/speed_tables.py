@@ -3,7 +3,7 @@
 
 import re
 
-from speed_goals import busy, goals
+from speed_goals import as_named, busy, goals
 from speed_plots import STAGES
 
 from face_attributes_ros.markdown import grid
@@ -119,7 +119,7 @@ def floor(report):
         return NOT_MEASURED
     rows = [[network, f'{about["gflop"]:.2f}', 'x'.join(map(str, about['input'])), name.replace('_', ' '), f'{row["median"]:.1f}',
              f'{row["floor_ms"]:.1f}', f'{row["times_floor"]:.2f}']
-            for network, about in found['networks'].items() for name, row in about['runtimes'].items()]
+            for network, about in found['networks'].items() for name, row in as_named(about['runtimes']).items()]
     rates = ', '.join(f'{rate:.0f} in {name}' for name, rate in found['gemm_gops_1t'].items())
     return grid(['network', 'GFLOP', 'input', 'runtime', 'CPU ms', 'floor, ms', 'times the floor'], rows) + \
         f'\nMatrix product of this core, one thread, giga-operations a second: {rates}.\n'
