@@ -79,7 +79,7 @@ def int8():
     parts = []
     for name, result in measured('int8').items():
         ships = bool(shipped()[name].int8_file) and shipped()[name].sha256 == result['made_from']
-        kept = {'all': 'every convolution in int8', None: 'no candidate kept half of the bars on val'}.get(
+        kept = {'all': 'every convolution in int8', None: 'no candidate kept half of the bars on val (below: the last one tried)'}.get(
             result['chosen'], f'{result["chosen"]}, the other convolutions in int8')
         parts.append(f'**{name}**: {kept}; {"ships" if ships else "does not ship"}.\n\n{table(result)}')
     return '\n'.join(parts)
