@@ -17,7 +17,7 @@ IMAGE, FACES = 'image', '/face_attributes/faces'
 
 
 def own_domain():
-    """Takes a ROS domain that nobody else on this machine uses (the tests lock the same files) and talks on this host only."""
+    """Takes a ROS domain that no test or benchmark on this machine uses and talks on this host only; it is taken while the lock lives."""
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='face_attributes_log_'))
     for domain in range(1, 102):
@@ -28,8 +28,8 @@ def own_domain():
             lock.close()
             continue
         os.environ['ROS_DOMAIN_ID'] = str(domain)
-        return lock  # held as long as somebody holds this
-    raise SystemExit('bench: no free ROS domain from 1 to 101')
+        return lock
+    raise SystemExit('no free ROS domain from 1 to 101')
 
 
 class Child:

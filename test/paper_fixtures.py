@@ -14,7 +14,7 @@ from face_attributes_ros.networks.all_in_one import AllInOneConfig, AllInOneNet
 from face_attributes_ros.networks.compact import CompactConfig
 from face_attributes_ros.networks.pool5 import SvmHead, new_trunk
 from face_attributes_ros.networks.vgg_age import VggAgeConfig, VggAgeNet
-from face_attributes_ros.training.detector_checkpoint import save_tensors
+from face_attributes_ros.training.checkpoint import save_tensors
 from face_attributes_ros.training.jaffe import CODES
 
 TINY = 1 / 32

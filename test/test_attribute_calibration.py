@@ -3,11 +3,20 @@ import numpy as np
 import pytest
 
 from face_attributes_ros.estimator import age_summary
-from face_attributes_ros.training.attribute_calibration import (balanced_offset, calibrate, calibration_error,
-                                                                coverage, fit_age_temperature,
-                                                                fit_temperature, interval,
-                                                                selective_threshold, shifted,
-                                                                with_temperature)
+from face_attributes_ros.training.attribute_calibration import (
+    age_offset,
+    balanced_offset,
+    calibrate,
+    calibration_error,
+    coverage,
+    fit_age_temperature,
+    fit_offsets,
+    fit_temperature,
+    interval,
+    selective_threshold,
+    shifted,
+    with_temperature,
+)
 
 
 def gaussian_ages(means, sigma):
@@ -63,7 +72,7 @@ def test_the_threshold_is_the_lowest_that_keeps_the_accuracy(confidence, hit, th
     assert selective_threshold(np.array(confidence), np.array(hit)) == threshold
 
 
-def test_the_offset_helps_rare_classes_within_its_allowance():
+def test_the_offset_helps_rare_classes_more_than_it_costs():
     rng = np.random.default_rng(0)
     truth = np.array([0] * 900 + [1] * 60 + [2] * 40)
     logits = rng.normal(0, 1, (1000, 3)) + 1.5 * np.eye(3)[truth] + np.log([.9, .06, .04])
@@ -73,11 +82,30 @@ def test_the_offset_helps_rare_classes_within_its_allowance():
         hits = answers.argmax(1) == truth
         return hits.mean(), np.mean([hits[truth == label].mean() for label in range(3)])
 
-    for allowed in (0.0, 0.02, 0.5):
-        offset = balanced_offset(probs, np.eye(3)[truth], allowed)
-        (before, balanced), (after, balanced_after) = accuracies(probs), accuracies(shifted(probs, offset))
-        assert after >= before - allowed - 1e-9 and balanced_after >= balanced
+    offset = balanced_offset(probs, np.eye(3)[truth])
+    (before, balanced), (after, balanced_after) = accuracies(probs), accuracies(shifted(probs, offset))
     assert balanced_after > balanced + 0.2 and offset[2] > offset[1] > offset[0]
+    assert after + balanced_after > before + balanced
+
+
+def test_the_age_offset_undoes_a_lean_towards_the_young_and_leaves_fair_ages_alone():
+    rng = np.random.default_rng(0)
+    ages = rng.integers(10, 80, 800)
+    fair = gaussian_ages(ages + rng.normal(0, 5, 800), sigma=5)
+    leaning = shifted(fair, -0.03 * np.arange(101))
+    years = np.arange(101)
+    mended = shifted(leaning, age_offset(leaning, ages))
+    assert abs((leaning @ years - ages).mean()) > 0.5 and abs((mended @ years - ages).mean()) < 0.3
+    assert np.ptp(age_offset(fair, ages)) <= 0.5
+
+
+def test_offsets_are_fitted_for_what_is_labelled():
+    labels = {'age_low': np.full(50, np.nan), 'age_high': np.full(50, np.nan), 'expression': np.eye(7)[np.arange(50) % 7]}
+    outputs = {'age': gaussian_ages(np.full(50, 30.), 5), 'expression': np.full((50, 7), 1 / 7)}
+    assert set(fit_offsets(outputs, labels)) == {'expression'}
+    labels |= {'age_low': np.full(50, 34.), 'age_high': np.full(50, 34.), 'expression': np.full((50, 7), np.nan)}
+    offsets = fit_offsets(outputs, labels)
+    assert set(offsets) == {'age'} and len(offsets['age']) == 101 and offsets['age'][100] > 0
 
 
 def test_calibrate_judges_smiles_only_where_people_were_asked():

@@ -3,13 +3,12 @@ import numpy as np
 import pytest
 
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.training.attribute_groups import (bootstrap_interval, group_report, size_report,
-                                                           yaw_report)
-from face_attributes_ros.training.attribute_manifest import put_metrics, put_table
+from face_attributes_ros.models import load_manifest
+from face_attributes_ros.training.attribute_groups import bootstrap_interval, group_report, size_report, yaw_report
 from face_attributes_ros.training.attribute_peers import FACEAPI_ORDER, FER2013_ORDER, in_our_order
 from face_attributes_ros.training.attribute_report import calibration_report, report, selective_report
 from face_attributes_ros.training.attribute_tables import Sample, one_hot, table_of
-from face_attributes_ros.models import load_manifest
+from face_attributes_ros.training.manifest_table import put_metrics, put_table
 
 
 def spike(year):

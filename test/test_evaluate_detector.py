@@ -14,11 +14,11 @@ from detector_rig import write_yolo_folder
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.models import load_manifest
 from face_attributes_ros.training import evaluate_detector
-from face_attributes_ros.training.attribute_manifest import put_table
 from face_attributes_ros.training.detector_data import read_samples
 from face_attributes_ros.training.detector_predict import make_detect, predict
 from face_attributes_ros.training.detector_robustness import at_light, degradations, rotated
 from face_attributes_ros.training.detector_score import average_precision, judge
+from face_attributes_ros.training.manifest_table import put_table
 
 
 def bright_network(batch):

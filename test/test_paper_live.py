@@ -16,7 +16,7 @@ from face_attributes_ros.errors import DeviceError, ModelError  # noqa: E402
 from face_attributes_ros.estimator import AttributeEstimator  # noqa: E402
 from face_attributes_ros.networks import paper  # noqa: E402
 from face_attributes_ros.pipeline import Pipeline  # noqa: E402
-from face_attributes_ros.training.detector_checkpoint import load_tensors, save_tensors  # noqa: E402
+from face_attributes_ros.training.checkpoint import load_tensors, save_tensors  # noqa: E402
 
 HAS = {'all_in_one': {'age_years', 'p_female', 'smile', 'yaw_rad', 'face_prob'},
        'vgg_age+pool5_svm': {'age_years', 'expression'}}

@@ -22,7 +22,7 @@ from face_attributes_ros.networks.paper import open_paper_model  # noqa: E402
 from face_attributes_ros.networks.vgg_age import VggAgeConfig, VggConvolutions  # noqa: E402
 from face_attributes_ros.training import paper_results, train_paper  # noqa: E402
 from face_attributes_ros.training.attribute_tables import Sample, table_of  # noqa: E402
-from face_attributes_ros.training.detector_checkpoint import load_tensors, save_tensors  # noqa: E402
+from face_attributes_ros.training.checkpoint import load_tensors, save_tensors  # noqa: E402
 from face_attributes_ros.training.paper_all_in_one import figures, middle_labels, with_points  # noqa: E402
 from face_attributes_ros.training.paper_recipe import Recipe, held_out, random_crop, read_config, split  # noqa: E402
 from face_attributes_ros.training.paper_regions import read_regions  # noqa: E402

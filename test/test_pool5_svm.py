@@ -19,7 +19,7 @@ from face_attributes_ros.networks.compact import CompactNet  # noqa: E402
 from face_attributes_ros.networks.paper import _open_pool5_svm, read_weights  # noqa: E402
 from face_attributes_ros.networks.pool5 import Features, Pool5Contract  # noqa: E402
 from face_attributes_ros.training import evaluate_pool5, pool5_svm, report_grid  # noqa: E402
-from face_attributes_ros.training.detector_checkpoint import save_tensors  # noqa: E402
+from face_attributes_ros.training.checkpoint import save_tensors  # noqa: E402
 from face_attributes_ros.training.jaffe import face_crops, grey_pictures, labels, read_jaffe  # noqa: E402
 from face_attributes_ros.training.paper_results import read  # noqa: E402
 

@@ -15,7 +15,7 @@ from face_attributes_ros.models import find_model, load_manifest  # noqa: E402
 from face_attributes_ros.networks.attributes import OUTPUTS, Shipped, load_shipped, with_fixed_pool  # noqa: E402
 from face_attributes_ros.networks.compact import CompactConfig, CompactNet  # noqa: E402
 from face_attributes_ros.training.attribute_torch_file import main, save_torch  # noqa: E402
-from face_attributes_ros.training.detector_checkpoint import save_tensors  # noqa: E402
+from face_attributes_ros.training.checkpoint import save_tensors  # noqa: E402
 
 TINY = CompactConfig(8, ((8, 1), (16, 1), (16, 2)), 8, 8, 16, 8, 16, 2)
 TOLERANCE = {'age': 2e-3, 'landmarks': 2e-3}
@@ -79,9 +79,9 @@ def test_weights_without_calibration_are_no_shipped_file(trained, tmp_path):
         load_shipped(trained)
     save_tensors(tmp_path / 'x.safetensors', {'a': torch.zeros(1)}, {})
     with pytest.raises(DataError, match='holds no attribute network'):
-        save_torch(tmp_path / 'x.safetensors', tmp_path / 'y.safetensors', {}, None)
+        save_torch(tmp_path / 'x.safetensors', tmp_path / 'y.safetensors', {}, {})
     save_tensors(tmp_path / 'z.safetensors', {'a': torch.zeros(1)}, {
-        'network': TINY.to_dict(), 'calibration': {'temperatures': {}, 'expression_offset': None}})
+        'network': TINY.to_dict(), 'calibration': {'temperatures': {}, 'offsets': {}}})
     with pytest.raises(ModelError, match='does not fit the network'):
         load_shipped(tmp_path / 'z.safetensors')
 
@@ -90,14 +90,16 @@ def test_the_command_takes_the_calibration_from_the_onnx_file(trained, tmp_path,
     onnx = pytest.importorskip('onnx')
     graph = onnx.helper.make_graph([], 'empty', [], [])
     model = onnx.helper.make_model(graph)
-    for key, value in {'temperatures': {'age': .7}, 'expression_offset': None}.items():
+    for key, value in {'temperatures': {'age': .7}, 'offsets': {'expression': [.5, 0, 0, 0, 0, 0, -.5]}}.items():
         model.metadata_props.add(key=key, value=json.dumps(value))
     onnx.save(model, tmp_path / 'a.onnx')
     manifest = tmp_path / 'manifest.toml'
     manifest.write_text('[models.a]\ntask = "attributes"\nfile = "a.onnx"\nsha256 = "x"\nlicence = "y"\ndata = "z"\ninput_px = 32\n')
     words = ['--weights', str(trained), '--onnx', str(tmp_path / 'a.onnx'), '--manifest', str(manifest)]
     assert main(words) == 0 and 'a.safetensors' in capsys.readouterr().out
-    assert load_shipped(load_manifest(manifest)['a'].torch_weights()).temperatures == {'age': .7}
+    shipped = load_shipped(load_manifest(manifest)['a'].torch_weights())
+    assert shipped.temperatures == {'age': .7} and shipped.shifted == ('expression',)
+    assert shipped.expression_offset.tolist() == [.5, 0, 0, 0, 0, 0, -.5]
     manifest.write_text('')
     with pytest.raises(ModelError, match='has no model whose file is a.onnx'):
         main(words)

@@ -20,7 +20,7 @@ from face_attributes_ros.training.attribute_cache import cached_crops
 from face_attributes_ros.training.attribute_config import learning_rate, read_config, size_at
 from face_attributes_ros.training.attribute_packs import read_csv
 from face_attributes_ros.training.attribute_tables import Sample, table_of
-from face_attributes_ros.training.detector_checkpoint import load_tensors
+from face_attributes_ros.training.checkpoint import load_tensors
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', REPOSITORY.parent / 'shared' / 'data'))

@@ -16,12 +16,11 @@ from detector_rig import MICRO, write_config, write_yolo_folder
 
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
-from face_attributes_ros.training import detector_checkpoint, train_detector
+from face_attributes_ros.training import checkpoint, train_detector
+from face_attributes_ros.training.checkpoint import load_tensors, save_tensors
 from face_attributes_ros.training.detector_augment import Augment
 from face_attributes_ros.training.detector_batches import Batches, PictureBank
-from face_attributes_ros.training.detector_checkpoint import load_tensors, save_tensors
 from face_attributes_ros.training.detector_data import read_samples
-
 
 CONFIGS = Path(__file__).parent.parent / 'config'
 
@@ -106,7 +105,7 @@ def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         Path(name).write_bytes(b'half')
         raise KeyboardInterrupt  # not a real SIGINT: OpenVINO, once unloaded, leaves this thread a signal stack that is gone
 
-    monkeypatch.setattr(detector_checkpoint, 'save_file', half_written)
+    monkeypatch.setattr(checkpoint, 'save_file', half_written)
     with pytest.raises(KeyboardInterrupt):
         save_tensors(path, {'a': torch.zeros(2)}, {'step': 2})
     tensors, metadata = load_tensors(path)

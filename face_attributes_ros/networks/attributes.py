@@ -22,18 +22,20 @@ OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 
 class Shipped(nn.Module):
     """uint8 BGR crops (B, S, S, 3) to the decoded outputs in the order of OUTPUTS, float32."""
 
-    def __init__(self, network, temperatures=None, expression_offset=None):
+    def __init__(self, network, temperatures=None, offsets=None):
         super().__init__()
         self.network, self.temperatures = folded(network), dict(temperatures or {})
-        offset = torch.tensor(expression_offset) if expression_offset else torch.zeros(len(network.heads['expression'].bias))
-        self.register_buffer('expression_offset', offset.float(), persistent=False)
+        self.shifted = tuple(offsets or {})
+        for head in self.shifted:
+            self.register_buffer(f'{head}_offset', torch.tensor(offsets[head], dtype=torch.float32), persistent=False)
         self.register_buffer('pose_rest', torch.tensor(SIX_D_REST), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         pixels = image.permute(0, 3, 1, 2).float() * (2 / 255) - 1
         raw = self.network(pixels.to(self.network.shared.weight.dtype))
         raw = {name: value.float() for name, value in raw.items()}
-        outputs = decode(raw, self.temperatures, self.expression_offset.float(), self.pose_rest.float())
+        offsets = {head: getattr(self, f'{head}_offset').float() for head in self.shifted}
+        outputs = decode(raw, self.temperatures, offsets, self.pose_rest.float())
         return tuple(outputs[name] for name in OUTPUTS)
 
 
@@ -66,4 +68,4 @@ def load_shipped(path) -> Shipped:
     except RuntimeError as error:
         raise ModelError(f'{path} does not fit the network that its metadata describes') from error
     calibration = about['calibration']
-    return Shipped(network, calibration['temperatures'], calibration['expression_offset']).eval().requires_grad_(False)
+    return Shipped(network, calibration['temperatures'], calibration['offsets']).eval().requires_grad_(False)

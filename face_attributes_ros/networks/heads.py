@@ -72,16 +72,15 @@ def expected_age(age_probs: Tensor) -> Tensor:
 
 
 def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
-           expression_offset: tuple[float, ...] | None = None, pose_rest=SIX_D_REST) -> dict[str, Tensor]:
+           offsets: dict[str, Tensor] | None = None, pose_rest=SIX_D_REST) -> dict[str, Tensor]:
     """The outputs of the file format by name, from raw head outputs.
 
-    The offset is added to the expression logits, then logits are divided by their temperature.
+    Offsets are added to the logits of a head, then logits are divided by their temperature.
     `age` (B, 101) and `expression` (B, 7) probabilities, `gender` `smile` `face` `quality` (B,), `pose` (B,
     3) radians, `landmarks` (B, 68, 2) crop fractions.
     """
     temperatures = temperatures or {}
-    if expression_offset is not None:
-        raw = {**raw, 'expression': raw['expression'] + _like(expression_offset, raw['expression'])}
+    raw = raw | {name: raw[name] + offset for name, offset in (offsets or {}).items()}
     outputs = {name: (raw[name] / temperatures.get(name, 1.0)).softmax(1) for name in ('age', 'expression')}
     for name in ('gender', 'smile', 'face', 'quality'):
         outputs[name] = (raw[name] / temperatures.get(name, 1.0)).sigmoid().squeeze(1)

@@ -11,6 +11,7 @@ from ..faces import EXPRESSIONS
 from .attribute_scores import known
 
 TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 151))
+AGE_TILTS = np.linspace(-0.04, 0.06, 41)
 INTERVAL = 0.8
 SELECTIVE_ACCURACY = 0.95
 
@@ -92,24 +93,47 @@ def shifted(probs, offset):
     return with_temperature(np.clip(probs, 1e-12, 1) * np.exp(offset), 1.0)
 
 
-def balanced_offset(probs, target, allowed=0.005):
+def balanced_offset(probs, target):
     """(K,) offset of the logits that favours rare classes: minus a multiple of the log of their frequency.
 
-    The multiple is the one of a fixed list with the best balanced accuracy among those that cost at most
-    `allowed` of the accuracy (logit adjustment, Menon et al., 2021, with the strength chosen by accuracy
-    instead of theory).
+    The multiple is the one of a fixed list with the largest sum of accuracy and balanced accuracy (logit
+    adjustment, Menon et al., 2021, with the strength chosen by what is wanted instead of by theory).
     """
     truth = target.argmax(1)
     frequency = np.bincount(truth, minlength=probs.shape[1]).clip(1) / len(truth)
-    found = []
-    for strength in np.linspace(0, 1, 21):
-        offset = -strength * np.log(frequency)
-        hits = shifted(probs, offset).argmax(1) == truth
-        found.append((np.mean([hits[truth == label].mean() for label in np.unique(truth)]), hits.mean(),
-                      offset))
-    best = max(accuracy for _, accuracy, _ in found)
-    offset = max((row for row in found if row[1] >= best - allowed), key=lambda row: row[0])[2]
+
+    def gain(strength):
+        hits = shifted(probs, -strength * np.log(frequency)).argmax(1) == truth
+        return hits.mean() + np.mean([hits[truth == label].mean() for label in np.unique(truth)])
+
+    offset = -max(np.linspace(0, 1, 21), key=gain) * np.log(frequency)
     return offset - offset.mean()
+
+
+def age_offset(age_probs, ages):
+    """(101,) offset of the age logits, a multiple of the years: of a fixed list the one whose expectations miss least.
+
+    A network that is unsure answers with an age between the likely ones, so the old come out too young; so
+    do all where the training pictures are mostly of the young.
+    """
+    years = np.arange(age_probs.shape[1])
+    return min((tilt * years for tilt in AGE_TILTS),
+               key=lambda offset: np.abs(shifted(age_probs, offset) @ years - ages).mean())
+
+
+def fit_offsets(outputs, labels):
+    """{head: list of what is added to its logits} from uncalibrated outputs and labels of val."""
+    offsets, exact, rows = {}, exact_ages(labels), known(labels['expression'])
+    if exact.any():
+        offsets['age'] = age_offset(outputs['age'][exact], labels['age_low'][exact])
+    if rows.any():
+        offsets['expression'] = balanced_offset(outputs['expression'][rows], labels['expression'][rows])
+    return {head: [round(float(value), 4) for value in offset] for head, offset in offsets.items()}
+
+
+def exact_ages(labels):
+    """(N,) bool: the faces whose age is known to the year."""
+    return known(labels['age_low']) & (labels['age_low'] == labels['age_high'])
 
 
 def calibrate(outputs, labels):
@@ -117,7 +141,7 @@ def calibrate(outputs, labels):
     outputs.
     """
     temperatures, thresholds = {}, {}
-    exact = known(labels['age_low']) & (labels['age_low'] == labels['age_high'])
+    exact = exact_ages(labels)
     if exact.any():
         temperatures['age'] = fit_age_temperature(outputs['age'][exact], labels['age_low'][exact])
     for head, column in (('gender', 'p_female'), ('expression', 'expression'), ('smile', 'smile')):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..errors import DataError
 from ..networks.compact import CompactConfig, CompactNet
-from .detector_checkpoint import load_tensors
+from .checkpoint import load_tensors
 
 
 def load_network(path):

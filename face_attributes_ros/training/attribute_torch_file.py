@@ -17,28 +17,28 @@ from pathlib import Path
 
 from ..errors import DataError, ModelError
 from ..models import file_sha256, load_manifest, tomllib
-from .attribute_manifest import put_table
-from .detector_checkpoint import load_tensors, save_tensors
+from .checkpoint import load_tensors, save_tensors
+from .manifest_table import put_table
 
 
-def save_torch(weights, out, temperatures, expression_offset):
+def save_torch(weights, out, temperatures, offsets):
     """Writes `out` and returns the manifest's entries for it: {'torch_file', 'torch_sha256'}."""
     tensors, metadata = load_tensors(weights)
     if 'network' not in metadata:
         raise DataError(f'{weights} holds no attribute network')
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    calibration = {'temperatures': temperatures, 'expression_offset': expression_offset}
+    calibration = {'temperatures': temperatures, 'offsets': offsets}
     save_tensors(out, halves, metadata | {'calibration': calibration})
     return {'torch_file': out.name, 'torch_sha256': file_sha256(out)}
 
 
 def calibration_of(onnx_path):
-    """(temperatures, expression offset or None) that `export attributes` folded into an ONNX file."""
+    """(temperatures, offsets) by head that `export attributes` folded into an ONNX file."""
     import onnx
     notes = {prop.key: prop.value for prop in onnx.load(str(onnx_path), load_external_data=False).metadata_props}
     if 'temperatures' not in notes:
         raise ModelError(f'{onnx_path} does not say how it was calibrated: was it written by export attributes?')
-    return json.loads(notes['temperatures']), json.loads(notes['expression_offset'])
+    return json.loads(notes['temperatures']), json.loads(notes['offsets'])
 
 
 def main(arguments=None):

@@ -25,7 +25,6 @@ from ..models import find_model
 from .attribute_cache import cut, read_picture
 from .attribute_card import fill
 from .attribute_groups import group_report, headlines, size_report, yaw_report
-from .attribute_manifest import put_metrics
 from .attribute_packs import read_backgrounds, read_pack
 from .attribute_peers import peer_outputs
 from .attribute_plots import plot_confusion, plot_reliability, plot_sizes
@@ -33,6 +32,7 @@ from .attribute_predict import predict, predict_aligned
 from .attribute_report import calibration_report, report, selective_report
 from .attribute_scores import known
 from .attribute_tables import table_of
+from .manifest_table import put_metrics
 
 FACE_SIZES_PX = (24, 32, 48, 64, 96)
 

@@ -22,7 +22,6 @@ import torch
 from ..engines import open_network
 from ..errors import DataError, ParameterError
 from ..models import find_model, load_manifest, shipped
-from .attribute_manifest import put_metrics
 from .detector_coco import coco_metrics
 from .detector_data import read_samples
 from .detector_peers import load_peers
@@ -30,6 +29,7 @@ from .detector_plots import plot_precision_recall
 from .detector_predict import labels, make_detect, predict, torch_detector
 from .detector_robustness import degradations
 from .detector_score import Result, average_precision, best_f1, judge
+from .manifest_table import put_metrics
 
 # Name prefixes, where the data has them.
 PARTS = {'multi': ('jol', 'kag', 'dlib', 'neg'), 'fddb_te': ('fddb_te',)}

@@ -24,7 +24,7 @@ from ..faces import EXPRESSIONS
 from ..models import find_model
 from ..networks.paper import COMPACT_M, read_weights
 from ..networks.pool5 import TRUNKS, Features, load_trunk, new_trunk
-from .detector_checkpoint import save_tensors
+from .checkpoint import save_tensors
 from .jaffe import face_crops, grey_pictures, labels, read_jaffe
 from .paper_plots import plot_confusion
 from .paper_results import record

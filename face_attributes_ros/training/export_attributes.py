@@ -28,15 +28,14 @@ from ..models import file_sha256
 from ..networks.attributes import OUTPUTS, Shipped
 from ..networks.compact import multiply_adds
 from .attribute_cache import read_picture
-from .attribute_calibration import balanced_offset, calibrate, shifted
-from .attribute_manifest import put_table
+from .attribute_calibration import calibrate, fit_offsets, shifted
 from .attribute_network import load_network
 from .attribute_packs import read_pack
 from .attribute_predict import whole_crops
-from .attribute_scores import known
 from .attribute_tables import table_of
 from .attribute_torch_file import save_torch
 from .export_detector import store_half
+from .manifest_table import put_table
 
 LARGEST_DIFFERENCE = {'fp32': 1e-4, 'fp16': 0.02}
 LICENCE = ('Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K and '
@@ -83,10 +82,13 @@ def export(args):
     size = args.size or metadata['size']
     table = table_of(read_pack(args.data, ('val',)))
     crops = whole_crops([read_picture(image) for image in table.images], size)
-    offset, temperatures, thresholds = calibrated(run_torch(Shipped(network), crops), table.labels)
-    shipped = Shipped(network, temperatures, offset)
+    outputs = run_torch(Shipped(network), crops)
+    offsets = fit_offsets(outputs, table.labels)
+    outputs |= {head: shifted(outputs[head], np.array(offset)) for head, offset in offsets.items()}
+    temperatures, thresholds = calibrate(outputs, table.labels)
+    shipped = Shipped(network, temperatures, offsets)
     model = to_onnx(shipped, size, half=not args.fp32)
-    note(model, {'temperatures': temperatures, 'expression_offset': offset, 'input_px': size,
+    note(model, {'temperatures': temperatures, 'offsets': offsets, 'input_px': size,
                  'step': metadata['step'], 'seed': metadata['seed'],
                  'data': metadata['data'], 'network': metadata['network']})
     difference = compare(shipped, model.SerializeToString(), crops[:64])
@@ -97,22 +99,11 @@ def export(args):
     write(args.out, model.SerializeToString())
     entry = manifest_entry(args, network, size, thresholds)
     if args.torch:
-        entry |= save_torch(args.weights, args.out.with_suffix('.safetensors'), temperatures, offset)
+        entry |= save_torch(args.weights, args.out.with_suffix('.safetensors'), temperatures, offsets)
     if args.manifest:
         put_table(args.manifest, args.out.stem, entry)
     return {**entry, 'bytes': args.out.stat().st_size, 'temperatures': temperatures,
-            'expression_offset': offset,
-            'difference': difference}
-
-
-def calibrated(outputs, labels):
-    """(expression offset or None, temperatures, thresholds) from uncalibrated outputs on val."""
-    rows, offset = known(labels['expression']), None
-    if rows.any():
-        offset = [round(float(value), 4) for value in
-                  balanced_offset(outputs['expression'][rows], labels['expression'][rows])]
-        outputs = {**outputs, 'expression': shifted(outputs['expression'], np.array(offset))}
-    return offset, *calibrate(outputs, labels)
+            'offsets': offsets, 'difference': difference}
 
 
 def manifest_entry(args, network, size, thresholds):

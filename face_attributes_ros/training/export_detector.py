@@ -26,8 +26,8 @@ from ..engines import open_network
 from ..errors import ModelError
 from ..models import file_sha256
 from ..networks.yolov3 import load_detector
-from .attribute_manifest import put_table
-from .detector_checkpoint import load_tensors, save_tensors
+from .checkpoint import load_tensors, save_tensors
+from .manifest_table import put_table
 
 RUNTIMES = ('onnxruntime', 'openvino')
 SHAPES = ((1, 64, 96), (2, 256, 448), (1, 448, 448))      # (B, H, W) at which the file must agree with torch

@@ -24,7 +24,6 @@ from ..errors import DataError, ModelError
 from ..markdown import grid
 from ..models import file_sha256, load_manifest, tomllib
 from .attribute_cache import read_picture
-from .attribute_manifest import put_table
 from .attribute_packs import read_pack
 from .attribute_predict import whole_crops
 from .attribute_tables import table_of
@@ -34,6 +33,7 @@ from .export_detector import store_half
 from .int8_centre import centre
 from .int8_graph import activation_ranges, convolutions, quantise, whole
 from .int8_scores import SHARE_ON_VAL, attribute_figures, cpu_ms, detector_figures, failures
+from .manifest_table import put_table
 
 RUNTIMES = ('onnxruntime', 'openvino')
 SPEED_SHAPES = {'detector': ((1, 256, 448), (1, 448, 448)), 'attributes': ((1,), (4,), (16,))}

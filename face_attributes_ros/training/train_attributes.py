@@ -46,7 +46,7 @@ from .attribute_readers import READERS
 from .attribute_scores import quick_scores
 from .attribute_step import new_state, normalised, start_from, train_step
 from .attribute_tables import table_of
-from .detector_checkpoint import load_tensors, pack_state, save_tensors, unpack_state
+from .checkpoint import load_tensors, pack_state, save_tensors, unpack_state
 from .precision import bf16_is_native
 
 

@@ -29,9 +29,9 @@ from torch import nn
 
 from ..errors import DataError, ParameterError
 from ..networks.yolov3 import build_yolov3, detection_loss, start_as_identity
+from .checkpoint import load_tensors, pack_state, save_tensors, unpack_state
 from .detector_augment import Augment
 from .detector_batches import Batches, PictureBank
-from .detector_checkpoint import load_tensors, pack_state, save_tensors, unpack_state
 from .detector_data import data_hash, read_samples
 from .detector_plots import plot_training
 from .detector_predict import make_detect, predict, torch_network

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from ..errors import DataError, ParameterError
-from .detector_checkpoint import load_tensors, pack_state, save_tensors, unpack_state
+from .checkpoint import load_tensors, pack_state, save_tensors, unpack_state
 from .paper_plots import plot_training
 from .paper_recipe import read_config
 from .paper_results import record

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the ROS tests share: a bench with real rclpy in this process, and child processes that talk to it over DDS."""
 
+import ctypes
 import gc
 import os
 import signal
@@ -12,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from face_attributes_ros.msg import FaceAttributesArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.ros import images
 from face_attributes_ros.ros.run import prepare_environment
 
@@ -99,12 +99,18 @@ def picture(width=64, height=48, value=100, encoding='bgr8', stamp=None, frame_i
     return images.from_array(np.full(shape, value, np.uint8), header, encoding)
 
 
+def end_with_parent():
+    """Asks Linux to end this process when the test run ends, however that ends: a node left behind disturbs later runs."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+
+
 class Child:
     """A process, of Python unless `program` says otherwise, whose lines of output are read as they come."""
 
     def __init__(self, *command, program=(sys.executable, '-u'), env=None, **options):
         self.process = subprocess.Popen([*program, *map(str, command)], stdout=subprocess.PIPE, text=True,
-                                        stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, **options)
+                                        stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
+                                        preexec_fn=end_with_parent, **options)
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
