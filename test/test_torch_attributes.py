@@ -48,7 +48,8 @@ def test_the_shipped_weights_give_what_the_onnx_file_gives(count):
 
 
 def test_calibration_travels_in_the_file(trained):
-    entries = save_torch(trained, trained.with_name('shipped.safetensors'), {'age': .5, 'gender': 2.}, [.5, 0, 0, 0, 0, 0, -.5])
+    entries = save_torch(trained, trained.with_name('shipped.safetensors'), {'age': .5, 'gender': 2.},
+                         {'expression': [.5, 0, 0, 0, 0, 0, -.5]})
     assert entries['torch_file'] == 'shipped.safetensors' and len(entries['torch_sha256']) == 64
     loaded = load_shipped(trained.with_name('shipped.safetensors'))
     assert loaded.temperatures == {'age': .5, 'gender': 2.}
