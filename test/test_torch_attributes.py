@@ -75,9 +75,13 @@ def test_a_fixed_pool_changes_nothing(trained, size):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_weights_without_calibration_are_no_shipped_file(trained, tmp_path):
-    with pytest.raises(ModelError, match='no calibration in its metadata'):
+def test_weights_without_calibration_or_with_an_old_one_are_no_shipped_file(trained, tmp_path):
+    with pytest.raises(ModelError, match='no calibration, or an old one'):
         load_shipped(trained)
+    save_tensors(tmp_path / 'old.safetensors', CompactNet(TINY).state_dict(), {
+        'network': TINY.to_dict(), 'calibration': {'temperatures': {}, 'expression_offset': None}})
+    with pytest.raises(ModelError, match='no calibration, or an old one'):
+        load_shipped(tmp_path / 'old.safetensors')
     save_tensors(tmp_path / 'x.safetensors', {'a': torch.zeros(1)}, {})
     with pytest.raises(DataError, match='holds no attribute network'):
         save_torch(tmp_path / 'x.safetensors', tmp_path / 'y.safetensors', {}, {})

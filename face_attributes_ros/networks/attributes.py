@@ -60,8 +60,8 @@ def with_fixed_pool(shipped: Shipped, size_px: int) -> Shipped:
 def load_shipped(path) -> Shipped:
     """The module from a safetensors file of `export attributes --torch`; ModelError where the calibration is not in it."""
     path, tensors, about = read_weights(path)
-    if 'network' not in about or 'calibration' not in about:
-        raise ModelError(f'{path} has no network or no calibration in its metadata: write it with export attributes --torch')
+    if 'network' not in about or 'offsets' not in about.get('calibration', {}):
+        raise ModelError(f'{path} has no network or no calibration, or an old one, in its metadata: write it with export attributes --torch')
     network = CompactNet(CompactConfig.from_dict(about['network']))
     try:
         network.load_state_dict(tensors)

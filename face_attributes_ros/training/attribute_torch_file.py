@@ -36,8 +36,8 @@ def calibration_of(onnx_path):
     """(temperatures, offsets) by head that `export attributes` folded into an ONNX file."""
     import onnx
     notes = {prop.key: prop.value for prop in onnx.load(str(onnx_path), load_external_data=False).metadata_props}
-    if 'temperatures' not in notes:
-        raise ModelError(f'{onnx_path} does not say how it was calibrated: was it written by export attributes?')
+    if not {'temperatures', 'offsets'} <= set(notes):
+        raise ModelError(f'{onnx_path} does not say how it was calibrated: was it written by export attributes, and not by an old version?')
     return json.loads(notes['temperatures']), json.loads(notes['offsets'])
 
 
