@@ -107,6 +107,7 @@ def tables():
 
     return {**TABLES, 'attributes': attributes, 'detector': detector, 'robustness': robustness, 'int8': int8, **speed(),
             'attributes-log': lambda: log('attributes_m_finish', ATTRIBUTES_LOG),
+            'attributes-log-s': lambda: log('attributes_s', ATTRIBUTES_LOG),
             'attributes-log-third': lambda: log('attributes_m_third', ATTRIBUTES_LOG),
             'detector-sizes': detector_sizes, 'detector-log': lambda: log('detector_small', DETECTOR_LOG)}
 
