@@ -22,7 +22,7 @@ venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcard msg/*.msg)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q "torch~=2.13.0"
-	$(PIP) install -q -e ".[onnx,openvino,train,test]"
+	$(PIP) install -q -e ".[onnx,openvino,train,peers,test]"
 	$(PIP) install -q --no-deps "ultralytics~=8.4.0" "ultralytics-thop~=2.2"
 	touch $@
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import importlib.util
+
 import numpy as np
 import pytest
 
+from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.models import load_manifest
 from face_attributes_ros.training.attribute_groups import bootstrap_interval, group_report, size_report, yaw_report
-from face_attributes_ros.training.attribute_peers import FACEAPI_ORDER, FER2013_ORDER, in_our_order
+from face_attributes_ros.training.attribute_peers import FACEAPI_ORDER, FER2013_ORDER, in_our_order, open_peers
 from face_attributes_ros.training.attribute_report import calibration_report, report, selective_report
 from face_attributes_ros.training.attribute_tables import Sample, one_hot, table_of
 from face_attributes_ros.training.manifest_table import put_metrics, put_table
@@ -150,3 +153,12 @@ def test_a_manifest_keeps_its_other_tables(tmp_path):
                                                                                   'l "q"', 1.0)
     put_table(path, 'detector', {'task': 'detector', 'file': 'e.onnx'})
     assert path.read_text().count('[models.detector') == 1 and '[models.m.metrics]' in path.read_text()
+
+
+def test_peers_that_cannot_run_are_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: object())
+    with pytest.raises(DataError, match='attributes.py does not exist'):
+        open_peers(tmp_path)
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(DataError, match='needs h5py'):
+        open_peers(tmp_path)

@@ -24,6 +24,13 @@ def in_our_order(probs, order):
     return np.asarray(probs)[:, [order.index(name) for name in EXPRESSIONS]]
 
 
+def open_peers(folder):
+    """The adapters, for a look before anything is measured. Raises `DataError` where they or h5py are missing."""
+    if importlib.util.find_spec('h5py') is None:
+        raise DataError("--peers needs h5py, which reads Keras weights: pip install h5py")
+    return load_adapters(folder)
+
+
 def load_adapters(folder):
     """The module `attributes.py` of the peers' folder."""
     path = Path(folder) / 'attributes.py'
@@ -74,9 +81,8 @@ def oarriaga(adapters, folder, pictures, wanted, batch=64):
     return {'gender': of(gender, 'gender', 2)[:, 0], 'expression': expressions}
 
 
-def peer_outputs(folder, pictures, table):
+def peer_outputs(adapters, folder, pictures, table):
     """{peer: outputs} over full-size pictures (uint8 BGR)."""
-    adapters = load_adapters(folder)
     wanted = {'age': ~np.isnan(table.labels['age_low']), 'gender': ~np.isnan(table.labels['p_female']),
               'expression': ~np.isnan(table.labels['expression'][:, 0])}
     return {'face-api.js': faceapi(adapters, pictures, wanted),

@@ -26,7 +26,7 @@ from .attribute_cache import cut, read_picture
 from .attribute_card import fill
 from .attribute_groups import group_report, headlines, size_report, yaw_report
 from .attribute_packs import read_backgrounds, read_pack
-from .attribute_peers import peer_outputs
+from .attribute_peers import open_peers, peer_outputs
 from .attribute_plots import plot_confusion, plot_reliability, plot_sizes
 from .attribute_predict import predict, predict_aligned
 from .attribute_report import calibration_report, report, selective_report
@@ -59,6 +59,7 @@ def add_arguments(parser):
 
 def run(args):
     """Measures, writes JSON and pictures, prints the headlines; the exit status."""
+    peers = open_peers(args.peers) if args.peers else None
     model = find_model(args.model, 'attributes')
     network = open_network(model.path, backend='onnxruntime', device='cpu', threads=args.threads)
     table = table_of(read_pack(args.data, ('test', 'crossval') if args.split == 'test' else ('val',)))
@@ -75,9 +76,9 @@ def run(args):
         results['aligned'] = aligned_report(network, pictures, model.input_px, table)
     if args.backgrounds:
         results['face_head'] = face_report(network, outputs, args.backgrounds, model.input_px)
-    if args.peers:
+    if peers:
         results['peers'] = {name: report(found, table)
-                            for name, found in peer_outputs(args.peers, pictures, table).items()}
+                            for name, found in peer_outputs(peers, args.peers, pictures, table).items()}
     results = plain(results)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
