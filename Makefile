@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcar
 	touch $@
 
 demo: venv
-	$(PY) -m face_attributes_ros.ros.demo --out build/demo $(IMAGES)
+	$(PY) -m face_attributes_ros.ros.companions.demo --out build/demo $(IMAGES)
 
 test: venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest
@@ -35,12 +35,12 @@ test: venv
 check: test demo
 
 bench: venv
-	$(PY) bench/speed.py $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))
+	$(PY) -m bench.measure.speed $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))
 
 docs: venv
-	$(PY) -m face_attributes_ros.params --yaml > config/face_attributes.yaml
-	$(PY) docs/tables.py
-	$(PY) docs/paper_tables.py
+	$(PY) -m face_attributes_ros.settings --yaml > config/face_attributes.yaml
+	$(PY) -m tools.tables
+	$(PY) -m tools.paper_tables
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info

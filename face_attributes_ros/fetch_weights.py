@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face_attributes_ros.errors import ModelError, ParameterError
-from face_attributes_ros.models import file_sha256
+from face_attributes_ros.engines.models import file_sha256
 
 try:
     import tomllib

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from face_attributes_ros.detector import FaceDetector
-from face_attributes_ros.engines import open_network
+from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.faces import Attributes, Track
-from face_attributes_ros.models import find_model
-from face_attributes_ros.networks.paper import PAPER_MODELS, AttributeModel, open_paper_model
+from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.paper.models import PAPER_MODELS, AttributeModel, open_paper_model
 from face_attributes_ros.smoothing import AttributeSmoother, quality_weight
 from face_attributes_ros.stopwatch import Stopwatch
 from face_attributes_ros.tracker import Tracker
@@ -23,7 +23,7 @@ from face_attributes_ros.tracker import Tracker
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a pipeline can be told. `params.py` gives units, ranges and meanings; the names are those of the ROS
+    """Everything a pipeline can be told. `settings.py` gives units, ranges and meanings; the names are those of the ROS
     parameters with dots as underscores. `detector_confidence` and `detector_imgsz` 0 take what the model's manifest says."""
 
     device: str = 'auto'
@@ -206,7 +206,7 @@ def build_pipeline(settings=None):
         estimator, about = _build_estimator(settings, engine)
         description.update(about)
     if _fits_one_device(detector, estimator, settings):
-        from face_attributes_ros.networks.device_views import device_views
+        from face_attributes_ros.device.views import device_views
 
         detector, estimator = device_views(detector, estimator)
         description['detector_engine'] += ', frames stay on the device'
@@ -227,7 +227,7 @@ def _build_detector(settings, engine):
     users_file = Path(name).suffix in ('.pt', '.safetensors')
     model = None if users_file else find_model(name, 'detector')
     if settings.detector_backend == 'ultralytics' or users_file:
-        from face_attributes_ros.networks.torch_engine import open_ultralytics
+        from face_attributes_ros.engines.torch import open_ultralytics
 
         network = open_ultralytics(name, device=settings.device, precision=settings.precision)
     else:

@@ -5,9 +5,9 @@ import torch
 
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.estimator import AttributeEstimator
-from face_attributes_ros.networks.device_path import DevicePath
-from face_attributes_ros.networks.device_plan import DeviceNetworks
-from face_attributes_ros.networks.device_views import DeviceEstimator, DeviceFaceDetector
+from face_attributes_ros.device.path import DevicePath
+from face_attributes_ros.device.plan import DeviceNetworks
+from face_attributes_ros.device.views import DeviceEstimator, DeviceFaceDetector
 from face_attributes_ros.pipeline import Pipeline, Settings
 
 OUTPUTS = ('age', 'gender', 'quality', 'landmarks')

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.networks.all_in_one import AllInOneConfig, AllInOneNet
+from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
 from face_attributes_ros.networks.compact import CompactConfig
-from face_attributes_ros.networks.pool5 import SvmHead, new_trunk
-from face_attributes_ros.networks.vgg_age import VggAgeConfig, VggAgeNet
-from face_attributes_ros.training.checkpoint import save_tensors
-from face_attributes_ros.training.jaffe import CODES
+from face_attributes_ros.paper.pool5 import SvmHead, new_trunk
+from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggAgeNet
+from face_attributes_ros.training.common.checkpoint import save_tensors
+from face_attributes_ros.paper.training.jaffe import CODES
 
 TINY = 1 / 32
 TINY_COMPACT = CompactConfig(stem=4, stages=((4, 1), (4, 1), (4, 1)), adapter=4, reduced=4, shared=4, deep=4, deep_fc=4)

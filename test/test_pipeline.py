@@ -9,7 +9,7 @@ from face_attributes_ros import pipeline as pipelines
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.estimator import AttributeEstimator
-from face_attributes_ros.models import shipped
+from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.pipeline import Pipeline, Settings, build_pipeline
 
 IMAGE = np.zeros((448, 448, 3), np.uint8)
@@ -114,7 +114,7 @@ def test_fixed_settings_exist():
 
 def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):
     pytest.importorskip('torch', reason='the backend ultralytics is torch')
-    from face_attributes_ros.networks import torch_engine
+    from face_attributes_ros.engines import torch as torch_engine
     monkeypatch.setattr(torch_engine, 'open_ultralytics', lambda name, **engine: SimpleNamespace(description='fake'))
     score = shipped()['detector_tiny'].thresholds['score']
     for backend in ('onnxruntime', 'ultralytics'):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from .compact import CompactConfig, CompactNet, area_matrix, folded
-from .heads import SIX_D_REST, decode
-from .paper import read_weights
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.networks.compact import CompactConfig, CompactNet, area_matrix, folded
+from face_attributes_ros.networks.heads import SIX_D_REST, decode
+from face_attributes_ros.paper.models import read_weights
 
 OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
 """In the order in which the file gives them; keys of `estimator.HEADS`."""

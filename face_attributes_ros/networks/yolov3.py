@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from ..errors import ModelError
+from face_attributes_ros.errors import ModelError
 
 LOSS_GAINS = {'box': 7.5, 'cls': 0.5, 'dfl': 1.5}   # ultralytics' defaults
 _QUIET = {'YOLO_OFFLINE': 'true', 'YOLO_AUTOINSTALL': 'false', 'YOLO_VERBOSE': 'false'}

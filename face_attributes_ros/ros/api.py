@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's tables of topics, services and parameters, made from the code; `docs/tables.py` puts them in place."""
+"""The README's tables of topics, services and parameters, made from the code; `tools/tables.py` puts them in place."""
 
 from __future__ import annotations
 
-from face_attributes_ros import params
-from face_attributes_ros.ros import image_source, recorder
-from face_attributes_ros.ros.outputs import TOPICS
+from face_attributes_ros import settings as params
+from face_attributes_ros.ros.companions import image_source, recorder
+from face_attributes_ros.ros.outputs.publishers import TOPICS
 
 SERVICES = {
     '~/enable': ('std_srvs/SetBool', 'Stops the work, subscriptions and all, or takes it up again; the networks stay loaded.'),

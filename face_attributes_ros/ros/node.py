@@ -12,12 +12,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 
-from face_attributes_ros import params
+from face_attributes_ros import settings as params
 from face_attributes_ros.errors import FaceAttributesError
 from face_attributes_ros.pipeline import Settings, build_pipeline
 from face_attributes_ros.ros import diagnostics, parameters
 from face_attributes_ros.ros.camera import Camera
-from face_attributes_ros.ros.outputs import Outputs
+from face_attributes_ros.ros.outputs.publishers import Outputs
 from face_attributes_ros.ros.processor import Processor
 from face_attributes_ros.ros.run import Finished
 from face_attributes_ros.ros.worker import Worker

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Declares params.py's parameters to ROS, and checks what is set live."""
+"""Declares settings.py's parameters to ROS, and checks what is set live."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import difflib
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.parameter import Parameter as RosParameter
 
-from face_attributes_ros import params
+from face_attributes_ros import settings as params
 from face_attributes_ros.errors import ParameterError
 
 

@@ -19,10 +19,12 @@ import traceback
 from pathlib import Path
 
 EXECUTABLES = {
-    'node': 'Finds faces in camera images and publishes what they look like.',
-    'image_source': 'Publishes pictures, a video or a camera as ROS images.',
-    'recorder': 'Writes face messages and annotated images to files.',
+    'node': ('node', 'Finds faces in camera images and publishes what they look like.'),
+    'image_source': ('companions.image_source', 'Publishes pictures, a video or a camera as ROS images.'),
+    'recorder': ('companions.recorder', 'Writes face messages and annotated images to files.'),
 }
+"""By name: the module below `ros/` whose `make_node` is run, and what it does."""
+
 GRACE_S = 1.5
 """How long a process may tidy up after a signal before it is ended."""
 
@@ -107,14 +109,14 @@ class _Process:
         except Exception as error:  # RCLError and its kin: a remapping or parameters file that cannot be read
             print(f'{self.name}: {str(error).splitlines()[0]}', file=sys.stderr)
             return 1
-        module = importlib.import_module(f'face_attributes_ros.ros.{self.name}')
+        module = importlib.import_module(f'face_attributes_ros.ros.{EXECUTABLES[self.name][0]}')
         self.context = context
         if self.stop.is_set:
             return 0
         return spin(lambda: module.make_node(context=context), context, self.name)
 
     def _parse(self, arguments):
-        parser = argparse.ArgumentParser(prog=self.name, description=EXECUTABLES[self.name],
+        parser = argparse.ArgumentParser(prog=self.name, description=EXECUTABLES[self.name][1],
                                          epilog='ROS arguments follow --ros-args: -p NAME:=VALUE, -r FROM:=TO, ...')
         parser.parse_args(arguments)
 

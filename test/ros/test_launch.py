@@ -7,12 +7,12 @@ import types
 from pathlib import Path
 
 import pytest
+from places import ROOT
 import yaml
 
-from face_attributes_ros import params
+from face_attributes_ros import settings as params
 from face_attributes_ros.ros.run import EXECUTABLES
 
-ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / 'launch' / 'face_attributes.launch.py'
 
 

@@ -9,7 +9,7 @@ from visualization_msgs.msg import MarkerArray
 
 from face_attributes_ros.msg import FaceAttributes
 from face_attributes_ros.ros import compressed, images
-from face_attributes_ros.ros.image_source import camera_info
+from face_attributes_ros.ros.companions.image_source import camera_info
 
 
 def test_every_output_carries_the_header_of_the_image(bench, start, camera):

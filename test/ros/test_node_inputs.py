@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from face_attributes_ros.errors import ImageError
 from face_attributes_ros.ros import compressed
-from face_attributes_ros.ros.image_source import camera_info
+from face_attributes_ros.ros.companions.image_source import camera_info
 from face_attributes_ros.ros.node import FaceAttributesNode
 
 

@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 PARTS = ('CMakeLists.txt', 'LICENSE', 'README.md', 'config', 'face_attributes_ros', 'launch', 'models', 'msg', 'package.xml',
          'pyproject.toml', 'setup.py')
 SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml', 'launch/face_attributes.launch.py',
@@ -19,7 +19,7 @@ SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml', 'lau
 CHECK = '''
 import face_attributes_ros, face_attributes_ros.msg as messages, sys
 from face_attributes_ros.ros.run import share_file
-from face_attributes_ros.models import models_directory
+from face_attributes_ros.engines.models import models_directory
 assert messages.FaceAttributes(age=3.).age == 3
 for name in sys.argv[2:]:
     assert str(share_file(name)).startswith(sys.argv[1]), share_file(name)

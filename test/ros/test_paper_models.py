@@ -10,7 +10,7 @@ from paper_fixtures import write_paper_weights  # noqa: E402
 
 from face_attributes_ros.faces import Face  # noqa: E402
 from face_attributes_ros.msg import FaceAttributes  # noqa: E402
-from face_attributes_ros.networks.paper import PAPER_MODELS, WEIGHTS_FOLDER  # noqa: E402
+from face_attributes_ros.paper.models import PAPER_MODELS, WEIGHTS_FOLDER  # noqa: E402
 from face_attributes_ros.pipeline import build_pipeline  # noqa: E402
 
 

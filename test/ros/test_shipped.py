@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from harness import FACES, RUN_NODE, picture
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import Image
 
-from face_attributes_ros.ros import demo
+from face_attributes_ros.ros.companions import demo
 
-ROOT = Path(__file__).parent.parent.parent
 # A network namespace of its own, in which there is nothing but the loopback interface.
 CUT_OFF = ('unshare', '-rn', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh')
 
@@ -50,7 +50,7 @@ def cut_off():
 
 
 def test_demo_finds_the_people_in_the_photographs_without_a_network(photographs, tmp_path):
-    command = [*cut_off(), sys.executable, '-m', 'face_attributes_ros.ros.demo', str(photographs), '--out', str(tmp_path),
+    command = [*cut_off(), sys.executable, '-m', 'face_attributes_ros.ros.companions.demo', str(photographs), '--out', str(tmp_path),
                '--seconds', '2', '--rate', '5']
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who runs in the benchmark: ours in each runtime and precision, and three peers.
+
+A contender is called with a frame (H, W, 3) BGR and the boxes of its faces; it finds faces in the frame, looks at those
+boxes, so that all do the same work, and keeps in `found` how many faces it found itself.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from bench.rig.machine import not_offered
+from bench.rig.naive import Naive, attribute_network, detector_network
+
+from face_attributes_ros.boxes import canvas_size
+from face_attributes_ros.engines.choose import choose_backend
+from face_attributes_ros.errors import FaceAttributesError, ModelError
+from face_attributes_ros.faces import Face
+from face_attributes_ros.engines.models import shipped
+from face_attributes_ros.pipeline import Settings, build_pipeline
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = [(backend, precision) for precision in ('fp32', 'bf16', 'int8') for backend in ('onnxruntime', 'openvino')]
+
+
+class Ours:
+    """The real pipeline, told which faces to look at once its detector has done its work."""
+
+    def __init__(self, backend, precision, threads, detector='detector_tiny'):
+        self.pipeline = build_pipeline(Settings(device='cpu', precision=precision, threads=threads, detector_model=detector,
+                                                detector_backend=backend, attributes_backend=backend))
+        self._detect, self.pipeline.detector.detect = self.pipeline.detector.detect, self._told
+        self.about = {key: value for key, value in self.pipeline.description.items() if key.endswith('engine')}
+        self.stamp_s, self._boxes, self.found = 0., [], 0
+
+    @staticmethod
+    def attributes_model():
+        """The name of the attribute network that runs."""
+        return Settings.attributes_model
+
+    def _told(self, images):
+        found = self._detect(images)
+        self.found = len(found[0])
+        return [[Face(box, .9) for box in self._boxes] for _ in found]
+
+    def __call__(self, image, boxes):
+        self.stamp_s, self._boxes = self.stamp_s + .033, boxes
+        return self.pipeline.process({'': (image, self.stamp_s)})['']
+
+
+class Strong:
+    """What somebody who cares for speed builds from the same parts: ultralytics' AutoBackend on OpenVINO in a fixed shape, its
+    letterbox and suppression, and the folded attribute network, channels last, on all faces at once in torch."""
+
+    def __init__(self, threads, detector='detector_tiny', image=(1280, 720)):
+        from ultralytics import YOLO
+        from ultralytics.data.augment import LetterBox
+        from ultralytics.nn.autobackend import AutoBackend
+        from ultralytics.utils import nms, ops
+
+        model = shipped()[detector]
+        self.confidence, imgsz = model.thresholds['score'], canvas_size(*image, model.input_px)[::-1]
+        self.threads, self.imgsz, self._nms, self._ops = threads, imgsz, nms.non_max_suppression, ops
+        yolo = YOLO(str(detector_network(detector)[1]), task='detect', verbose=False)
+        yolo.model = detector_network(detector)[0]
+        yolo.model.args = {'imgsz': model.input_px, 'data': ''}  # the exporter wants a dictionary
+        self._folder = tempfile.TemporaryDirectory(prefix='face_attributes_bench_')
+        yolo.model.pt_path = yolo.ckpt_path = str(Path(self._folder.name) / 'strong.pt')
+        exported = yolo.export(format='openvino', imgsz=list(imgsz), device='cpu', verbose=False)
+        torch.set_num_threads(threads)
+        self.backend = AutoBackend(exported, device=torch.device('cpu'), verbose=False)
+        self.letterbox = LetterBox(imgsz, auto=False)
+        self.attributes, self.crop_px = attribute_network(fold=True).to(memory_format=torch.channels_last), _crop_px()
+        self.about, self.found = {'detector_engine': 'ultralytics AutoBackend, openvino', 'attributes_engine': 'torch, one batch'}, 0
+
+    @torch.inference_mode()
+    def __call__(self, image, boxes):
+        self._detect(image)
+        if not boxes:
+            return {}
+        crops = np.stack([cv2.resize(image[int(y0):int(y1), int(x0):int(x1)], (self.crop_px, self.crop_px))
+                          for x0, y0, x1, y1 in boxes])
+        batch = torch.from_numpy(crops).flip(3).permute(0, 3, 1, 2).float().mul_(2 / 255).sub_(1)
+        return {name: head.numpy() for name, head in self.attributes(batch).items()}
+
+    def _detect(self, image):
+        pixels = np.ascontiguousarray(self.letterbox(image=image)[..., ::-1].transpose(2, 0, 1))
+        rows = self.backend(torch.from_numpy(pixels)[None].float() / 255)
+        kept = self._nms(rows, self.confidence, .45)[0]
+        self._ops.scale_boxes(self.imgsz, kept[:, :4], image.shape)
+        self.found = len(kept)
+
+
+class YunetFaceApi:
+    """OpenCV's YuNet at our detector's scale, and face-api.js's age, gender and expression networks once a face."""
+
+    def __init__(self, folder, width=448):
+        from face_attributes_ros.training.attributes.peers import load_adapters
+
+        self._adapters = load_adapters(folder)
+        self.detector = cv2.FaceDetectorYN.create(str(Path(folder) / 'yunet' / 'yunet_n_dynamic.onnx'), '', (320, 320), .5, .45)
+        self.age_gender, self.expression = self._adapters.FA('age_gender_model'), self._adapters.FA('face_expression_model')
+        self.width, self.found = width, 0
+        self.about = {'detector_engine': f'cv2.FaceDetectorYN, {width} px wide', 'attributes_engine': 'face-api.js networks in torch'}
+
+    @torch.inference_mode()
+    def __call__(self, image, boxes):
+        small = cv2.resize(image, (self.width, round(image.shape[0] * self.width / image.shape[1])))
+        self.detector.setInputSize(small.shape[1::-1])
+        faces = self.detector.detect(small)[1]
+        self.found = 0 if faces is None else len(faces)
+        return [self._look(image[int(y0):int(y1), int(x0):int(x1)]) for x0, y0, x1, y1 in boxes]
+
+    def _look(self, crop):
+        pixels = self._adapters.prep(crop)
+        return (*self._adapters.ag_net(self.age_gender, pixels), self._adapters.expr_net(self.expression, pixels))
+
+
+def _crop_px():
+    return shipped()[Settings.attributes_model].input_px
+
+
+def ours(threads, detector='detector_tiny'):
+    """Ours by name, and the reason by name for those that cannot run here."""
+    able, skipped = {}, {}
+    for backend, precision in OURS:
+        name = f'{backend}_{precision}'
+        reason = not_offered(precision)
+        if reason is None:
+            try:
+                able[name] = _in_precision(backend, precision, threads, detector)
+                continue
+            except FaceAttributesError as error:
+                reason = without_paths(error)
+        skipped[name] = reason
+    return able, skipped
+
+
+def _in_precision(backend, precision, threads, detector):
+    try:
+        return Ours(backend, precision, threads, detector)
+    except ModelError:
+        # Where one network ships in int8 and the other does not, `auto` runs each in what it has.
+        mixed = Ours(backend, 'auto', threads, detector) if precision == 'int8' else None
+        if mixed is None or not any(engine.endswith('int8') for engine in mixed.about.values()):
+            raise
+        return mixed
+
+
+def without_paths(error):
+    """The first line of an error's text, without where this checkout lies."""
+    lines = str(error).replace(f'{ROOT}/', '').splitlines()
+    return lines[0] if lines else 'without a word'
+
+
+def peers(threads, folder, detector='detector_tiny'):
+    """The peers by name, and the reason by name for those that cannot run here."""
+    makers = {'naive': lambda: Naive(threads, detector), 'strong': lambda: Strong(threads, detector)}
+    able, skipped = {}, {}
+    if folder is None:
+        skipped['yunet_faceapi'] = 'skipped: no --peers DIR with its weights was given'
+    else:
+        makers['yunet_faceapi'] = lambda: YunetFaceApi(folder)
+    for name, make in makers.items():
+        try:
+            able[name] = make()
+        except Exception as error:  # other people's code, and other people's exceptions: a peer that fails is a row that says so
+            print(f'{name}: {error}', file=sys.stderr)
+            skipped[name] = f'{type(error).__name__}: {without_paths(error)}'
+    return able, skipped
+
+
+def chosen(names, precision):
+    """The one of ours that `auto` would take in a precision, or the only one there is; None without any."""
+    preferred = f'{choose_backend("auto", "cpu")}_{precision}'
+    some = [name for name in names if name.endswith(f'_{precision}')]
+    return preferred if preferred in some else (some or [None])[0]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of the benchmarks over DDS: the node, a camera, a listener; and what the kernel says of them."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60.
+IMAGE, FACES = 'image', '/face_attributes/faces'
+
+
+def own_domain():
+    """Takes a ROS domain that no test or benchmark on this machine uses and talks on this host only; it is taken while the lock lives."""
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='face_attributes_log_'))
+    for domain in range(1, 102):
+        lock = open(Path(tempfile.gettempdir()) / f'face_attributes_domain_{domain}.lock', 'w')
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        os.environ['ROS_DOMAIN_ID'] = str(domain)
+        return lock
+    raise SystemExit('no free ROS domain from 1 to 101')
+
+
+class Child:
+    """A Python process whose output goes to a file; a context that ends it."""
+
+    def __init__(self, *command, env=None):
+        self._log = tempfile.NamedTemporaryFile('w+', prefix='face_attributes_bench_', suffix='.log')
+        self.started_s = time.time()
+        self.process = subprocess.Popen([sys.executable, '-u', *map(str, command)], stdin=subprocess.PIPE, stdout=self._log,
+                                        stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **(env or {})}, text=True)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def output(self):
+        return Path(self._log.name).read_text(errors='replace')
+
+    def wait_for(self, text, patience_s=PATIENCE_S):
+        """Waits until the output contains a text; RuntimeError if the process ends before, or takes too long."""
+        end = time.monotonic() + patience_s
+        while text not in self.output:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f'{self.process.args[2:]} did not say {text!r}:\n{self.output[-2000:]}')
+            time.sleep(.01)
+
+    def tell(self, line):
+        """Writes a line to the process."""
+        self.process.stdin.write(line + '\n')
+        self.process.stdin.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdin.close()
+        self._log.close()
+
+
+def node(backend='auto', **parameters):
+    """The real node on a runtime, not yet ready."""
+    values = {'detector.backend': backend, 'attributes.backend': backend, **parameters}
+    arguments = [part for name, value in values.items() for part in ('-p', f'{name}:={value}')]
+    return Child('-m', 'face_attributes_ros.ros.run', 'node', '--ros-args', *arguments)
+
+
+class Camera(Child):
+    """Publishes one picture with `faces` faces at `rate` Hz; its measured part comes after `warm_up` seconds."""
+
+    def __init__(self, height, faces, rate, seconds, *, warm_up=1.5, wait=1, env=None):
+        self._out = tempfile.NamedTemporaryFile(prefix='face_attributes_bench_', suffix='.json')
+        super().__init__('-m', 'bench.rig.traffic', 'camera', '--height', height, '--faces', faces, '--rate', rate, '--seconds', seconds,
+                         '--warm-up', warm_up, '--wait', wait, '--out', self._out.name, env=env)
+
+    def sent(self):
+        """Waits for its end: {'stamps_s': those measured, 'publish_ms': median}."""
+        self.process.wait(PATIENCE_S)
+        if self.process.returncode:
+            raise RuntimeError(f'the camera ended with {self.process.returncode}:\n{self.output[-2000:]}')
+        return json.loads(Path(self._out.name).read_text())
+
+
+class Listener(Child):
+    """Subscribes to the faces, or to the image itself, and keeps when what arrived."""
+
+    def __init__(self, kind='faces', env=None):
+        super().__init__('-m', 'bench.rig.traffic', 'listener', '--kind', kind, env=env)
+        self._dumps = 0
+
+    def heard(self):
+        """What arrived since the last call: [{'stamp_s', 'received_s', ...}], and what diagnostics said."""
+        self._dumps += 1
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / 'heard.json'
+            self.tell(f'dump {path}')
+            self.wait_for(f'dumped {self._dumps}\n')
+            return json.loads(path.read_text())
+
+
+def cpu_s(pid):
+    """Seconds of CPU time that a process has used."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def memory_mb(pid):
+    """Resident memory of a process now, and at most, in MB (10^6 bytes)."""
+    lines = dict(line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text().splitlines())
+    return {name: round(int(lines[key].split()[0]) * 1024 / 1e6, 1) for name, key in (('rss', 'VmRSS'), ('peak', 'VmHWM'))}
+
+
+def loads(pid, library):
+    """Whether a process has mapped a file with this in its name."""
+    return library in Path(f'/proc/{pid}/maps').read_text()

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The path that keeps frames on the GPU."""

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of all cameras through one device: uploads, one launch a frame size, one wait, and what was found."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from face_attributes_ros import boxes
+from face_attributes_ros.faces import Face
+from face_attributes_ros.device.boxes import CANDIDATES
+from face_attributes_ros.device.plan import BUCKETS, DeviceNetworks, Plan
+from face_attributes_ros.device.upload import Upload
+
+MOST_SIZES = 6
+"""Frame sizes whose plans are kept; the one unused for longest makes room for a new one."""
+
+
+@dataclass
+class Found:
+    """One frame's result: rows (n, 5) x0 y0 x1 y1 score in source pixels, the heads (m, width) of the first faces.
+
+    `exact` False means that suppression was not sure of itself; `detections` then gives the detector's own rows. `slots` says
+    which head row is whose, once the faces are known. The frame lies in `plan.frames[index]`.
+    """
+
+    plan: Plan
+    index: int
+    exact: bool
+    rows: np.ndarray
+    heads: np.ndarray
+    slots: dict[Face, int] = field(default_factory=dict)
+
+    def detections(self):
+        """The detector's rows (N, 5) in canvas pixels, before suppression; waits for the device."""
+        return self.plan.rows[self.index].float().cpu().numpy()
+
+
+class DevicePath:
+    """Everything between pixels and records on one device; detector and estimator are two views of it (`device_views`)."""
+
+    def __init__(self, networks: DeviceNetworks, device, *, imgsz_px=448, square=False, batch_max=16):
+        self.networks, self.device, self.imgsz_px, self.square = networks, torch.device(device), imgsz_px, square
+        self.buckets = tuple(sorted({bucket for bucket in BUCKETS if bucket < batch_max} | {batch_max}))
+        self.stream = torch.cuda.Stream(self.device) if self.device.type == 'cuda' else None
+        self.dtype = torch.float16 if self.stream else torch.float32
+        self.upload = Upload(self.device)
+        self.knobs, self._knobs = torch.zeros(4, device=self.device), None
+        self._plans, self._images, self._found = {}, (), []
+
+    def bucket(self, count):
+        """The least number of slots for `count` faces, the most there is for more."""
+        return next((bucket for bucket in self.buckets if bucket >= count), self.buckets[-1])
+
+    @torch.inference_mode()
+    def run(self, images_bgr, knobs, slots):
+        """What is in each image, with heads for the first `slots` faces of each: one wait for the device in all."""
+        groups = {}
+        for index, image in enumerate(images_bgr):
+            groups.setdefault(image.shape[:2], []).append(index)
+        found = [None] * len(images_bgr)
+        with self._on_device():
+            self._turn(knobs)
+            plans = [(self._launched([images_bgr[i] for i in group], slots), group) for group in groups.values()]
+            self._wait()
+        for plan, group in plans:
+            for position, index in enumerate(group):
+                found[index] = self._found_in(plan, position)
+        self._images, self._found = tuple(images_bgr), found
+        return found
+
+    def claim(self, images_bgr):
+        """What `run` found in exactly these arrays, once; None for any others."""
+        same = len(images_bgr) == len(self._images) and all(a is b for a, b in zip(images_bgr, self._images))
+        found, self._images, self._found = self._found, (), []
+        return found if same else None
+
+    @torch.inference_mode()
+    def look(self, jobs):
+        """Heads (N, width) of faces that had no slot, for pairs of `Found` and `Face`: a second pass over resident frames."""
+        parts, order = [], []
+        with self._on_device():
+            for frame in {id(found): found for found, _ in jobs}.values():
+                own = [i for i, (found, _) in enumerate(jobs) if found is frame]
+                for start in range(0, len(own), self.buckets[-1]):
+                    some = own[start:start + self.buckets[-1]]
+                    parts.append(self._looked(frame, [jobs[i][1] for i in some]))
+                    order += some
+            found = torch.cat(parts).cpu().numpy()
+        return found[np.argsort(order)]
+
+    def _looked(self, frame, faces):
+        # Padded to a bucket: libraries choose their kernels by shape.
+        padded = faces + faces[-1:] * (self.bucket(len(faces)) - len(faces))
+        boxes_xyxy = torch.tensor([face.box_xyxy for face in padded], dtype=torch.float32, device=self.device)
+        return frame.plan.again(boxes_xyxy, frame.index)[:len(faces)]
+
+    def _launched(self, images, slots):
+        plan = self._plan(len(images), *images[0].shape[:2])
+        if self.stream:
+            self.upload.stream.wait_stream(self.stream)      # the frames before may still be read
+        for image, target in zip(images, plan.frames):
+            self.upload(image, target)
+        if self.stream:
+            self.stream.wait_stream(self.upload.stream)
+        plan.launch(slots if slots in plan.runs else 0)
+        return plan
+
+    def _plan(self, count, height, width):
+        key = count, height, width
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            side = self.imgsz_px
+            canvas = (side, side) if self.square else boxes.canvas_size(width, height, side)
+            while len(self._plans) >= MOST_SIZES:
+                self._plans.pop(next(iter(self._plans)))
+            plan = Plan(self.networks, boxes.Letterbox(width, height, *canvas), count, self.knobs, self.buckets, self.stream,
+                        self.dtype)
+        self._plans[key] = plan
+        return plan
+
+    def _found_in(self, plan, position):
+        values = plan.host[position].numpy().copy()      # the next frame overwrites it
+        candidates = min(plan.rows.shape[1], CANDIDATES)
+        rows, heads = values[2:2 + 5 * candidates].reshape(-1, 5), values[2 + 5 * candidates:]
+        heads = heads.reshape(-1, self.networks.width) if self.networks.width else heads.reshape(0, 0)
+        return Found(plan, position, bool(values[1]), rows[:int(values[0])], heads)
+
+    def _turn(self, knobs):
+        if knobs != self._knobs:
+            self.knobs.copy_(torch.tensor(knobs, dtype=torch.float32))
+            self._knobs = knobs
+
+    def _on_device(self):
+        return torch.cuda.stream(self.stream) if self.stream else nullcontext()
+
+    def _wait(self):
+        if self.stream:
+            self.stream.synchronize()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's systems for the live pipeline: weights from the user's folder to a Network.
+
+    export FACE_ATTRIBUTES_PAPER_WEIGHTS=~/paper_weights
+    attributes.model: all_in_one
+
+The folder holds `all_in_one.safetensors`, `vgg_age.safetensors` and `pool5_svm.safetensors`, as far as you use them;
+`train paper` and `evaluate pool5 --save` write them. 70 and 163 million parameters do not fit this repository. torch is
+imported when a model is opened, not before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from face_attributes_ros.engines.choose import Network, open_network
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.engines.models import find_model
+
+PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
+WEIGHTS_FOLDER = 'FACE_ATTRIBUTES_PAPER_WEIGHTS'
+COMPACT_M = 'attributes_m'
+LIVE_HEADS = ('age', 'gender', 'expression', 'smile', 'pose', 'face')
+"""What of these networks the pipeline takes; 21 landmarks and their visibility are for the two-stage test."""
+
+
+class AttributeModel(NamedTuple):
+    """What the pipeline needs of an attribute network; `thresholds` as in the manifest, 0 where nothing was chosen."""
+
+    network: Network
+    outputs: tuple[str, ...]
+    size_px: int
+    crop_scale: float
+    thresholds: dict[str, float]
+
+
+def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, backend='auto', precision='auto', threads=0):
+    """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the environment's).
+
+    `heads` limits its outputs; None gives all that it has. `backend` is for `compact_m`: the others run on torch.
+    """
+    if name not in PAPER_MODELS:
+        raise ModelError(f'paper model {name!r} is not one of {", ".join(PAPER_MODELS)}')
+    if name == 'compact_m':
+        return _compact(device=device, backend=backend, precision=precision, threads=threads)
+    parts = [_OPENERS[part](*read_weights(weights_path(part, folder))) for part in name.split('+')]
+    network = _network([module for module, _ in parts], heads, device, precision, threads)
+    about = parts[0][1]
+    thresholds = {name: 0. for name in ('gender', 'expression') if name in network.outputs}
+    return AttributeModel(network, network.outputs, about['input_px'], about.get('crop_scale', 1.3),
+                      thresholds | about.get('thresholds', {}))
+
+
+def _network(modules, heads, device, precision, threads):
+    import torch
+
+    from face_attributes_ros.paper.joined import Joined
+    from face_attributes_ros.engines.torch import TorchNetwork
+    given = [name for module in modules for name in module.outputs]
+    outputs = tuple(name for name in heads or given if name in given)
+    if threads:
+        torch.set_num_threads(threads)
+    return TorchNetwork(Joined(modules, outputs), outputs, device, precision)
+
+
+def _compact(**engine):
+    model = find_model(COMPACT_M, 'attributes')
+    network = open_network(model.weights(engine['backend']), int8_path=model.int8_path, **engine)
+    return AttributeModel(network, network.outputs, model.input_px, model.crop_scale, dict(model.thresholds))
+
+
+def weights_path(part, folder=None):
+    """Where the user's weights of a network are; ModelError names the folder and the file where they are not."""
+    folder = folder or os.environ.get(WEIGHTS_FOLDER)
+    if not folder:
+        raise ModelError(f'{part} needs weights of yours: set {WEIGHTS_FOLDER} to the folder of {part}.safetensors '
+                         '(docs/paper.md says how to make it)')
+    path = Path(folder).expanduser() / f'{part}.safetensors'
+    if not path.is_file():
+        raise ModelError(f'{part} needs weights of yours: {path} is missing')
+    return path
+
+
+def read_weights(path):
+    """(path, tensors, metadata) of a safetensors file; metadata values that are JSON come back decoded."""
+    from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(str(path), framework='pt') as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return path, tensors, {key: _decoded(text) for key, text in (file.metadata() or {}).items()}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
+
+
+def _decoded(text):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _filled(module, tensors, path):
+    own = {name: value.shape for name, value in module.state_dict().items()}
+    if own != {name: value.shape for name, value in tensors.items()}:
+        raise ModelError(f'{path} does not fit the network that its metadata describes')
+    module.load_state_dict(tensors)
+    return module
+
+
+def _described(metadata, path, system):
+    if metadata.get('system') != system:
+        raise ModelError(f'{path}: its metadata says system {metadata.get("system")!r}, needs {system!r}')
+    return metadata
+
+
+def _open_all_in_one(path, tensors, metadata):
+    from face_attributes_ros.paper.all_in_one import (
+        INPUT_PX,
+        AllInOneConfig,
+        AllInOneContract,
+        AllInOneNet,
+    )
+    about = _described(metadata, path, 'all_in_one')
+    network = _filled(AllInOneNet(AllInOneConfig(**about['network'])), tensors, path)
+    return AllInOneContract(network), {**about, 'input_px': INPUT_PX}
+
+
+def _open_vgg_age(path, tensors, metadata):
+    from face_attributes_ros.paper.vgg_age import INPUT_PX, VggAgeConfig, VggAgeContract, VggAgeNet
+    about = _described(metadata, path, 'vgg_age')
+    if about.get('convolutions') == 'random':
+        raise ModelError(f'{path} was trained on random convolutions: a rehearsal, not a model')
+    network = _filled(VggAgeNet(VggAgeConfig(**about['network'])), tensors, path)
+    return VggAgeContract(network), {**about, 'input_px': INPUT_PX}
+
+
+def _open_pool5_svm(path, tensors, metadata):
+    from face_attributes_ros.paper.pool5 import Features, Pool5Contract, SvmHead, new_trunk
+    about = _described(metadata, path, 'pool5_svm')
+    trunk = _filled(new_trunk(about['trunk'], about.get('network')), _under('trunk.', tensors), path)
+    head = _filled(SvmHead(len(tensors['head.mean'])), _under('head.', tensors), path)
+    return Pool5Contract(Features(trunk), head), about
+
+
+def _under(prefix, tensors):
+    return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+_OPENERS = {'all_in_one': _open_all_in_one, 'vgg_age': _open_vgg_age, 'pool5_svm': _open_pool5_svm}

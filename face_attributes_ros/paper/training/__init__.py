@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the paper's systems are trained and judged."""

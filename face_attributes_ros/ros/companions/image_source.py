@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node image_source: pictures, a folder, a video or a camera as the images of a ROS camera, so that nobody needs one.
+
+    ros2 run face_attributes_ros image_source --ros-args -p sources:="['a.jpg', 'folder', 'film.mp4', '0']"
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.settings import Parameter
+from face_attributes_ros.ros import compressed, images, parameters
+from face_attributes_ros.ros.companions.pictures import expand, pictures
+from face_attributes_ros.ros.run import Finished
+
+PARAMETERS = (
+    Parameter('sources', [''], 'Pictures, folders of pictures, videos, camera indices.'),
+    Parameter('rate', 10., 'Images a second.', 'Hz', low=.01, high=1000.),
+    Parameter('seconds_each', 0., 'How long each picture is shown; 0 is one image each.', 's', low=0., high=3600.),
+    Parameter('loop', True, 'Start again at the end; without it, the process ends.'),
+    Parameter('transport', 'raw', 'What is published: image, image/compressed or both.', choices=('raw', 'compressed', 'both')),
+    Parameter('jpeg_quality', 90, 'Of image/compressed.', low=1, high=100),
+    Parameter('frame_id', 'camera', "The images' frame_id."),
+    Parameter('wait_for_subscribers', 0, 'Publish nothing before so many subscribe to the image.', low=0, high=100),
+    Parameter('published_log', '', 'A file for one JSON line an image: source, stamp, size. Empty writes none.'),
+)
+
+
+class ImageSource(Node):
+    """Publishes `image`, `image/compressed` and `camera_info` (of an imagined pinhole camera, 53 degrees wide)."""
+
+    def __init__(self, **kwargs):
+        super().__init__('image_source', **kwargs)
+        self.values = parameters.declare(self, PARAMETERS, dict)
+        self._sources = expand([source for source in self.values['sources'] if source])
+        self._pictures = self._endless() if self.values['loop'] else pictures(self._sources)
+        self._kinds = {'image': Image, 'image/compressed': CompressedImage}
+        if self.values['transport'] != 'both':
+            del self._kinds['image' if self.values['transport'] == 'compressed' else 'image/compressed']
+        self.image_publishers = {topic: self._publisher(kind, topic) for topic, kind in self._kinds.items()}
+        self._info = self._publisher(CameraInfo, 'camera_info')
+        self._log = self._open_log()
+        self._picture = self._shown_since_s = None
+
+    def _publisher(self, kind, topic):
+        qos = QoSProfile(depth=1)  # reliable, as camera drivers publish (REP-2003): a best-effort subscriber matches too
+        return self.create_publisher(kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+
+    def _open_log(self):
+        path = self.values['published_log']
+        try:
+            return open(path, 'w', buffering=1, encoding='utf-8') if path else None
+        except OSError as error:
+            raise ParameterError(f'parameter published_log: {error}') from error
+
+    def _endless(self):
+        return itertools.chain.from_iterable(pictures(self._sources) for _ in itertools.count())
+
+    def begin(self):
+        """Starts publishing."""
+        self._timer = self.create_timer(1 / self.values['rate'], self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def end(self):
+        """Lets what was published arrive, and lets go of everything."""
+        if self.context.ok():
+            for publisher in self.image_publishers.values():
+                publisher.wait_for_all_acked(Duration(seconds=.5))
+        if self._log:
+            self._log.close()
+        self.destroy_node()
+
+    def _tick(self):
+        listeners = sum(publisher.get_subscription_count() for publisher in self.image_publishers.values())
+        if self._picture is None and listeners < self.values['wait_for_subscribers']:
+            return
+        self._next_picture()
+        info = camera_info(self._picture.bgr.shape[1], self._picture.bgr.shape[0])
+        info.header.stamp = self.get_clock().now().to_msg()
+        info.header.frame_id = self.values['frame_id']
+        self._publish(info)
+
+    def _next_picture(self):
+        now = time.monotonic()
+        held = self._picture is not None and self._picture.still and now - self._shown_since_s < self.values['seconds_each']
+        if held:
+            return
+        self._picture, self._shown_since_s = next(self._pictures, None), now
+        if self._picture is None:
+            self.get_logger().info('all shown')
+            raise Finished(0)
+
+    def _publish(self, info):
+        bgr = self._picture.bgr
+        if self._log:
+            stamp = info.header.stamp
+            self._log.write(json.dumps({'source': self._picture.source, 'sec': stamp.sec, 'nanosec': stamp.nanosec,
+                                        'width': info.width, 'height': info.height}) + '\n')
+        self._info.publish(info)
+        if 'image' in self.image_publishers:
+            self.image_publishers['image'].publish(images.from_array(bgr, info.header))
+        if 'image/compressed' in self.image_publishers:
+            message = compressed.from_bgr(bgr, info.header, self.values['jpeg_quality'])
+            self.image_publishers['image/compressed'].publish(message)
+
+
+def camera_info(width, height):
+    """CameraInfo of a pinhole camera without distortion whose focal length is the image's width."""
+    f, cx, cy = float(width), (width - 1) / 2, (height - 1) / 2
+    return CameraInfo(width=width, height=height, distortion_model='plumb_bob', d=[0.] * 5,
+                      k=[f, 0., cx, 0., f, cy, 0., 0., 1.], r=[1., 0., 0., 0., 1., 0., 0., 0., 1.],
+                      p=[f, 0., cx, 0., 0., f, cy, 0., 0., 0., 1., 0.])
+
+
+def make_node(**kwargs):
+    """The node that the executable `image_source` runs."""
+    return ImageSource(**kwargs)

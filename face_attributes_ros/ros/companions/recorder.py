@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node recorder: writes face messages as JSON lines, and annotated images as PNG files.
+
+    ros2 run face_attributes_ros recorder --ros-args -p folder:=recording
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import cv2
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from face_attributes_ros.errors import ImageError, ParameterError
+from face_attributes_ros.msg import FaceAttributesArray
+from face_attributes_ros.settings import Parameter
+from face_attributes_ros.ros import images, parameters
+from face_attributes_ros.ros.messages import to_dict
+from face_attributes_ros.ros.run import Finished
+
+PARAMETERS = (
+    Parameter('folder', 'recording', 'Where messages.jsonl and the pictures go; made if it is not there.'),
+    Parameter('seconds_between_pictures', 1., 'At most one picture in that time; 0 writes all.', 's', low=0., high=3600.),
+    Parameter('messages', 0, 'End after so many messages; 0 never does.', low=0, high=1_000_000_000),
+)
+FOUND = 'hears the node'
+"""What it logs once both topics have a publisher."""
+
+
+class Recorder(Node):
+    """Subscribes to `face_attributes/faces` and `face_attributes/image_annotated`; writes messages.jsonl and
+    <seconds>.<nanoseconds>.png, named by the image's stamp."""
+
+    def __init__(self, **kwargs):
+        super().__init__('recorder', **kwargs)
+        self.values = parameters.declare(self, PARAMETERS, dict)
+        self.folder = Path(self.values['folder'])
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.folder / 'messages.jsonl', 'w', buffering=1, encoding='utf-8')
+        except OSError as error:
+            raise ParameterError(f'parameter folder: {error}') from error
+        self._written, self._picture_s = 0, None
+        self._heard = [
+            self.create_subscription(FaceAttributesArray, 'face_attributes/faces', self._on_faces, QoSProfile(depth=100)),
+            self.create_subscription(Image, 'face_attributes/image_annotated', self._on_image, QoSProfile(depth=1))]
+        self._watch = self.create_timer(.1, self._say_when_found, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def begin(self):
+        """Says where the files go."""
+        self.get_logger().info(f'writes to {self.folder.resolve()}')
+
+    def _say_when_found(self):
+        if all(self.count_publishers(subscription.topic_name) for subscription in self._heard):
+            self._watch.cancel()
+            self.get_logger().info(FOUND)
+
+    def end(self):
+        """Closes the file."""
+        self._file.close()
+        self.destroy_node()
+
+    def _on_faces(self, msg):
+        line = {'received_s': self.get_clock().now().nanoseconds * 1e-9, **to_dict(msg)}
+        self._file.write(json.dumps(line, allow_nan=False) + '\n')
+        self._written += 1
+        if self._written == self.values['messages']:
+            raise Finished(0)
+
+    def _on_image(self, msg):
+        now = time.monotonic()
+        if self._picture_s is not None and now - self._picture_s < self.values['seconds_between_pictures']:
+            return
+        self._picture_s = now
+        stamp = msg.header.stamp
+        path = self.folder / f'{stamp.sec}.{stamp.nanosec:09d}.png'
+        try:
+            cv2.imwrite(str(path), images.to_bgr(msg), (cv2.IMWRITE_PNG_COMPRESSION, 1))
+        except ImageError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=2.)
+
+
+def make_node(**kwargs):
+    """The node that the executable `recorder` runs."""
+    return Recorder(**kwargs)

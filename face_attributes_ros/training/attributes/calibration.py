@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Honest confidence: temperatures fitted on val, the age interval's width, and thresholds below which we say
+`unknown`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from face_attributes_ros.faces import EXPRESSIONS
+from face_attributes_ros.training.attributes.scores import known
+
+TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 151))
+AGE_TILTS = np.linspace(-0.04, 0.06, 41)
+INTERVAL = 0.8
+SELECTIVE_ACCURACY = 0.95
+
+
+def with_temperature(probs, temperature):
+    """Probabilities after dividing their logits by a temperature: (N, K) distributions or (N,) of a yes."""
+    if probs.ndim == 1:
+        both = with_temperature(np.stack([1 - probs, probs], 1), temperature)
+        return both[:, 1]
+    logits = np.log(np.clip(probs, 1e-12, 1)) / temperature
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def log_loss(probs, target):
+    """Mean negative log-likelihood of shares (N, K) or of yes/no (N,) under probabilities of the same
+    shape.
+    """
+    if probs.ndim == 1:
+        return log_loss(np.stack([1 - probs, probs], 1), np.stack([1 - target, target], 1))
+    return float(-(target * np.log(np.clip(probs, 1e-12, 1))).sum(1).mean())
+
+
+def fit_temperature(probs, target):
+    """The temperature, of a fixed list, with the least log loss."""
+    return float(min(TEMPERATURES, key=lambda t: log_loss(with_temperature(probs, t), target)))
+
+
+def interval(age_probs, mass=INTERVAL):
+    """(N, 2) years that bound the central `mass` of distributions over whole years, each year half a year
+    wide to both sides; the same rule as the estimator's."""
+    cumulative = np.concatenate([np.zeros((len(age_probs), 1)), np.cumsum(age_probs, 1)], 1)
+    edges = np.arange(age_probs.shape[1] + 1) - 0.5
+    bounds = [np.interp([(1 - mass) / 2, (1 + mass) / 2], row / row[-1], edges) for row in cumulative]
+    return np.maximum(np.array(bounds).reshape(-1, 2), 0)
+
+
+def coverage(age_probs, ages):
+    """The share of ages inside of the interval."""
+    low, high = interval(age_probs).T
+    return float(((ages >= low) & (ages <= high)).mean())
+
+
+def fit_age_temperature(age_probs, ages):
+    """The temperature, of a fixed list, whose 80 % interval covers nearest to 80 % of the ages."""
+    def missed(temperature):
+        return abs(coverage(with_temperature(age_probs, temperature), ages) - INTERVAL)
+
+    return float(min(TEMPERATURES[::3], key=missed))
+
+
+def calibration_error(confidence, hit, bins=15):
+    """ECE: the mean gap between confidence and accuracy over equal-width bins, weighted by their counts."""
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(confidence[which == number].mean() - hit[which == number].mean()) * (which == number).mean()
+            for number in np.unique(which)]
+    return float(sum(gaps))
+
+
+def confidence_and_hit(probs, target):
+    """(confidence (N,), hit (N,)) of the likeliest answer; target as shares (N, K) or as yes/no (N,)."""
+    if probs.ndim == 1:
+        return np.maximum(probs, 1 - probs), (probs > 0.5) == (target > 0.5)
+    return probs.max(1), probs.argmax(1) == target.argmax(1)
+
+
+def selective_threshold(confidence, hit, accuracy=SELECTIVE_ACCURACY):
+    """The lowest confidence such that answers at or above it are right in `accuracy` of cases; 1 where none
+    is.
+    """
+    order = np.argsort(-confidence)
+    right = np.cumsum(hit[order]) / np.arange(1, len(hit) + 1)
+    enough = np.flatnonzero(right >= accuracy)
+    return float(confidence[order[enough[-1]]]) if len(enough) else 1.0
+
+
+def shifted(probs, offset):
+    """Distributions (N, K) after adding an offset (K,) to their logits."""
+    return with_temperature(np.clip(probs, 1e-12, 1) * np.exp(offset), 1.0)
+
+
+def balanced_offset(probs, target):
+    """(K,) offset of the logits that favours rare classes: minus a multiple of the log of their frequency.
+
+    The multiple is the one of a fixed list with the largest sum of accuracy and balanced accuracy (logit
+    adjustment, Menon et al., 2021, with the strength chosen by what is wanted instead of by theory).
+    """
+    truth = target.argmax(1)
+    frequency = np.bincount(truth, minlength=probs.shape[1]).clip(1) / len(truth)
+
+    def gain(strength):
+        hits = shifted(probs, -strength * np.log(frequency)).argmax(1) == truth
+        return hits.mean() + np.mean([hits[truth == label].mean() for label in np.unique(truth)])
+
+    offset = -max(np.linspace(0, 1, 21), key=gain) * np.log(frequency)
+    return offset - offset.mean()
+
+
+def age_offset(age_probs, ages):
+    """(101,) offset of the age logits, a multiple of the years: of a fixed list the one whose expectations miss least.
+
+    A network that is unsure answers with an age between the likely ones, so the old come out too young; so
+    do all where the training pictures are mostly of the young.
+    """
+    years = np.arange(age_probs.shape[1])
+    return min((tilt * years for tilt in AGE_TILTS),
+               key=lambda offset: np.abs(shifted(age_probs, offset) @ years - ages).mean())
+
+
+def fit_offsets(outputs, labels):
+    """{head: list of what is added to its logits} from uncalibrated outputs and labels of val."""
+    offsets, exact, rows = {}, exact_ages(labels), known(labels['expression'])
+    if exact.any():
+        offsets['age'] = age_offset(outputs['age'][exact], labels['age_low'][exact])
+    if rows.any():
+        offsets['expression'] = balanced_offset(outputs['expression'][rows], labels['expression'][rows])
+    return {head: [round(float(value), 4) for value in offset] for head, offset in offsets.items()}
+
+
+def exact_ages(labels):
+    """(N,) bool: the faces whose age is known to the year."""
+    return known(labels['age_low']) & (labels['age_low'] == labels['age_high'])
+
+
+def calibrate(outputs, labels):
+    """({head: temperature}, {name: threshold}) from outputs and labels of val; thresholds are for calibrated
+    outputs.
+    """
+    temperatures, thresholds = {}, {}
+    exact = exact_ages(labels)
+    if exact.any():
+        temperatures['age'] = fit_age_temperature(outputs['age'][exact], labels['age_low'][exact])
+    for head, column in (('gender', 'p_female'), ('expression', 'expression'), ('smile', 'smile')):
+        rows = known(labels[column])
+        if head == 'smile':
+            rows &= known(labels['pose'])  # GENKI: those who were asked; other smiles are derived
+        if rows.any():
+            probs, target = outputs[head][rows], labels[column][rows]
+            temperatures[head] = fit_temperature(probs, target if head != 'expression' else winners(target))
+            calm = with_temperature(probs, temperatures[head])
+            thresholds[head] = selective_threshold(*confidence_and_hit(calm, target))
+    return temperatures, thresholds
+
+
+def winners(expression_shares):
+    """One-hot rows of the majority."""
+    return np.eye(len(EXPRESSIONS))[expression_shares.argmax(1)]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readers of label packs: a `labels.csv` beside zips of JPEGs, larger `<source>_full` packs, and pictures
+without faces.
+
+`labels.csv` has one row a picture: path (`source/name`), age, age_min, age_max, gender (0 male, 1 female),
+expression, smile, yaw, pitch, roll (radians), split, group. `ferplus_votes.csv` and `landmarks68.npz` beside
+it add votes and points. A full pack's CSV has path, age_min, age_max, gender, votes (our expression order,
+then contempt and unknown).
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from face_attributes_ros.errors import DataError
+from face_attributes_ros.faces import EXPRESSIONS
+from face_attributes_ros.training.attributes.data.tables import Sample, one_hot, shares, smile_of
+
+VOTE_COLUMNS = ('neutral', 'happiness', 'sadness', 'surprise', 'fear', 'disgust', 'anger')
+"""FER+ names of EXPRESSIONS, in our order."""
+
+
+def read_csv(path):
+    """Rows of a CSV with a header, as dicts. Raises `DataError` where there is no such file."""
+    try:
+        with open(path, newline='', encoding='utf-8') as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f'cannot read {path}: {error}') from error
+
+
+def number(text):
+    """The float that a CSV cell holds, or None where it is empty."""
+    return float(text) if text not in ('', None) else None
+
+
+def archived(folder, path):
+    """`folder/source.zip!name` for a row's `source/name`."""
+    source, name = path.split('/', 1)
+    return f'{Path(folder) / source}.zip!{name}'
+
+
+def read_pack(folder, splits, sources=None):
+    """Samples of `folder/labels.csv` in the named splits (and sources), with votes and points where there are
+    any.
+    """
+    folder = Path(folder)
+    votes, points = read_votes(folder / 'ferplus_votes.csv'), read_points(folder / 'landmarks68.npz')
+    rows = [row for row in read_csv(folder / 'labels.csv')
+            if row['split'] in splits and (sources is None or row['source'] in sources)]
+    return [pack_sample(folder, row, votes.get(row['path']), points.get(row['path'])) for row in rows]
+
+
+def pack_sample(folder, row, votes, points):
+    """The sample of one row of `labels.csv`."""
+    expression = shares(votes) if votes else one_hot(row['expression']) if row['expression'] else None
+    smile = number(row['smile'])
+    pose = tuple(number(row[name]) for name in ('yaw', 'pitch', 'roll')) if row['yaw'] else None
+    image = archived(folder, row['path'])
+    landmarks = None if points is None else points / picture_size(image)
+    return Sample(image, row['source'], number(row['age_min']), number(row['age_max']), number(row['gender']),
+                  expression,
+                  smile_of(expression) if smile is None else smile, pose, landmarks, group=row['group'])
+
+
+def picture_size(image):
+    """(width, height) of a stored picture, for points given in its pixels."""
+    from face_attributes_ros.training.attributes.data.cache import read_picture
+    height, width = read_picture(image).shape[:2]
+    return np.array([width, height], np.float32)
+
+
+def read_votes(path):
+    """{path: seven votes in our order} of a FER+ votes table; empty where there is no file."""
+    if not path.is_file():
+        return {}
+    return {row['path']: [float(row[name]) for name in VOTE_COLUMNS] for row in read_csv(path)}
+
+
+def read_points(path):
+    """{path: (68, 2) pixels} of `landmarks68.npz`; empty where there is no file."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(zip(arrays['paths'].tolist(), arrays['points'], strict=True))
+
+
+def read_full_pack(folder, source):
+    """Samples of `<source>_full.csv` and its zip."""
+    samples = []
+    for row in read_csv(Path(folder) / f'{source}_full.csv'):
+        votes = [float(vote) for vote in row['votes'].split()][:len(EXPRESSIONS)]
+        expression = shares(votes) if votes else None
+        samples.append(Sample(archived(folder, row['path']), source, number(row['age_min']),
+                              number(row['age_max']),
+                              number(row['gender']), expression, smile_of(expression)))
+    return samples
+
+
+def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
+    """Faceless squares cut from the pictures that a YOLO-format detection set lists: at most a sliver of any
+    face in them.
+
+    `folder` holds `listing`, `images/`, `labels/` and perhaps `manifest.csv`, whose `maybe_unlabelled` rows
+    are left out.
+    """
+    folder, generator = Path(folder), np.random.default_rng(seed)
+    names = [Path(line).stem for line in (folder / listing).read_text().split()]
+    doubtful = doubtful_names(folder / 'manifest.csv')
+    samples = []
+    for name in sorted(set(names) - doubtful):
+        boxes = yolo_boxes(folder / 'labels' / f'{name}.txt')
+        samples += [Sample(str(folder / 'images' / f'{name}.jpg'), 'background', face=0.0, box_fraction=box)
+                    for box in faceless_boxes(boxes, per_picture, generator)]
+    return samples
+
+
+def doubtful_names(path):
+    """Names of pictures that may hold faces without a label."""
+    if not path.is_file():
+        return set()
+    return {row['name'] for row in read_csv(path) if row['maybe_unlabelled'] == '1'}
+
+
+def yolo_boxes(path):
+    """(N, 4) corners as fractions of a YOLO label file; empty where there is none."""
+    rows = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
+    boxes = np.array([[float(value) for value in row[1:5]] for row in rows if row], np.float64).reshape(-1, 4)
+    return np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
+
+
+def faceless_boxes(faces, count, generator, tries=8):
+    """Up to `count` random squares in fractions of the picture, each covering under a fifth of any face."""
+    found = []
+    for _ in range(count * tries):
+        side = generator.uniform(0.1, 0.5)
+        corner = generator.uniform(0, 1 - side, 2)
+        box = np.array([*corner, *(corner + side)])
+        overlap = np.clip(np.minimum(faces[:, 2:], box[2:]) - np.maximum(faces[:, :2], box[:2]), 0,
+                          None).prod(1)
+        smaller = np.minimum((faces[:, 2:] - faces[:, :2]).prod(1), side**2)
+        if len(found) < count and not (overlap > 0.2 * smaller).any():
+            found.append(tuple(box.tolist()))
+    return found

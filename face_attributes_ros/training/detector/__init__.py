@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The face detector: data, training, evaluation, export."""

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Face detection data: a YOLO-format folder or WIDER FACE's layout, read into a list of `Sample`.
+
+YOLO:  DIR/{train,val,test}.txt list images/NAME.jpg; labels/NAME.txt holds `0 cx cy w h` a face, fractions;
+       ignore/NAME.txt (optional) holds real faces without a label; manifest.csv (optional) has `name` and
+       `maybe_unlabelled`.
+WIDER: DIR/wider_face_split/wider_face_{train,val}_bbx_gt.txt and DIR/WIDER_{train,val}/images/EVENT/NAME.jpg.
+"""
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from face_attributes_ros.errors import DataError
+
+SMALLEST_FACE = 0.02      # sqrt(w * h) over the image's longer side; smaller boxes are ignored
+_WIDER_INVALID = 7        # column of the `invalid` flag in WIDER FACE's box lines
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image on disk: its faces and regions to ignore, both (N, 4) float32 xyxy fractions of the image."""
+
+    path: Path
+    boxes: np.ndarray
+    ignore: np.ndarray
+    maybe_unlabelled: bool = False
+
+    @property
+    def name(self):
+        return self.path.stem
+
+    def image(self):
+        """The decoded picture (H, W, 3) uint8 BGR."""
+        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise DataError(f'{self.path} is not a readable image')
+        return image
+
+
+def read_samples(root, split):
+    """The samples of `split` ('train', 'val' or 'test') under `root`, in the order of its list."""
+    root = Path(root)
+    if (root / f'{split}.txt').is_file():
+        return _read_yolo(root, split)
+    if (root / 'wider_face_split').is_dir():
+        return _read_wider(root, split)
+    raise DataError(f'{root} holds neither {split}.txt (YOLO) nor wider_face_split/ (WIDER FACE)')
+
+
+def split_small(boxes, width, height):
+    """Faces to find and faces to ignore: boxes under `SMALLEST_FACE` of the longer side go to the second."""
+    sides = (boxes[:, 2:] - boxes[:, :2]) * np.array([width, height], np.float32)
+    small = np.sqrt(sides.clip(0).prod(1)) / max(width, height) < SMALLEST_FACE
+    return boxes[~small], boxes[small]
+
+
+def data_hash(samples):
+    """SHA-256 over names, boxes and image sizes on disk: a changed data set gives a changed hash."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(f'{sample.name} {sample.path.stat().st_size}'.encode())
+        digest.update(np.round(sample.boxes, 4).astype('<f4').tobytes())
+    return digest.hexdigest()
+
+
+def _read_yolo(root, split):
+    flagged = _flagged_names(root / 'manifest.csv')
+    lines = (root / f'{split}.txt').read_text().split()
+    return [_yolo_sample(root, root / line, flagged) for line in lines]
+
+
+def _yolo_sample(root, path, flagged):
+    if not path.is_file():
+        raise DataError(f'{path} is listed but does not exist')
+    boxes, ignore = (_yolo_boxes(root / folder / f'{path.stem}.txt') for folder in ('labels', 'ignore'))
+    return Sample(path, boxes, ignore, path.stem in flagged)
+
+
+def _flagged_names(manifest):
+    if not manifest.is_file():
+        return frozenset()
+    with manifest.open(newline='') as file:
+        return frozenset(row['name'] for row in csv.DictReader(file) if row['maybe_unlabelled'] == '1')
+
+
+def _yolo_boxes(path):
+    """(N, 4) float32 xyxy fractions; a missing file is a picture without faces."""
+    text = path.read_text() if path.is_file() else ''
+    try:
+        rows = np.array([line.split()[1:5] for line in text.splitlines() if line.strip()], np.float32)
+    except ValueError as error:
+        raise DataError(f'{path} is not YOLO text (class cx cy w h a line): {error}') from error
+    rows = rows.reshape(-1, 4)
+    return np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], 1).clip(0, 1)
+
+
+def _read_wider(root, split):
+    lines = (root / 'wider_face_split' / f'wider_face_{split}_bbx_gt.txt').read_text().splitlines()
+    samples, at = [], 0
+    while at < len(lines):
+        name, count = lines[at], int(lines[at + 1])
+        rows = lines[at + 2:at + 2 + max(count, 1)]       # an image without faces still has one line of zeros
+        samples.append(_wider_sample(root / f'WIDER_{split}' / 'images' / name, rows if count else []))
+        at += 2 + max(count, 1)
+    return samples
+
+
+def _wider_sample(path, rows):
+    if not path.is_file():
+        raise DataError(f'{path} is listed but does not exist')
+    height, width = Sample(path, None, None).image().shape[:2]
+    table = np.array([row.split()[:10] for row in rows], np.float32).reshape(len(rows), 10)
+    size = np.array([width, height] * 2, np.float32)
+    boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], 1) / size
+    valid = (table[:, _WIDER_INVALID] == 0) & (table[:, 2:4] > 0).all(1)
+    return Sample(path, boxes[valid].clip(0, 1), boxes[~valid].clip(0, 1))

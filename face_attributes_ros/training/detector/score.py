@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detections judged against labels: neutral regions, average precision, precision and recall, F1."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from face_attributes_ros.boxes import area, iou
+
+NEUTRAL_OVERLAP = 0.5      # a detection is neutral when this share of it lies in one ignored region
+
+
+class Result(NamedTuple):
+    """What was found in one image and what is there: (N, 4) and (M, 4) xyxy px; its longer side in px."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    faces: np.ndarray
+    ignore: np.ndarray
+    longer_side: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Detections of many images, best score first: which are right, and how many faces there were."""
+
+    scores: np.ndarray
+    correct: np.ndarray
+    faces: int
+
+
+def match(boxes, faces, ignore, iou_threshold=0.5):
+    """1 right, 0 wrong, -1 neutral for each box; boxes (N, 4) must be sorted, best first.
+
+    Each face is found once, by the best-scored box that overlaps it enough; what is left is neutral where it
+    overlaps an ignored region by `iou_threshold` or lies in it by `NEUTRAL_OVERLAP`.
+    """
+    verdict, free = np.zeros(len(boxes), int), np.ones(len(faces), bool)
+    overlaps = iou(boxes, faces)
+    neutral = _neutral(boxes, ignore, iou_threshold)
+    for index in range(len(boxes)):
+        candidates = np.where(free, overlaps[index], -1)
+        if len(faces) and candidates.max() >= iou_threshold:
+            verdict[index], free[candidates.argmax()] = 1, False
+        elif neutral[index]:
+            verdict[index] = -1
+    return verdict
+
+
+def _neutral(boxes, ignore, iou_threshold):
+    if not len(ignore) or not len(boxes):
+        return np.zeros(len(boxes), bool)
+    low = np.maximum(boxes[:, None, :2], ignore[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], ignore[None, :, 2:])
+    inside = (high - low).clip(0).prod(2) / np.maximum(area(boxes)[:, None], 1e-9)
+    return ((inside >= NEUTRAL_OVERLAP) | (iou(boxes, ignore) >= iou_threshold)).any(1)
+
+
+def judge(results, iou_threshold=0.5):
+    """`Judged` from the `Result` of each image."""
+    scores, correct, count = [], [], 0
+    for result in results:
+        order = np.argsort(-result.scores, kind='stable')
+        verdict = match(result.boxes[order], result.faces, result.ignore, iou_threshold)
+        scores.append(result.scores[order][verdict >= 0])
+        correct.append(verdict[verdict >= 0] == 1)
+        count += len(result.faces)
+    scores, correct = (np.concatenate(part) if part else np.zeros(0) for part in (scores, correct))
+    order = np.argsort(-scores, kind='stable')
+    return Judged(scores[order], correct[order].astype(bool), count)
+
+
+def precision_recall(judged):
+    """(precision, recall) after each detection, best score first."""
+    right = np.cumsum(judged.correct)
+    return right / np.maximum(np.arange(1, len(right) + 1), 1), right / max(judged.faces, 1)
+
+
+def average_precision(judged):
+    """Area under the precision envelope at every recall (PASCAL VOC 2010 on), 0..1."""
+    precision, recall = precision_recall(judged)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
+
+
+def best_f1(judged):
+    """(F1, score threshold) where F1, the harmonic mean of both, is largest; (0, 1) without detections."""
+    precision, recall = precision_recall(judged)
+    if not len(precision):
+        return 0.0, 1.0
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    return float(f1.max()), float(judged.scores[f1.argmax()])

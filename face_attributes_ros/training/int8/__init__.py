@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Int8 files: quantise, measure, ship only within the bars."""

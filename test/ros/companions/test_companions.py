@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""image_source and recorder in this process; the demo with a fake pipeline, as a user runs it."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from harness import FAKE_NODE, picture
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.msg import FaceAttributesArray
+from face_attributes_ros.ros import compressed, images
+from face_attributes_ros.ros.companions.image_source import ImageSource
+from face_attributes_ros.ros.companions.pictures import expand, pictures
+from face_attributes_ros.ros.companions.recorder import Recorder
+from face_attributes_ros.ros.run import Finished
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder with two pictures of different grey and size, and a file that is none."""
+    folder = tmp_path / 'album'
+    folder.mkdir()
+    for number, (name, size) in enumerate({'a.png': (20, 30), 'b.png': (40, 30)}.items()):
+        cv2.imwrite(str(folder / name), np.full((size[1], size[0], 3), 50 * (number + 1), np.uint8))
+    (folder / 'notes.txt').write_text('not a picture')
+    return folder
+
+
+def make(bench, kind, **parameters):
+    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    return bench.add(kind(context=bench.context, parameter_overrides=overrides))
+
+
+@pytest.mark.parametrize('transport, kind, read', [('raw', Image, images.to_bgr), ('compressed', CompressedImage, compressed.to_bgr)])
+def test_source_shows_each_picture_once_and_ends(bench, album, transport, kind, read):
+    topic = '/image' if transport == 'raw' else '/image/compressed'
+    shown, _ = bench.listen(topic, kind)
+    infos, _ = bench.listen('/camera_info', CameraInfo)
+    source = make(bench, ImageSource, sources=[str(album)], loop=False, transport=transport, rate=100., wait_for_subscribers=1,
+                  frame_id='eye', published_log=str(album / 'log.jsonl'))
+    source.begin()
+    with pytest.raises(Finished) as end:
+        bench.spin_until(lambda: False)
+    bench.spin_until(lambda: len(shown) == len(infos) == 2)
+    assert end.value.code == 0 and [read(message).shape for message in shown] == [(30, 20, 3), (30, 40, 3)]
+    assert [info.header for info in infos] == [message.header for message in shown] and shown[0].header.frame_id == 'eye'
+    assert (infos[1].k[0], infos[1].k[2], infos[1].width) == (40., 19.5, 40)
+    lines = [json.loads(line) for line in (album / 'log.jsonl').read_text().splitlines()]
+    assert [(line['source'], line['sec'], line['nanosec']) for line in lines] == [
+        (str(album / name), message.header.stamp.sec, message.header.stamp.nanosec)
+        for name, message in zip(('a.png', 'b.png'), shown)]
+
+
+def test_source_loops_and_holds_pictures(bench, album):
+    shown, _ = bench.listen('/image', Image)
+    source = make(bench, ImageSource, sources=[str(album / 'a.png'), str(album / 'b.png')], rate=50., seconds_each=.1,
+                  wait_for_subscribers=1)
+    source.begin()
+    bench.spin_until(lambda: sum(a.width > b.width for a, b in zip(shown, shown[1:])) >= 1)  # came back to the first
+    assert [message.width for message in shown[:2]] == [20, 20]
+
+
+def test_source_plays_videos_to_their_end(album):
+    path = str(album / 'film.avi')
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24))
+    for grey in (10, 100, 200):
+        writer.write(np.full((24, 32, 3), grey, np.uint8))
+    writer.release()
+    found = list(pictures([path]))
+    assert [round(float(p.bgr.mean()) / 10) for p in found] == [1, 10, 20] and not any(p.still for p in found)
+
+
+@pytest.mark.parametrize('sources, text', [
+    ([''], 'sources is empty'), (['/nowhere/a.png'], "source '/nowhere/a.png' is no file, no folder and no camera index"),
+    (['EMPTY'], 'no pictures in this folder'),
+])
+def test_source_names_what_is_not_there(bench, tmp_path, sources, text):
+    with pytest.raises(ParameterError) as caught:
+        make(bench, ImageSource, sources=[str(tmp_path) if source == 'EMPTY' else source for source in sources])
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize('name, text', [('fake.png', 'no picture that OpenCV can read'), ('fake.mp4', 'no video or camera')])
+def test_source_names_what_it_cannot_read(tmp_path, name, text):
+    (tmp_path / name).write_bytes(b'not what its name says')
+    with pytest.raises(ParameterError) as caught:
+        list(pictures(expand([str(tmp_path / name)])))
+    assert text in str(caught.value)
+
+
+def test_recorder_writes_messages_and_pictures(bench, tmp_path):
+    faces = bench.robot.create_publisher(FaceAttributesArray, 'face_attributes/faces', 1)
+    annotated = bench.robot.create_publisher(Image, 'face_attributes/image_annotated', 1)
+    folder = tmp_path / 'deep' / 'recording'
+    recorder = make(bench, Recorder, folder=str(folder), seconds_between_pictures=0., messages=2)
+    bench.spin_until(lambda: faces.get_subscription_count() and annotated.get_subscription_count())
+    image = picture(value=90, stamp=bench.now())
+    annotated.publish(image)
+    stamp = image.header.stamp
+    path = folder / f'{stamp.sec}.{stamp.nanosec:09d}.png'
+    bench.spin_until(path.exists)
+    faces.publish(FaceAttributesArray(header=image.header))
+    bench.spin_until(lambda: recorder._written == 1)
+    faces.publish(FaceAttributesArray(header=image.header))
+    with pytest.raises(Finished):
+        bench.spin_until(lambda: False)
+    lines = [json.loads(line) for line in (folder / 'messages.jsonl').read_text().splitlines()]
+    assert len(lines) == 2 and lines[0]['header']['frame_id'] == 'camera' and lines[0]['received_s'] >= stamp.sec
+    assert np.array_equal(cv2.imread(str(path)), images.to_bgr(image))
+
+
+def test_recorder_survives_an_image_it_cannot_read(bench, tmp_path):
+    annotated = bench.robot.create_publisher(Image, 'face_attributes/image_annotated', 1)
+    make(bench, Recorder, folder=str(tmp_path), seconds_between_pictures=0.)
+    bench.spin_until(annotated.get_subscription_count)
+    bad = picture(stamp=bench.now())
+    bad.encoding = 'bgr7'
+    annotated.publish(bad)
+    good = picture(stamp=bench.now())
+    bench.spin_for(.1)
+    annotated.publish(good)
+    bench.spin_until(lambda: len(list(tmp_path.glob('*.png'))) == 1)
+
+
+def test_recorder_names_a_folder_it_cannot_make(bench, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ParameterError, match='parameter folder'):
+        make(bench, Recorder, folder=str(tmp_path / 'file' / 'under'))
+
+
+def demo(*arguments):
+    return subprocess.run([sys.executable, '-m', 'face_attributes_ros.ros.companions.demo', *map(str, arguments)], capture_output=True,
+                          text=True, timeout=120)
+
+
+def test_demo_tells_what_it_saw_and_leaves_pictures(album, tmp_path):
+    out = tmp_path / 'out'
+    done = demo(album, '--out', out, '--seconds', '1', '--rate', '15', '--node-command', shlex.join([str(FAKE_NODE), '0']))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'a.png' in done.stdout and '20x30' in done.stdout and '40x30' in done.stdout
+    assert 'f1 at (5, 8) 10x14 px, 0.90: female 0.80, 30 years (24-37)' in done.stdout
+    assert [cv2.imread(str(out / name)).shape for name in ('1_a.png', '2_b.png')] == [(30, 20, 3), (30, 40, 3)]
+
+
+def test_demo_fails_where_a_picture_brings_no_message(album, tmp_path):
+    """A node to which every image is too old."""
+    done = demo(album, '--out', tmp_path / 'out', '--seconds', '.5', '--node-command',
+                shlex.join([str(FAKE_NODE), '0', '--ros-args', '-p', 'max_frame_age:=0.0001']))
+    assert done.returncode == 1 and 'no message came for' in done.stderr, done.stdout + done.stderr
+
+
+def test_demo_fails_where_the_node_does_or_a_picture_is_not_there(album, tmp_path):
+    broken = demo(album, '--out', tmp_path / 'out', '--node-command', '-c "raise SystemExit(3)"')
+    assert broken.returncode == 1 and 'node ended early' in broken.stderr
+    missing = demo('/nowhere.jpg', '--out', tmp_path / 'out')
+    assert missing.returncode == 1 and "'/nowhere.jpg' is no file" in missing.stderr
