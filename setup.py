@@ -21,7 +21,8 @@ HERE = Path(__file__).parent.resolve()
 
 
 def ament_prefixes():
-    """Where CMake finds ROS: sourced workspaces first, then the environments Python imports from."""
+    """Where CMake finds ROS: sourced workspaces first, then the environments Python imports
+    from."""
     found = [p for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
     for entry in sys.path:
         prefix = Path(entry).parent.parent.parent
@@ -40,7 +41,8 @@ class BuildWithCMake(Command):
         self.build_lib = self.build_temp = None
 
     def finalize_options(self):
-        self.set_undefined_options('build', ('build_lib', 'build_lib'), ('build_temp', 'build_temp'))
+        self.set_undefined_options('build', ('build_lib', 'build_lib'),
+                                   ('build_temp', 'build_temp'))
         self.stage = Path(self.build_temp).resolve() / 'stage'
 
     def run(self):
@@ -51,14 +53,20 @@ class BuildWithCMake(Command):
         else:
             self._move_to_wheel(package)
         self.distribution.data_files[:] = [
-            (str(folder.relative_to(self.stage)), [str(f) for f in folder.iterdir() if f.is_file()])
-            for folder in sorted({f.parent for f in self.stage.rglob('*') if f.is_file()})]
+            (str(folder.relative_to(self.stage)),
+             [str(f)
+              for f in folder.iterdir()
+              if f.is_file()])
+            for folder in sorted({f.parent for f in self.stage.rglob('*') if f.is_file()})
+        ]
         if self.editable_mode:  # an editable wheel leaves data files out unless asked
             self.run_command('install_data')
 
     def _install_to_stage(self):
         tree = Path(self.build_temp).resolve() / 'cmake'
-        for left_over in (tree, self.stage):  # an earlier build's cache names a build environment that is gone
+        for left_over in (
+                tree,
+                self.stage):  # an earlier build's cache names a build environment that is gone
             shutil.rmtree(left_over, ignore_errors=True)
         prefixes = ament_prefixes()
         env = dict(os.environ, AMENT_PREFIX_PATH=os.pathsep.join(prefixes))
@@ -68,7 +76,8 @@ class BuildWithCMake(Command):
              '-DBUILD_TESTING=OFF', '-DCMAKE_BUILD_TYPE=Release',
              f'-DCMAKE_INSTALL_PREFIX={self.stage}', f'-DCMAKE_PREFIX_PATH={";".join(prefixes)}',
              f'-DPython3_EXECUTABLE={sys.executable}'], check=True, env=env)
-        subprocess.run(['cmake', '--build', tree, '--target', 'install', '--parallel'], check=True, env=env)
+        subprocess.run(['cmake', '--build', tree, '--target', 'install', '--parallel'], check=True,
+                       env=env)
         for egg_info in self.stage.glob('lib/python*/site-packages/*.egg-info'):
             shutil.rmtree(egg_info)  # pip writes its own metadata
         for cache in list(self.stage.rglob('__pycache__')):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faces in a camera image: where each one is, apparent age, gender presentation, expression, smile and head pose.
+"""Faces in a camera image: where each one is, apparent age, gender presentation, expression, smile
+and head pose.
 
     import cv2, face_attributes_ros as fa
     analyzer = fa.Analyzer()
@@ -9,8 +10,8 @@
 from importlib import import_module
 from pkgutil import extend_path
 
-# The generated messages (face_attributes_ros.msg) are installed, never in the source tree: let this
-# package span both when it is imported from a checkout.
+# The generated messages (face_attributes_ros.msg) are installed, never in the source tree: let
+# this package span both when it is imported from a checkout.
 __path__ = extend_path(__path__, __name__)
 
 _HOMES = {
@@ -37,7 +38,8 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name):
-    """Imports a public name's module when it is first asked for: ROS tools that want only messages pay nothing."""
+    """Imports a public name's module when it is first asked for: ROS tools that want only messages
+    pay nothing."""
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Face crops: square ones around a box, and upright ones from landmarks.
 
-Landmarks are the 68 points of iBUG, (68, 2) x, y. A transform is a (2, 3) float matrix from source pixels to crop pixels.
+Landmarks are the 68 points of iBUG, (68, 2) x, y. A transform is a (2, 3) float matrix from source
+pixels to crop pixels.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import numpy as np
 from face_attributes_ros.boxes import halved
 
 FIVE_POINTS = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,))
-"""The landmarks whose means are the image-left eye, image-right eye, nose tip and mouth corners."""
+"""The landmarks whose means are the image-left eye, image-right eye, nose tip and mouth
+corners."""
 
-CANONICAL_FIVE = np.array([[.345, .38], [.655, .38], [.5, .565], [.37, .745], [.63, .745]], dtype=np.float32)
-"""Where those five points lie in an upright crop, as fractions of its side (proportions of an average adult face)."""
+CANONICAL_FIVE = np.array([[.345, .38], [.655, .38], [.5, .565], [.37, .745], [.63, .745]],
+                          dtype=np.float32)
+"""Where those five points lie in an upright crop, as fractions of its side (proportions of an
+average adult face)."""
 
 _JAW_BROWS = [*range(16, -1, -1), *range(26, 16, -1)]
 _NOSE = [27, 28, 29, 30, 35, 34, 33, 32, 31]
@@ -33,9 +37,11 @@ def five_points(landmarks):
 
 
 def similarity_from_points(source_xy, target_xy):
-    """The (2, 3) rotation, uniform scale and shift, without reflection, that best takes points (N, 2) to points (N, 2).
+    """The (2, 3) rotation, uniform scale and shift, without reflection, that best takes points (N,
+    2) to points (N, 2).
 
-    Least squares in closed form (Umeyama 1991, restricted to the plane); N >= 2 and not all points equal.
+    Least squares in closed form (Umeyama 1991, restricted to the plane); N >= 2 and not all points
+    equal.
     """
     source, target = np.asarray(source_xy, float), np.asarray(target_xy, float)
     source_mean, target_mean = source.mean(0), target.mean(0)
@@ -49,7 +55,8 @@ def similarity_from_points(source_xy, target_xy):
 
 
 def square_transforms(boxes_xyxy, crop_scale, size_px):
-    """Transforms (N, 2, 3) to square crops: side `crop_scale` times the box's longer side, same centre."""
+    """Transforms (N, 2, 3) to square crops: side `crop_scale` times the box's longer side, same
+    centre."""
     centre = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     side = np.maximum(np.max(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1), 1) * crop_scale
     transforms = np.zeros((len(boxes_xyxy), 2, 3))
@@ -59,7 +66,8 @@ def square_transforms(boxes_xyxy, crop_scale, size_px):
 
 
 def aligned_transform(landmarks_xy, size_px, scale=1.0):
-    """The transform (2, 3) to an upright crop, from 68 landmarks in source pixels; `scale` > 1 shows more around the face."""
+    """The transform (2, 3) to an upright crop, from 68 landmarks in source pixels; `scale` > 1
+    shows more around the face."""
     target = ((CANONICAL_FIVE - .5) / scale + .5) * size_px
     return similarity_from_points(five_points(np.asarray(landmarks_xy)), target)
 
@@ -67,31 +75,35 @@ def aligned_transform(landmarks_xy, size_px, scale=1.0):
 def crop(image_bgr, transform, out):
     """Fills `out` (S, S, 3) uint8 with the crop; what lies outside of the image repeats its edge.
 
-    Pixel centres lie at half coordinates, as in `boxes`; far shrinking averages, so that no aliasing reaches the network.
+    Pixel centres lie at half coordinates, as in `boxes`; far shrinking averages, so that no
+    aliasing reaches the network.
     """
     size, shrink = out.shape[0], 1 / max(math.hypot(transform[0, 0], transform[1, 0]), 1e-9)
     if shrink >= 2:
         image_bgr, transform = _shrunk(image_bgr, transform, size, shrink)
-    cv2.warpAffine(image_bgr, _pixel_centred(transform), (size, size), dst=out, flags=cv2.INTER_LINEAR,
-                   borderMode=cv2.BORDER_REPLICATE)
+    cv2.warpAffine(image_bgr, _pixel_centred(transform), (size, size), dst=out,
+                   flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return out
 
 
 def _shrunk(image_bgr, transform, size_px, shrink):
-    # The part of the image that the crop covers, halved as often as it can be, and the transform from there.
+    # The part of the image that the crop covers, halved as often as it can be, and the transform
+    # from there.
     factor = 2 ** int(math.log2(shrink))
     (x0, x1), (y0, y1) = _source_bounds(transform, size_px, image_bgr.shape, factor)
     part = image_bgr[y0:y1, x0:x1]
     small = halved(part, shrink)
     gain_x, gain_y = part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]
-    return small, np.array([[a * gain_x, b * gain_y, shift + a * x0 + b * y0] for a, b, shift in transform.tolist()])
+    return small, np.array([[a * gain_x, b * gain_y, shift + a * x0 + b * y0]
+                            for a, b, shift in transform.tolist()])
 
 
 def _source_bounds(transform, size, shape, multiple):
-    # First and last column and row that the crop needs, as whole multiples where the image has room for them. Plain floats:
-    # on four corners numpy would take longer than the resampling.
+    # First and last column and row that the crop needs, as whole multiples where the image has
+    # room for them. Plain floats: on four corners numpy would take longer than the resampling.
     bounds = []
-    for (x, y, shift), limit in zip(cv2.invertAffineTransform(transform).tolist(), (shape[1], shape[0])):
+    for (x, y,
+         shift), limit in zip(cv2.invertAffineTransform(transform).tolist(), (shape[1], shape[0])):
         low = shift + size * (min(x, 0.) + min(y, 0.))
         high = shift + size * (max(x, 0.) + max(y, 0.))
         first = min(max(math.floor(low) - 1, 0), limit - 1)

@@ -25,23 +25,30 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 class Analyzer:
-    """Loads the models once; then maps one BGR image (H, W, 3) uint8 to its faces, best score first.
+    """Loads the models once; then maps one BGR image (H, W, 3) uint8 to its faces, best score
+    first.
 
     Each picture stands alone: ids start at f1 in every one, and nothing is averaged over time.
     """
 
     def __init__(self, settings: Settings | None = None):
         settings = settings or Settings()
-        self.pipeline = build_pipeline(replace(settings, smoothing_enable=False, tracking_confirm_hits=1))
+        self.pipeline = build_pipeline(
+            replace(settings, smoothing_enable=False, tracking_confirm_hits=1))
 
     def __call__(self, image_bgr):
         """The faces of one picture as tracks."""
         faces = self.pipeline.detector(image_bgr)
-        found = self.pipeline.estimator(image_bgr, faces) if self.pipeline.estimator else [None] * len(faces)
-        return [_still(i, face, attributes) for i, (face, attributes) in enumerate(zip(faces, found), 1)]
+        found = self.pipeline.estimator(image_bgr,
+                                        faces) if self.pipeline.estimator else [None] * len(faces)
+        return [
+            _still(i, face, attributes)
+            for i, (face, attributes) in enumerate(zip(faces, found), 1)
+        ]
 
     def crop(self, image_bgr):
-        """The attributes of a picture that is one face crop, as a track whose box is the whole picture (score nan)."""
+        """The attributes of a picture that is one face crop, as a track whose box is the whole
+        picture (score nan)."""
         if self.pipeline.estimator is None:
             raise ParameterError('crops need an attribute model, attributes.model is empty')
         height, width = image_bgr.shape[:2]
@@ -54,23 +61,28 @@ def _still(number, face, attributes):
 
 
 def read_image(path):
-    """The picture in a file as (H, W, 3) uint8 BGR, turned as its EXIF says; ImageError if it cannot be read."""
+    """The picture in a file as (H, W, 3) uint8 BGR, turned as its EXIF says; ImageError if it
+    cannot be read."""
     if not os.path.isfile(path):
         raise ImageError(f'{path}: no such file')
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise ImageError(f'{path}: not a picture that OpenCV can read ({os.path.getsize(path)} bytes)')
+        raise ImageError(
+            f'{path}: not a picture that OpenCV can read ({os.path.getsize(path)} bytes)')
     return image
 
 
 def to_json(track):
-    """One face as plain numbers and strings; what the model does not have is None. Angles are radians, boxes pixels."""
+    """One face as plain numbers and strings; what the model does not have is None. Angles are
+    radians, boxes pixels."""
     seen = track.attributes
-    probs = None if seen is None or seen.expression_probs is None else dict(zip(EXPRESSIONS, _rounded(seen.expression_probs)))
+    probs = None if seen is None or seen.expression_probs is None else dict(
+        zip(EXPRESSIONS, _rounded(seen.expression_probs)))
     out = {'box_xyxy': _rounded(track.face.box_xyxy, 2), 'score': _number(track.face.score)}
     for name in ('age_years', 'age_low', 'age_high', 'gender', 'p_female'):
         out[name] = _number(getattr(seen, name, None))
-    # The likeliest label always; whether it is sure enough to be shown is for the reader of the probabilities.
+    # The likeliest label always; whether it is sure enough to be shown is for the reader of the
+    # probabilities.
     out['expression'] = max(probs, key=probs.get) if probs else None
     out['expression_probs'] = probs
     for name in ('smile', 'yaw_rad', 'pitch_rad', 'roll_rad'):
@@ -92,15 +104,23 @@ def _rounded(values, digits=4):
 
 def add_arguments(parser):
     """Declares the arguments of `face-attributes analyze`."""
-    parser.add_argument('paths', nargs='+', metavar='PATH', type=Path, help='pictures, or folders of pictures')
-    parser.add_argument('--json', action='store_true', help='one JSON object a picture on standard output, and nothing else')
+    parser.add_argument('paths', nargs='+', metavar='PATH', type=Path,
+                        help='pictures, or folders of pictures')
+    parser.add_argument('--json', action='store_true',
+                        help='one JSON object a picture on standard output, and nothing else')
     parser.add_argument('--out', type=Path, metavar='DIR', help='write annotated PNGs there')
-    parser.add_argument('--threshold', type=_unit, metavar='T', help='least detector score, 0 to 1 (default: the model\'s own)')
-    parser.add_argument('--crops', action='store_true', help='each picture is one face crop: skip detection')
-    parser.add_argument('--detector', default=Settings.detector_model, help='detector model (default: %(default)s)')
-    parser.add_argument('--attributes', default=Settings.attributes_model, help='attribute model (default: %(default)s)')
-    parser.add_argument('--aligned', action='store_true', help='second pass on the aligned crop and its mirror')
-    parser.add_argument('--device', default='auto', help='auto, cpu or cuda:N (default: %(default)s)')
+    parser.add_argument('--threshold', type=_unit, metavar='T',
+                        help='least detector score, 0 to 1 (default: the model\'s own)')
+    parser.add_argument('--crops', action='store_true',
+                        help='each picture is one face crop: skip detection')
+    parser.add_argument('--detector', default=Settings.detector_model,
+                        help='detector model (default: %(default)s)')
+    parser.add_argument('--attributes', default=Settings.attributes_model,
+                        help='attribute model (default: %(default)s)')
+    parser.add_argument('--aligned', action='store_true',
+                        help='second pass on the aligned crop and its mirror')
+    parser.add_argument('--device', default='auto',
+                        help='auto, cpu or cuda:N (default: %(default)s)')
 
 
 def _unit(text):
@@ -151,7 +171,8 @@ def _analyze_one(analyzer, path, args):
     height, width = image.shape[:2]
     if args.json:
         faces = [to_json(track) for track in tracks]
-        print(json.dumps({'path': str(path), 'width': width, 'height': height, 'faces': faces}), flush=True)
+        print(json.dumps({'path': str(path), 'width': width, 'height': height, 'faces': faces}),
+              flush=True)
     else:
         _print_table(path, tracks)
     if args.out:
@@ -180,5 +201,6 @@ def describe(track):
     if seen.smile is not None:
         words.append(f'smile {seen.smile:.2f}')
     if seen.yaw_rad is not None:
-        words.append(f'yaw {seen.yaw_rad:+.2f} pitch {seen.pitch_rad:+.2f} roll {seen.roll_rad:+.2f} rad')
+        words.append(
+            f'yaw {seen.yaw_rad:+.2f} pitch {seen.pitch_rad:+.2f} roll {seen.roll_rad:+.2f} rad')
     return '  '.join(words)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Box maths in numpy: overlap, suppression, and the letterbox with its exact inverse.
 
-Boxes are (N, 4) float32 x0, y0, x1, y1; the continuous image runs from 0 to width and 0 to height. N = 0 is legal.
+Boxes are (N, 4) float32 x0, y0, x1, y1; the continuous image runs from 0 to width and 0 to height.
+N = 0 is legal.
 """
 
 from __future__ import annotations
@@ -25,19 +26,23 @@ def area(boxes_xyxy):
 def iou(a_xyxy, b_xyxy):
     """Intersection over union (N, M) of every box of `a_xyxy` with every box of `b_xyxy`."""
     # One axis at a time: sums and products over an axis of two are numpy's slowest.
-    width = np.minimum(a_xyxy[:, 2, None], b_xyxy[:, 2]) - np.maximum(a_xyxy[:, 0, None], b_xyxy[:, 0])
-    height = np.minimum(a_xyxy[:, 3, None], b_xyxy[:, 3]) - np.maximum(a_xyxy[:, 1, None], b_xyxy[:, 1])
+    width = np.minimum(a_xyxy[:, 2, None], b_xyxy[:, 2]) - np.maximum(
+        a_xyxy[:, 0, None], b_xyxy[:, 0])
+    height = np.minimum(a_xyxy[:, 3, None], b_xyxy[:, 3]) - np.maximum(
+        a_xyxy[:, 1, None], b_xyxy[:, 1])
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
     union = area(a_xyxy)[:, None] + area(b_xyxy) - intersection
     return intersection / np.maximum(union, np.finfo(np.float32).tiny)
 
 
 def nms(boxes_xyxy, scores, iou_threshold, max_boxes=None):
-    """Indices of the boxes that greedy suppression keeps, best score first (at most `max_boxes`)."""
+    """Indices of the boxes that greedy suppression keeps, best score first (at most
+    `max_boxes`)."""
     order = np.argsort(-scores, kind='stable')
     kept = []
     while order.size and (max_boxes is None or len(kept) < max_boxes):
-        # Overlaps within blocks of bounded size, all at once: numpy's cost is in its calls, not in its arithmetic.
+        # Overlaps within blocks of bounded size, all at once: numpy's cost is in its calls, not in
+        # its arithmetic.
         block, order = order[:NMS_BLOCK], order[NMS_BLOCK:]
         new = _suppressed(iou(boxes_xyxy[block], boxes_xyxy[block]) > iou_threshold)
         kept += block[new].tolist()
@@ -47,7 +52,8 @@ def nms(boxes_xyxy, scores, iou_threshold, max_boxes=None):
 
 
 def _suppressed(overlaps):
-    # Indices that survive when each, in order, removes the later ones that it overlaps: (N, N) bool.
+    # Indices that survive when each, in order, removes the later ones that it overlaps: (N, N)
+    # bool.
     alive, kept = np.ones(len(overlaps), bool), []
     for index in range(len(overlaps)):
         if alive[index]:
@@ -62,20 +68,23 @@ def clip(boxes_xyxy, width, height):
 
 
 def halved(image, shrink):
-    """The image at half its size, as often as `shrink` (source pixels a target pixel) contains a factor of two.
+    """The image at half its size, as often as `shrink` (source pixels a target pixel) contains a
+    factor of two.
 
-    Bilinear interpolation reads 4 pixels only: below half size it skips the rest, so whole halves are averaged away first.
-    Exact halves are also the only averages that OpenCV computes quickly.
+    Bilinear interpolation reads 4 pixels only: below half size it skips the rest, so whole halves
+    are averaged away first. Exact halves are also the only averages that OpenCV computes quickly.
     """
     while shrink >= 2 and min(image.shape[:2]) >= 2:
         height, width = image.shape[:2]
-        image, shrink = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA), shrink / 2
+        image, shrink = cv2.resize(image, (width // 2, height // 2),
+                                   interpolation=cv2.INTER_AREA), shrink / 2
     return image
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a source image of `width` x `height` lies in a network canvas: scaled by (`sx`, `sy`), moved by (`dx`, `dy`)."""
+    """Where a source image of `width` x `height` lies in a network canvas: scaled by (`sx`, `sy`),
+    moved by (`dx`, `dy`)."""
 
     width: int
     height: int
@@ -88,7 +97,8 @@ class Letterbox:
 
     @cached_property
     def inner(self):
-        """Width and height in canvas pixels of the scaled image; never zero, however thin the source."""
+        """Width and height in canvas pixels of the scaled image; never zero, however thin the
+        source."""
         return tuple(max(1, round(side * self.scale)) for side in (self.width, self.height))
 
     @cached_property
@@ -98,31 +108,39 @@ class Letterbox:
         return (self.canvas_width - inner_width) // 2, (self.canvas_height - inner_height) // 2
 
     def apply(self, image_bgr, canvas):
-        """Draws the image into `canvas` (canvas_height, canvas_width, 3), bilinear, grey margins."""
+        """Draws the image into `canvas` (canvas_height, canvas_width, 3), bilinear, grey
+        margins."""
         (dx, dy), (inner_width, inner_height) = self.offset, self.inner
         canvas[:dy] = canvas[dy + inner_height:] = LETTERBOX_GREY
         canvas[:, :dx] = canvas[:, dx + inner_width:] = LETTERBOX_GREY
         inner = canvas[dy:dy + inner_height, dx:dx + inner_width]
-        inner[:] = cv2.resize(halved(image_bgr, 1 / self.scale), self.inner, interpolation=cv2.INTER_LINEAR)
+        inner[:] = cv2.resize(halved(image_bgr, 1 / self.scale), self.inner,
+                              interpolation=cv2.INTER_LINEAR)
         return canvas
 
     def to_source(self, boxes_xyxy):
-        """Canvas boxes as source boxes: the exact inverse of `apply`, rounding of the inner size included."""
+        """Canvas boxes as source boxes: the exact inverse of `apply`, rounding of the inner size
+        included."""
         (dx, dy), (inner_width, inner_height) = self.offset, self.inner
-        gain = np.array([self.width / inner_width, self.height / inner_height] * 2, dtype=np.float32)
+        gain = np.array([self.width / inner_width, self.height / inner_height] * 2,
+                        dtype=np.float32)
         return (boxes_xyxy - np.array([dx, dy, dx, dy], dtype=np.float32)) * gain
 
     def to_canvas(self, boxes_xyxy):
         """Source boxes as canvas boxes."""
         (dx, dy), (inner_width, inner_height) = self.offset, self.inner
-        gain = np.array([inner_width / self.width, inner_height / self.height] * 2, dtype=np.float32)
+        gain = np.array([inner_width / self.width, inner_height / self.height] * 2,
+                        dtype=np.float32)
         return boxes_xyxy * gain + np.array([dx, dy, dx, dy], dtype=np.float32)
 
 
 def canvas_size(width, height, longest_px, stride=32):
-    """Canvas width and height for an image: the longest side `longest_px`, the other as the aspect needs, in strides.
+    """Canvas width and height for an image: the longest side `longest_px`, the other as the aspect
+    needs, in strides.
 
     A 1280x720 image and 448 give 448x256: 57 % of the square's work.
     """
     scale = longest_px / max(width, height)
-    return tuple(min(longest_px, max(stride, -(-round(side * scale) // stride) * stride)) for side in (width, height))
+    return tuple(
+        min(longest_px, max(stride, -(-round(side * scale) // stride) * stride))
+        for side in (width, height))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `face-attributes` command; each subcommand is a module with `add_arguments(parser)` and `run(args)`."""
+"""The `face-attributes` command; each subcommand is a module with `add_arguments(parser)` and
+`run(args)`."""
 
 from __future__ import annotations
 
@@ -10,25 +11,34 @@ from importlib import import_module
 from face_attributes_ros.errors import FaceAttributesError
 
 COMMANDS = {
-    ('analyze',): ('analyze', 'find faces in pictures and say what they show'),
+    ('analyze', ): ('analyze', 'find faces in pictures and say what they show'),
     ('train', 'detector'): ('training.detector.train', 'train the YOLOv3 face detector'),
-    ('train', 'attributes'): ('training.attributes.train', 'train the multi-task attribute network'),
-    ('evaluate', 'detector'): ('training.detector.evaluate', 'measure a detector on labelled pictures'),
-    ('evaluate', 'attributes'): ('training.attributes.evaluate', 'measure an attribute network on labelled faces'),
+    ('train', 'attributes'): ('training.attributes.train',
+                              'train the multi-task attribute network'),
+    ('evaluate', 'detector'): ('training.detector.evaluate',
+                               'measure a detector on labelled pictures'),
+    ('evaluate', 'attributes'): ('training.attributes.evaluate',
+                                 'measure an attribute network on labelled faces'),
     ('train', 'paper'): ('paper.training.train', "train one of the paper's systems by its recipe"),
-    ('evaluate', 'pool5'): ('paper.training.evaluate_pool5', "the paper's POOL5 features and SVM on JAFFE"),
-    ('evaluate', 'two-stage'): ('paper.training.evaluate_two_stage', "what each step of the paper's two-stage test is worth"),
-    ('describe',): ('paper.describe', "the paper's networks, layer by layer"),
-    ('report', 'grid'): ('paper.training.report_grid', 'persons by expressions with what the system says, as one picture'),
+    ('evaluate', 'pool5'): ('paper.training.evaluate_pool5',
+                            "the paper's POOL5 features and SVM on JAFFE"),
+    ('evaluate', 'two-stage'): ('paper.training.evaluate_two_stage',
+                                "what each step of the paper's two-stage test is worth"),
+    ('describe', ): ('paper.describe', "the paper's networks, layer by layer"),
+    ('report', 'grid'): ('paper.training.report_grid',
+                         'persons by expressions with what the system says, as one picture'),
     ('export', 'detector'): ('training.detector.export', 'write a trained detector as ONNX'),
-    ('export', 'attributes'): ('training.attributes.export', 'write a trained attribute network as ONNX'),
-    ('export', 'int8'): ('training.int8.export', 'make and measure the int8 file of a shipped network'),
-    ('fetch-weights',): ('fetch_weights', 'fetch and verify weights that a list of URLs names'),
+    ('export', 'attributes'): ('training.attributes.export',
+                               'write a trained attribute network as ONNX'),
+    ('export', 'int8'): ('training.int8.export',
+                         'make and measure the int8 file of a shipped network'),
+    ('fetch-weights', ): ('fetch_weights', 'fetch and verify weights that a list of URLs names'),
 }
 
 
 def main(argv=None):
-    """Runs one command; the exit status is its own, or 2 with one line on what was wrong with the input."""
+    """Runs one command; the exit status is its own, or 2 with one line on what was wrong with the
+    input."""
     argv = sys.argv[1:] if argv is None else argv
     words = next((words for words in COMMANDS if tuple(argv[:len(words)]) == words), None)
     if words is None:
@@ -36,7 +46,8 @@ def main(argv=None):
         return 0 if argv in (['-h'], ['--help']) else 2
     home, summary = COMMANDS[words]
     module = import_module(f'face_attributes_ros.{home}')
-    parser = argparse.ArgumentParser(prog=f'face-attributes {" ".join(words)}', description=summary)
+    parser = argparse.ArgumentParser(prog=f'face-attributes {" ".join(words)}',
+                                     description=summary)
     module.add_arguments(parser)
     try:
         return module.run(parser.parse_args(argv[len(words):]))
@@ -48,7 +59,10 @@ def main(argv=None):
 
 
 def _usage():
-    rows = [f'  face-attributes {" ".join(words):<22}{summary}' for words, (_, summary) in COMMANDS.items()]
+    rows = [
+        f'  face-attributes {" ".join(words):<22}{summary}'
+        for words, (_, summary) in COMMANDS.items()
+    ]
     return '\n'.join(['usage: face-attributes COMMAND [-h] ...', '', *rows])
 
 

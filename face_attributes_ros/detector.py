@@ -13,19 +13,24 @@ from face_attributes_ros.stopwatch import Stopwatch
 
 def check_image(image_bgr):
     """Raises ImageError unless the array is (H, W, 3) uint8 with at least one pixel."""
-    shape, dtype = getattr(image_bgr, 'shape', None), getattr(image_bgr, 'dtype', type(image_bgr).__name__)
+    shape, dtype = getattr(image_bgr, 'shape', None), getattr(image_bgr, 'dtype',
+                                                              type(image_bgr).__name__)
     if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        raise ImageError(f'image is {dtype} of shape {shape}, needs uint8 (height, width, 3) with at least one pixel')
+        raise ImageError(
+            f'image is {dtype} of shape {shape}, needs uint8 (height, width, 3) with at least one pixel'
+        )
 
 
 class FaceDetector:
     """Finds faces in BGR images of any size.
 
-    `network` takes (B, H, W, 3) uint8 and gives [(B, N, 5)]: x0, y0, x1, y1 in canvas pixels and a score. `imgsz_px` is
-    the canvas's longest side; its other side follows the image's aspect unless `square`, the paper's 448x448.
+    `network` takes (B, H, W, 3) uint8 and gives [(B, N, 5)]: x0, y0, x1, y1 in canvas pixels and a
+    score. `imgsz_px` is the canvas's longest side; its other side follows the image's aspect
+    unless `square`, the paper's 448x448.
     """
 
-    def __init__(self, network, *, imgsz_px=448, confidence=.5, iou=.45, max_faces=100, min_face_px=0, square=False):
+    def __init__(self, network, *, imgsz_px=448, confidence=.5, iou=.45, max_faces=100,
+                 min_face_px=0, square=False):
         self.network, self.imgsz_px, self.square = network, imgsz_px, square
         self.confidence, self.iou, self.max_faces, self.min_face_px = confidence, iou, max_faces, min_face_px
         self.watch = Stopwatch()
@@ -36,7 +41,8 @@ class FaceDetector:
         return self.detect([image_bgr])[0]
 
     def detect(self, images_bgr):
-        """The faces of each image, as a list a picture; images of one canvas shape share a batch."""
+        """The faces of each image, as a list a picture; images of one canvas shape share a
+        batch."""
         for image in images_bgr:
             check_image(image)
         letterboxes = [self._letterbox(image) for image in images_bgr]
@@ -69,12 +75,14 @@ class FaceDetector:
         return rows
 
     def faces_of(self, row, letterbox):
-        """The faces in the network's rows (N, 5) for one image, best score first, in source pixels."""
+        """The faces in the network's rows (N, 5) for one image, best score first, in source
+        pixels."""
         row = row[row[:, 4] >= self.confidence]
         row = row[boxes.nms(row[:, :4], row[:, 4], self.iou)]
         found = boxes.clip(letterbox.to_source(row[:, :4]), letterbox.width, letterbox.height)
         sides = found[:, 2:] - found[:, :2]
-        keep = np.flatnonzero((sides.min(1, initial=np.inf) > 0) & (sides.max(1, initial=0) >= self.min_face_px))
+        keep = np.flatnonzero((sides.min(1, initial=np.inf) > 0)
+                              & (sides.max(1, initial=0) >= self.min_face_px))
         return [Face(tuple(found[i].tolist()), float(row[i, 4])) for i in keep[:self.max_faces]]
 
 

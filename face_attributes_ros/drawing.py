@@ -10,13 +10,15 @@ import numpy as np
 
 from face_attributes_ros.faces import COASTING, EXPRESSIONS, UNKNOWN
 
-_COLOURS_BGR = ((80, 200, 80), (230, 160, 60), (80, 160, 250), (200, 100, 220), (90, 220, 230), (140, 140, 255), (210, 210, 90))
+_COLOURS_BGR = ((80, 200, 80), (230, 160, 60), (80, 160, 250), (200, 100, 220), (90, 220, 230),
+                (140, 140, 255), (210, 210, 90))
 _COASTING_BGR = (150, 150, 150)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def annotate(image_bgr, tracks, *, landmarks=True, pose=True, labels=True, blur=False):
-    """A copy of the image (H, W, 3) uint8 BGR with a box, a label, landmarks and the facing direction for each track.
+    """A copy of the image (H, W, 3) uint8 BGR with a box, a label, landmarks and the facing
+    direction for each track.
 
     With `blur`, faces are pixelated first, so that nobody can be recognised in what is shown.
     """
@@ -41,11 +43,13 @@ def pixelate(image_bgr, box_xyxy, blocks=6):
     x1, y1 = min(width, math.ceil(box_xyxy[2])), min(height, math.ceil(box_xyxy[3]))
     if x1 > x0 and y1 > y0:
         tiles = cv2.resize(image_bgr[y0:y1, x0:x1], (blocks, blocks), interpolation=cv2.INTER_AREA)
-        image_bgr[y0:y1, x0:x1] = cv2.resize(tiles, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST)
+        image_bgr[y0:y1, x0:x1] = cv2.resize(tiles, (x1 - x0, y1 - y0),
+                                             interpolation=cv2.INTER_NEAREST)
 
 
 def caption(track):
-    """Short lines that say what a track shows, such as ['f3', 'female 31 (25-38)', 'happy 92%']."""
+    """Short lines that say what a track shows, such as ['f3', 'female 31 (25-38)', 'happy
+    92%']."""
     lines, seen = [track.track_id], track.attributes
     if seen is None:
         return lines
@@ -57,7 +61,8 @@ def caption(track):
 
 
 def _mood(seen):
-    # Below its threshold the likeliest expression is shown with a question mark: its percentage would mean nothing alone.
+    # Below its threshold the likeliest expression is shown with a question mark: its percentage
+    # would mean nothing alone.
     best = max(range(len(EXPRESSIONS)), key=seen.expression_probs.__getitem__)
     name = f'{EXPRESSIONS[best]}?' if seen.expression == UNKNOWN else seen.expression
     return f'{name} {100 * seen.expression_probs[best]:.0f}%'
@@ -91,10 +96,11 @@ def _draw_points(image, points_xy, radius, colour):
 def _draw_direction(image, box_xyxy, seen, thickness):
     x0, y0, x1, y1 = box_xyxy
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    towards = np.array([math.sin(seen.yaw_rad) * math.cos(seen.pitch_rad), -math.sin(seen.pitch_rad)])
+    towards = np.array(
+        [math.sin(seen.yaw_rad) * math.cos(seen.pitch_rad), -math.sin(seen.pitch_rad)])
     tip = centre + towards * (x1 - x0)
-    cv2.arrowedLine(image, tuple(map(round, centre.tolist())), tuple(map(round, tip.tolist())), (60, 60, 255), thickness,
-                    cv2.LINE_AA, tipLength=.2)
+    cv2.arrowedLine(image, tuple(map(round, centre.tolist())), tuple(map(round, tip.tolist())),
+                    (60, 60, 255), thickness, cv2.LINE_AA, tipLength=.2)
 
 
 def _draw_caption(image, lines, box, colour):
@@ -107,4 +113,5 @@ def _draw_caption(image, lines, box, colour):
     top = y0 - height if y0 >= height else min(y1, image.shape[0] - height)
     cv2.rectangle(image, (left, top), (left + width, top + height), colour, -1)
     for i, line in enumerate(lines):
-        cv2.putText(image, line, (left + 3, top + line_px * (i + 1) - round(6 * scale)), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(image, line, (left + 3, top + line_px * (i + 1) - round(6 * scale)), _FONT,
+                    scale, (0, 0, 0), 1, cv2.LINE_AA)

@@ -11,7 +11,8 @@
 
 
 class FaceAttributesError(Exception):
-    """Any error of this package; its message names the thing, the value got and the value needed."""
+    """Any error of this package; its message names the thing, the value got and the value
+    needed."""
 
 
 class ImageError(FaceAttributesError):

@@ -9,14 +9,16 @@ EXPRESSIONS = ('neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'angry'
 GENDERS = ('female', 'male')
 UNKNOWN = 'unknown'
 AGE_GROUPS_YEARS = ((0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
-"""The paper's eight age groups (those of the Adience set); ages between two groups belong to none."""
+"""The paper's eight age groups (those of the Adience set); ages between two groups belong to
+none."""
 
 TENTATIVE, CONFIRMED, COASTING = 'tentative', 'confirmed', 'coasting'
 
 
 @dataclass(frozen=True)
 class Face:
-    """One detection: box corners in source pixels (x right, y down) and the detector's score, 0 to 1."""
+    """One detection: box corners in source pixels (x right, y down) and the detector's score, 0 to
+    1."""
 
     box_xyxy: tuple[float, float, float, float]
     score: float
@@ -24,13 +26,15 @@ class Face:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What one face looks like; a field is None where the model has no such head or its output is switched off.
+    """What one face looks like; a field is None where the model has no such head or its output is
+    switched off.
 
-    Ages are apparent years: `age_low` and `age_high` bound the central 80 % of the predicted distribution.
-    `gender` and `expression` are 'unknown' where the model's confidence is below its threshold; `p_female` and
-    `expression_probs` (order of EXPRESSIONS, sum 1) are given all the same. `smile`, `face_prob` and `quality` run
-    from 0 to 1. Angles are radians: yaw is positive when the face turns to the image's right, pitch when it looks
-    up, roll when it tilts clockwise in the image. `landmarks_xy` are 68 points (iBUG order) in source pixels.
+    Ages are apparent years: `age_low` and `age_high` bound the central 80 % of the predicted
+    distribution. `gender` and `expression` are 'unknown' where the model's confidence is below its
+    threshold; `p_female` and `expression_probs` (order of EXPRESSIONS, sum 1) are given all the
+    same. `smile`, `face_prob` and `quality` run from 0 to 1. Angles are radians: yaw is positive
+    when the face turns to the image's right, pitch when it looks up, roll when it tilts clockwise
+    in the image. `landmarks_xy` are 68 points (iBUG order) in source pixels.
     """
 
     age_years: float | None = None
@@ -54,9 +58,9 @@ class Attributes:
 class Track:
     """One face over time.
 
-    `attributes` are averaged over the track's life, `raw` are those of this frame alone (None when the face was not
-    seen or not analysed in it). `age_s` is the time since the face was first seen, in seconds; `observations` counts
-    the frames it was seen in.
+    `attributes` are averaged over the track's life, `raw` are those of this frame alone (None when
+    the face was not seen or not analysed in it). `age_s` is the time since the face was first
+    seen, in seconds; `observations` counts the frames it was seen in.
     """
 
     track_id: str

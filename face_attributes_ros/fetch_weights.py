@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch weights that are too large for this repository, from URLs that the user names, checked by SHA-256.
+"""Fetch weights that are too large for this repository, from URLs that the user names, checked by
+SHA-256.
 
     face-attributes fetch-weights my_weights.toml --out models
 
@@ -22,8 +23,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.engines.models import file_sha256
+from face_attributes_ros.errors import ModelError, ParameterError
 
 try:
     import tomllib
@@ -76,7 +77,8 @@ def _source(name, table, path):
     for key, pattern in _PATTERNS.items():
         value = table.get(key)
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ParameterError(f'weights list {path}: weights.{name}.{key} is {value!r}, needs {pattern}')
+            raise ParameterError(
+                f'weights list {path}: weights.{name}.{key} is {value!r}, needs {pattern}')
     if table['url'].split(':')[0] not in SCHEMES:
         raise ParameterError(f'weights list {path}: weights.{name}.url is {table["url"]!r}, '
                              f'needs {", ".join(SCHEMES)}')
@@ -95,7 +97,8 @@ def fetch(source, folder):
     try:
         found = _download(source, part)
         if found != source.sha256:
-            raise ModelError(f'{source.name}: {source.url} has sha256 {found}, the list says {source.sha256}')
+            raise ModelError(
+                f'{source.name}: {source.url} has sha256 {found}, the list says {source.sha256}')
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -108,9 +111,11 @@ def _download(source, part):
 
     digest = hashlib.sha256()
     try:
-        with urllib.request.urlopen(source.url, timeout=TIMEOUT_S) as reply, part.open('wb') as file:
+        with urllib.request.urlopen(source.url,
+                                    timeout=TIMEOUT_S) as reply, part.open('wb') as file:
             total = int(reply.headers.get('Content-Length') or 0) or None
-            with tqdm(total=total, unit='B', unit_scale=True, disable=None, file=sys.stderr) as bar:
+            with tqdm(total=total, unit='B', unit_scale=True, disable=None,
+                      file=sys.stderr) as bar:
                 while block := reply.read(_BLOCK):
                     file.write(block)
                     digest.update(block)

@@ -17,8 +17,8 @@ def grid(head, rows):
 
 
 def filled(text, tables):
-    """The text with every marked block made anew; `tables` maps names to functions that make one. DataError for a marker
-    that names none of them."""
+    """The text with every marked block made anew; `tables` maps names to functions that make one.
+    DataError for a marker that names none of them."""
     def block(match):
         if match['name'] not in tables:
             raise DataError(f'unknown table {match["name"]}; known are {", ".join(tables)}')

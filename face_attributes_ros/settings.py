@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every parameter of the node once: type, default, range, unit, meaning, and whether it can change while the node runs.
+"""Every parameter of the node once: type, default, range, unit, meaning, and whether it can change
+while the node runs.
 
 The ROS declarations, config/face_attributes.yaml and the table in the README all come from here:
 
@@ -21,8 +22,8 @@ from face_attributes_ros.errors import ParameterError
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter; its type is that of `default`. `low` and `high` bound numbers, `choices` strings; `live` ones may be
-    set while the node runs, the others are read once at the start."""
+    """One parameter; its type is that of `default`. `low` and `high` bound numbers, `choices`
+    strings; `live` ones may be set while the node runs, the others are read once at the start."""
 
     name: str
     default: Any
@@ -34,24 +35,30 @@ class Parameter:
     live: bool = False
 
     def check(self, value):
-        """The value, an int made a float where a float is needed; ParameterError unless its type and range are right."""
+        """The value, an int made a float where a float is needed; ParameterError unless its type
+        and range are right."""
         kind = type(self.default)
         if kind is float and type(value) is int:
             value = float(value)
         if kind is list:
             value = list(value) if isinstance(value, (list, tuple)) else value
-        if type(value) is not kind or (kind is list and not all(isinstance(item, str) for item in value)):
+        if type(value) is not kind or (kind is list
+                                       and not all(isinstance(item, str) for item in value)):
             raise ParameterError(f'parameter {self.name} is {value!r}, needs a {self.type_name}')
         if self.low is not None and not (self.low <= value <= self.high):
             raise ParameterError(f'parameter {self.name} is {value}, needs {self.range_text}')
         if self.choices and value not in self.choices:
-            raise ParameterError(f'parameter {self.name} is {value!r}, needs one of {", ".join(self.choices)}')
+            raise ParameterError(
+                f'parameter {self.name} is {value!r}, needs one of {", ".join(self.choices)}')
         return value
 
     @property
     def type_name(self):
         """The type in words."""
-        return {bool: 'boolean', int: 'whole number', float: 'number', str: 'string', list: 'string array'}[type(self.default)]
+        return {
+            bool: 'boolean', int: 'whole number', float: 'number', str: 'string',
+            list: 'string array'
+        }[type(self.default)]
 
     @property
     def range_text(self):
@@ -73,67 +80,104 @@ _UNIT = {'low': 0., 'high': 1.}
 _BACKENDS = ('auto', 'onnxruntime', 'openvino', 'tensorrt', 'torch')
 
 PARAMETERS = (
-    _fixed('autostart', True, 'Configure and activate at the start; without it, lifecycle transitions do.'),
-    _fixed('cameras', [''], "Names of the inputs. '' is the one topic `image`; 'front' is `front/image` with outputs "
-           '`~/front/...`. All cameras share one model and one batch.'),
-    _fixed('image_transport', 'raw', 'What to subscribe to: `image`, or `image/compressed`.', choices=('raw', 'compressed')),
-    _live('max_frame_age', .5, "Images older than this by the node's clock are dropped; 0 takes all. Images without a stamp "
-          'are always taken.', 's', low=0., high=3600.),
-    _live('max_rate_hz', 0., 'Process at most this many images a second, by the wall clock; 0 is no limit.', 'Hz',
+    _fixed('autostart', True,
+           'Configure and activate at the start; without it, lifecycle transitions do.'),
+    _fixed(
+        'cameras', [''],
+        "Names of the inputs. '' is the one topic `image`; 'front' is `front/image` with outputs "
+        '`~/front/...`. All cameras share one model and one batch.'),
+    _fixed('image_transport', 'raw', 'What to subscribe to: `image`, or `image/compressed`.',
+           choices=('raw', 'compressed')),
+    _live(
+        'max_frame_age', .5,
+        "Images older than this by the node's clock are dropped; 0 takes all. Images without a stamp "
+        'are always taken.', 's', low=0., high=3600.),
+    _live('max_rate_hz', 0.,
+          'Process at most this many images a second, by the wall clock; 0 is no limit.', 'Hz',
           low=0., high=1000.),
-    _live('process_without_subscribers', False, 'Process images also when nobody listens to any output.'),
-    _fixed('device', 'auto', 'Where the networks run: auto, cpu or cuda:N. auto says in the log what it took; a device that '
-           'is not there is an error.'),
-    _fixed('precision', 'auto', 'Arithmetic of the networks. auto is bf16 on OpenVINO where the CPU has it, int8 on other x86 '
-           'CPUs for models with an int8 file, fp16 on a GPU with torch or tensorrt, else fp32; the log and the diagnostics '
-           'say which.', choices=('auto', 'fp32', 'fp16', 'bf16', 'int8')),
-    _fixed('threads', 0, 'CPU threads of each network; 0 lets the runtime choose.', low=0, high=256),
-    _fixed('detector.model', 'detector_tiny', 'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a YOLO file '
-           '(.pt, .safetensors) for the backend ultralytics.'),
-    _fixed('detector.backend', 'auto', 'Runtime of the detector; torch and ultralytics need PyTorch and ultralytics.',
+    _live('process_without_subscribers', False,
+          'Process images also when nobody listens to any output.'),
+    _fixed(
+        'device', 'auto',
+        'Where the networks run: auto, cpu or cuda:N. auto says in the log what it took; a device that '
+        'is not there is an error.'),
+    _fixed(
+        'precision', 'auto',
+        'Arithmetic of the networks. auto is bf16 on OpenVINO where the CPU has it, int8 on other x86 '
+        'CPUs for models with an int8 file, fp16 on a GPU with torch or tensorrt, else fp32; the log and the diagnostics '
+        'say which.', choices=('auto', 'fp32', 'fp16', 'bf16', 'int8')),
+    _fixed('threads', 0, 'CPU threads of each network; 0 lets the runtime choose.', low=0,
+           high=256),
+    _fixed(
+        'detector.model', 'detector_tiny',
+        'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a YOLO file '
+        '(.pt, .safetensors) for the backend ultralytics.'),
+    _fixed('detector.backend', 'auto',
+           'Runtime of the detector; torch and ultralytics need PyTorch and ultralytics.',
            choices=(*_BACKENDS, 'ultralytics')),
-    _fixed('detector.imgsz', 0, "Longest side of what the detector sees, a multiple of 32; 0 takes the manifest's.", 'px',
-           low=0, high=2048),
-    _fixed('detector.square', False, "Pad to a square of imgsz, the paper's 448x448, instead of following the aspect."),
-    _live('detector.confidence', 0., 'Least score of a face; 0 takes the threshold of the manifest.', **_UNIT),
+    _fixed('detector.imgsz', 0,
+           "Longest side of what the detector sees, a multiple of 32; 0 takes the manifest's.",
+           'px', low=0, high=2048),
+    _fixed('detector.square', False,
+           "Pad to a square of imgsz, the paper's 448x448, instead of following the aspect."),
+    _live('detector.confidence', 0.,
+          'Least score of a face; 0 takes the threshold of the manifest.', **_UNIT),
     _live('detector.iou', .45, 'Overlap above which the weaker of two boxes is dropped.', **_UNIT),
     _live('detector.max_faces', 100, 'Most faces an image.', low=1, high=1000),
     _live('detector.min_face_px', 12, 'Least longer side of a face.', 'px', low=0, high=10000),
     _live('attributes.enable', True, 'Estimate attributes; without it only boxes and tracks.'),
-    _fixed('attributes.model', 'attributes_m', 'An attribute network in models/manifest.toml or PATH/manifest.toml:NAME, or '
-           "one of the paper's systems with your weights (docs/paper.md); empty loads none."),
-    _fixed('attributes.backend', 'auto', 'Runtime of the attribute network; with torch for both on a GPU, frames stay there.',
+    _fixed(
+        'attributes.model', 'attributes_m',
+        'An attribute network in models/manifest.toml or PATH/manifest.toml:NAME, or '
+        "one of the paper's systems with your weights (docs/paper.md); empty loads none."),
+    _fixed('attributes.backend', 'auto',
+           'Runtime of the attribute network; with torch for both on a GPU, frames stay there.',
            choices=_BACKENDS),
     _fixed('attributes.batch_max', 16, 'Most faces in one call of the network.', low=1, high=256),
-    _live('attributes.every_n_frames', 1, 'Look at each track every n-th image only.', 'images', low=1, high=1000),
+    _live('attributes.every_n_frames', 1, 'Look at each track every n-th image only.', 'images',
+          low=1, high=1000),
     _live('attributes.min_quality', 0., 'Looks of lower quality do not count.', **_UNIT),
-    _fixed('attributes.aligned', False, "The paper's second pass over the upright face and its mirror image: three times the "
-           'work.'),
+    _fixed(
+        'attributes.aligned', False,
+        "The paper's second pass over the upright face and its mirror image: three times the "
+        'work.'),
     _live('attributes.enable_age', True, 'Publish age.'),
     _live('attributes.enable_gender', True, 'Publish gender.'),
     _live('attributes.enable_expression', True, 'Publish expression and smile.'),
     _live('attributes.enable_pose', True, 'Publish head pose.'),
     _live('attributes.enable_landmarks', True, 'Publish landmarks.'),
-    _live('tracking.max_coast', .5, 'A face unseen for longer is forgotten.', 's', low=0., high=60.),
-    _live('tracking.confirm_hits', 3, 'Images that must show a face before its track is confirmed.', 'images', low=1, high=100),
-    _live('tracking.iou', .3, 'Least overlap with the predicted box for a face to continue a track.', **_UNIT),
-    _live('smoothing.enable', True, 'Average attributes over the life of a track (tracks that start from now on).'),
-    _live('smoothing.time_constant', .4, 'Time constant of the mean of expression and smile.', 's', low=0., high=60.),
-    _live('smoothing.expression_hysteresis', .1, 'Lead in probability that a new expression needs.', **_UNIT),
-    _live('position.face_width', .15, 'Width of a face, for its distance from camera_info; 0 publishes no positions.', 'm',
+    _live('tracking.max_coast', .5, 'A face unseen for longer is forgotten.', 's', low=0.,
+          high=60.),
+    _live('tracking.confirm_hits', 3,
+          'Images that must show a face before its track is confirmed.', 'images', low=1,
+          high=100),
+    _live('tracking.iou', .3,
+          'Least overlap with the predicted box for a face to continue a track.', **_UNIT),
+    _live('smoothing.enable', True,
+          'Average attributes over the life of a track (tracks that start from now on).'),
+    _live('smoothing.time_constant', .4, 'Time constant of the mean of expression and smile.', 's',
+          low=0., high=60.),
+    _live('smoothing.expression_hysteresis', .1,
+          'Lead in probability that a new expression needs.', **_UNIT),
+    _live('position.face_width', .15,
+          'Width of a face, for its distance from camera_info; 0 publishes no positions.', 'm',
           low=0., high=1.),
-    _live('annotated.max_rate_hz', 15., 'Most annotated images a second; 0 is no limit.', 'Hz', low=0., high=1000.),
-    _live('annotated.jpeg_quality', 80, 'JPEG quality of the compressed annotated image.', low=1, high=100),
+    _live('annotated.max_rate_hz', 15., 'Most annotated images a second; 0 is no limit.', 'Hz',
+          low=0., high=1000.),
+    _live('annotated.jpeg_quality', 80, 'JPEG quality of the compressed annotated image.', low=1,
+          high=100),
     _live('annotated.show_labels', True, 'Draw ids and attributes.'),
     _live('annotated.show_landmarks', True, 'Draw landmarks.'),
     _live('annotated.show_pose', True, 'Draw the facing direction.'),
     _live('privacy.blur_annotated', False, 'Pixelate faces in the annotated image.'),
-    _live('diagnostics.no_image_after', 2., 'Warn when no image came for this long.', 's', low=.1, high=3600.),
+    _live('diagnostics.no_image_after', 2., 'Warn when no image came for this long.', 's', low=.1,
+          high=3600.),
 )
 """In the order of the documentation."""
 
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
-_PIPELINE_GROUPS = ('detector', 'attributes', 'tracking', 'smoothing', 'device', 'precision', 'threads')
+_PIPELINE_GROUPS = ('detector', 'attributes', 'tracking', 'smoothing', 'device', 'precision',
+                    'threads')
 
 
 def defaults():
@@ -142,23 +186,32 @@ def defaults():
 
 
 def check(values: Mapping[str, Any]):
-    """All values by name, defaults filled in; ParameterError names the parameter that is unknown or wrong."""
+    """All values by name, defaults filled in; ParameterError names the parameter that is unknown
+    or wrong."""
     unknown = [name for name in values if name not in BY_NAME]
     if unknown:
         raise ParameterError(f'unknown parameter {", ".join(unknown)}')
-    checked = {**defaults(), **{name: BY_NAME[name].check(value) for name, value in values.items()}}
+    checked = {
+        **defaults(), **{name: BY_NAME[name].check(value) for name, value in values.items()}
+    }
     if checked['detector.imgsz'] % 32:
-        raise ParameterError(f'parameter detector.imgsz is {checked["detector.imgsz"]}, needs a multiple of 32')
+        raise ParameterError(
+            f'parameter detector.imgsz is {checked["detector.imgsz"]}, needs a multiple of 32')
     _check_cameras(checked['cameras'])
     _check_device(checked['device'])
     return checked
 
 
 def _check_cameras(cameras):
-    names_ok = all(name.replace('_', 'a').isalnum() and name.isascii() and name[0].isalpha() for name in cameras if name)
-    if not cameras or len(set(cameras)) != len(cameras) or not names_ok or ('' in cameras and len(cameras) > 1):
-        raise ParameterError(f"parameter cameras is {cameras}, needs [''] or different names of letters, digits and _ that "
-                             'start with a letter')
+    names_ok = all(
+        name.replace('_', 'a').isalnum() and name.isascii() and name[0].isalpha()
+        for name in cameras
+        if name)
+    if not cameras or len(set(cameras)) != len(cameras) or not names_ok or ('' in cameras
+                                                                            and len(cameras) > 1):
+        raise ParameterError(
+            f"parameter cameras is {cameras}, needs [''] or different names of letters, digits and _ that "
+            'start with a letter')
 
 
 def _check_device(device):
@@ -169,7 +222,11 @@ def _check_device(device):
 
 def to_settings_fields(values: Mapping[str, Any]):
     """The values that the pipeline's Settings take, by field name."""
-    return {name.replace('.', '_'): value for name, value in values.items() if name.split('.')[0] in _PIPELINE_GROUPS}
+    return {
+        name.replace('.', '_'): value
+        for name, value in values.items()
+        if name.split('.')[0] in _PIPELINE_GROUPS
+    }
 
 
 def markdown(table=PARAMETERS):
@@ -177,16 +234,19 @@ def markdown(table=PARAMETERS):
     rows = ['| Parameter | Type | Default | Range | Live | Meaning |', '|---|---|---|---|---|---|']
     for p in table:
         unit = f' {p.unit}' if p.unit else ''
-        rows.append(f'| `{p.name}` | {p.type_name} | `{_yaml(p.default)}`{unit} | {p.range_text} | '
-                    f'{"yes" if p.live else ""} | {p.meaning} |')
+        rows.append(
+            f'| `{p.name}` | {p.type_name} | `{_yaml(p.default)}`{unit} | {p.range_text} | '
+            f'{"yes" if p.live else ""} | {p.meaning} |')
     return '\n'.join(rows) + '\n'
 
 
 def yaml():
     """config/face_attributes.yaml: every parameter with its default and a comment."""
-    lines = ['# SPDX-License-Identifier: Apache-2.0',
-             '# Every parameter of the node face_attributes with its default. Those marked "live" can be set while it runs.',
-             '# Made by: python -m face_attributes_ros.settings --yaml', '/**:', '  ros__parameters:']
+    lines = [
+        '# SPDX-License-Identifier: Apache-2.0',
+        '# Every parameter of the node face_attributes with its default. Those marked "live" can be set while it runs.',
+        '# Made by: python -m face_attributes_ros.settings --yaml', '/**:', '  ros__parameters:'
+    ]
     group = ''
     for p in PARAMETERS:
         head, _, tail = p.name.rpartition('.')
@@ -195,7 +255,10 @@ def yaml():
             group = head
         indent = ' ' * (6 if head else 4)
         notes = ', '.join(filter(None, (p.unit, p.range_text, 'live' if p.live else '')))
-        lines += [f'{indent}# {p.meaning}' + (f' ({notes})' if notes else ''), f'{indent}{tail}: {_yaml(p.default)}']
+        lines += [
+            f'{indent}# {p.meaning}' + (f' ({notes})' if notes else ''),
+            f'{indent}{tail}: {_yaml(p.default)}'
+        ]
     return '\n'.join(lines) + '\n'
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One track's attributes over time: slow facts are averaged over its life, quick ones over a moment."""
+"""One track's attributes over time: slow facts are averaged over its life, quick ones over a
+moment."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ FULL_WEIGHT_FACE_PX = 48
 
 
 def quality_weight(face, attributes):
-    """How much one look at a face counts, 0 to 1: its score, size, frontality and the network's own quality."""
+    """How much one look at a face counts, 0 to 1: its score, size, frontality and the network's
+    own quality."""
     x0, y0, x1, y1 = face.box_xyxy
     size = min(1., max(x1 - x0, y1 - y0) / FULL_WEIGHT_FACE_PX)
     frontal = max(.1, math.cos(attributes.yaw_rad)) if attributes.yaw_rad is not None else 1.
@@ -24,20 +26,25 @@ def quality_weight(face, attributes):
 class AttributeSmoother:
     """Averages what one track shows.
 
-    Age and gender do not change: their mean over the track's life, weighted by `quality_weight`. Expression and smile do:
-    an exponential mean with `time_constant_s`, and a new expression is named only when it leads by `hysteresis`.
-    Head pose and landmarks are handed on as they are: they are of use only now.
+    Age and gender do not change: their mean over the track's life, weighted by `quality_weight`.
+    Expression and smile do: an exponential mean with `time_constant_s`, and a new expression is
+    named only when it leads by `hysteresis`. Head pose and landmarks are handed on as they are:
+    they are of use only now.
     """
 
-    def __init__(self, *, time_constant_s=.4, hysteresis=.1, gender_threshold=0., expression_threshold=0.):
+    def __init__(self, *, time_constant_s=.4, hysteresis=.1, gender_threshold=0.,
+                 expression_threshold=0.):
         self.time_constant_s, self.hysteresis = time_constant_s, hysteresis
         self.gender_threshold, self.expression_threshold = gender_threshold, expression_threshold
         self._weight, self._slow = 0., {}
         self._quick, self._stamp_s, self._label = {}, None, None
 
     def update(self, attributes, weight, stamp_s):
-        """The smoothed attributes after one more look, which counts `weight` and was taken at `stamp_s` seconds."""
-        values = {**self._update_slow(attributes, weight), **self._update_quick(attributes, stamp_s)}
+        """The smoothed attributes after one more look, which counts `weight` and was taken at
+        `stamp_s` seconds."""
+        values = {
+            **self._update_slow(attributes, weight), **self._update_quick(attributes, stamp_s)
+        }
         if 'p_female' in values and attributes.gender is not None:
             values['gender'] = gender_label(values['p_female'], self.gender_threshold)
         if 'expression_probs' in values:
@@ -52,7 +59,11 @@ class AttributeSmoother:
             if value is not None:
                 old = self._slow.get(name, value)
                 self._slow[name] = old + share * (value - old)
-        return {name: value for name, value in self._slow.items() if getattr(attributes, name) is not None}
+        return {
+            name: value
+            for name, value in self._slow.items()
+            if getattr(attributes, name) is not None
+        }
 
     def _update_quick(self, attributes, stamp_s):
         elapsed = 0. if self._stamp_s is None else max(0., stamp_s - self._stamp_s)
@@ -65,7 +76,8 @@ class AttributeSmoother:
             quick['smile'] = old + share * (smile - old)
         if probs is not None:  # seven floats: arithmetic on them is quicker without numpy
             quick['expression_probs'] = tuple(
-                old + share * (new - old) for old, new in zip(self._quick.get('expression_probs', probs), probs))
+                old + share * (new - old)
+                for old, new in zip(self._quick.get('expression_probs', probs), probs))
         self._quick = quick
         return dict(quick)
 
@@ -74,4 +86,3 @@ class AttributeSmoother:
         if self._label is None or probs[best] > probs[self._label] + self.hysteresis:
             self._label = best
         return expression_label(probs, self.expression_threshold, self._label)
-

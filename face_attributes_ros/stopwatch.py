@@ -7,7 +7,8 @@ import time
 
 
 class Stopwatch:
-    """`with watch('nms'):` adds the milliseconds of its block, by `clock` (seconds), to `watch.ms['nms']`."""
+    """`with watch('nms'):` adds the milliseconds of its block, by `clock` (seconds), to
+    `watch.ms['nms']`."""
 
     def __init__(self, clock=time.perf_counter):
         self.clock = clock

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faces of one camera over time: the same person keeps the same id through misses and crossings.
 
-Each track predicts its box by its own velocity; a frame's faces are matched to the predictions, best overlap first, and
-what is left by distance. Tracks are updated on every frame, also an empty one.
+Each track predicts its box by its own velocity; a frame's faces are matched to the predictions,
+best overlap first, and what is left by distance. Tracks are updated on every frame, also an empty
+one.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from face_attributes_ros import boxes
 from face_attributes_ros.faces import COASTING, CONFIRMED, TENTATIVE, Face, Track
 
 MIN_COAST_FRAMES, MAX_COAST_FRAMES = 3, 60
-"""A track outlives this many missed frames at least (slow cameras) and at most (stamps that stand still)."""
+"""A track outlives this many missed frames at least (slow cameras) and at most (stamps that stand
+still)."""
 
 REACH = .8
-"""How far, in box sides, a face may lie from its prediction and still be the same one without overlap."""
+"""How far, in box sides, a face may lie from its prediction and still be the same one without
+overlap."""
 
 SIZE_RATIO = 2.
 VELOCITY_GAIN = .5
@@ -46,7 +49,8 @@ class FaceTrack:
         return float(np.max(self.box[2:] - self.box[:2]))
 
     def predict(self, stamp_s):
-        """Moves the box to where the face should be at `stamp_s`; the velocity fades, since nobody walks on for ever unseen."""
+        """Moves the box to where the face should be at `stamp_s`; the velocity fades, since nobody
+        walks on for ever unseen."""
         elapsed = max(0., stamp_s - self.stamp_s)
         self.stamp_s = stamp_s
         self.box = self.box + self.velocity * elapsed
@@ -74,13 +78,15 @@ class FaceTrack:
     def look(self, attributes, weight):
         """Takes what the network says of this frame's face."""
         self.raw, self.looks = attributes, self.looks + 1
-        self.attributes = self.smoother.update(attributes, weight, self.stamp_s) if self.smoother else attributes
+        self.attributes = self.smoother.update(attributes, weight,
+                                               self.stamp_s) if self.smoother else attributes
 
     def snapshot(self):
         """What is known now, as a record."""
         state = CONFIRMED if self.confirmed else TENTATIVE
-        return Track(self.track_id, COASTING if self.misses else state, self.stamp_s - self.first_s, self.observations,
-                     self.face, self.attributes, self.raw)
+        return Track(self.track_id, COASTING if self.misses else state,
+                     self.stamp_s - self.first_s, self.observations, self.face, self.attributes,
+                     self.raw)
 
 
 class Tracker:
@@ -97,7 +103,8 @@ class Tracker:
         self.tracks, self._stamp_s = [], None
 
     def update(self, faces, stamp_s):
-        """The live tracks after a frame with `faces` (maybe none) taken at `stamp_s`; a stamp that jumps back starts anew."""
+        """The live tracks after a frame with `faces` (maybe none) taken at `stamp_s`; a stamp that
+        jumps back starts anew."""
         if self._stamp_s is not None and stamp_s < self._stamp_s:
             self.reset()
         self._stamp_s = stamp_s
@@ -127,7 +134,8 @@ class Tracker:
         if not track.confirmed:  # a false alarm rarely comes back
             return track.misses <= 1
         unseen_s = track.stamp_s - track.seen_s
-        return track.misses <= MAX_COAST_FRAMES and (unseen_s <= self.max_coast_s or track.misses < MIN_COAST_FRAMES)
+        return track.misses <= MAX_COAST_FRAMES and (unseen_s <= self.max_coast_s
+                                                     or track.misses < MIN_COAST_FRAMES)
 
     def _new(self, face, stamp_s):
         self._count += 1
@@ -140,7 +148,8 @@ def _overlap(expected, found, threshold):
 
 
 def _nearness(expected, found):
-    # For low frame rates, where a face leaves its own box between two frames: same size and within reach.
+    # For low frame rates, where a face leaves its own box between two frames: same size and within
+    # reach.
     sides, other = (np.maximum((b[:, 2:] - b[:, :2]).max(1), 1) for b in (expected, found))
     centres = [(b[:, :2] + b[:, 2:]) / 2 for b in (expected, found)]
     distance = np.linalg.norm(centres[0][:, None] - centres[1][None], axis=2) / sides[:, None]

@@ -7,16 +7,13 @@ import zipfile
 import cv2
 import numpy as np
 
-COLUMNS = ('path', 'age', 'gender', 'expression', 'source', 'split', 'age_min', 'age_max', 'smile', 'yaw',
-           'pitch', 'roll',
-           'group', 'fold', 'orig')
+COLUMNS = ('path', 'age', 'gender', 'expression', 'source', 'split', 'age_min', 'age_max', 'smile',
+           'yaw', 'pitch', 'roll', 'group', 'fold', 'orig')
 
 TINY_CONFIG = """
-network: {stem: 8, stages: [[8, 1], [16, 1], [16, 2]], adapter: 8, reduced: 8, shared: 16, deep: 8, deep_fc: 16, grid: 2}
-shares: {utkface: 0.3, fairface: 0.2, ferplus: 0.2, genki4k: 0.2, ytf68: 0.1}
-sizes: [[0.0, 16], [0.5, 32]]
-batch: 10
-cache_px: 32
+network: {stem: 8, stages: [[8, 1], [16, 1], [16, 2]], adapter: 8, reduced: 8, shared: 16, deep: 8,
+deep_fc: 16, grid: 2} shares: {utkface: 0.3, fairface: 0.2, ferplus: 0.2, genki4k: 0.2, ytf68: 0.1}
+sizes: [[0.0, 16], [0.5, 32]] batch: 10 cache_px: 32
 """
 
 
@@ -35,13 +32,18 @@ def jpeg(picture):
 def labels_of(source, number):
     """Label columns of the faces of one source."""
     if source == 'utkface':
-        return {'age': 20 + number, 'age_min': 20 + number, 'age_max': 20 + number, 'gender': number % 2}
+        return {
+            'age': 20 + number, 'age_min': 20 + number, 'age_max': 20 + number,
+            'gender': number % 2
+        }
     if source == 'fairface':
         return {'age_min': 20, 'age_max': 29, 'gender': number % 2}
     if source == 'ferplus':
         return {'expression': ('happy', 'sad', 'neutral', 'angry')[number % 4]}
     if source == 'genki4k':
-        return {'smile': number % 2, 'yaw': 0.1 * (number % 3), 'pitch': -0.05, 'roll': 0.02 * number}
+        return {
+            'smile': number % 2, 'yaw': 0.1 * (number % 3), 'pitch': -0.05, 'roll': 0.02 * number
+        }
     return {}
 
 

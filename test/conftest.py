@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each pytest process takes a ROS domain of its own and talks on this host only, so that runs do not hear each other."""
+"""Each pytest process takes a ROS domain of its own and talks on this host only, so that runs do
+not hear each other."""
 
 from bench.rig.processes import own_domain
 

@@ -12,7 +12,8 @@ def turned(points, angle, scale, shift):
 
 def test_flip_map_is_its_own_inverse_and_moves_eyes():
     np.testing.assert_array_equal(alignment.FLIP_68[alignment.FLIP_68], np.arange(68))
-    assert alignment.FLIP_68[36] == 45 and alignment.FLIP_68[0] == 16 and alignment.FLIP_68[48] == 54
+    assert alignment.FLIP_68[36] == 45 and alignment.FLIP_68[0] == 16 and alignment.FLIP_68[
+        48] == 54
     assert alignment.FLIP_68[33] == 33 and alignment.FLIP_68[8] == 8
 
 

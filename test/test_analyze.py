@@ -9,15 +9,18 @@ from face_attributes_ros import analyze, cli
 from face_attributes_ros.errors import ImageError
 from face_attributes_ros.faces import CONFIRMED, EXPRESSIONS, Attributes, Face, Track
 
-KEYS = ['box_xyxy', 'score', 'age_years', 'age_low', 'age_high', 'gender', 'p_female', 'expression', 'expression_probs', 'smile',
-        'yaw_rad', 'pitch_rad', 'roll_rad', 'landmarks_xy']
+KEYS = [
+    'box_xyxy', 'score', 'age_years', 'age_low', 'age_high', 'gender', 'p_female', 'expression',
+    'expression_probs', 'smile', 'yaw_rad', 'pitch_rad', 'roll_rad', 'landmarks_xy'
+]
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Three small pictures, one of them damaged."""
     for name in ('a.jpg', 'b.png'):
-        cv2.imwrite(str(tmp_path / name), np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / name),
+                    np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8))
     (tmp_path / 'broken.jpg').write_bytes((tmp_path / 'a.jpg').read_bytes()[:30])
     (tmp_path / 'notes.txt').write_text('not a picture')
     return tmp_path
@@ -31,13 +34,15 @@ def test_json_is_one_object_a_line_and_nothing_else(folder, capsys):
     assert cli.main(['analyze', '--json', str(folder / 'a.jpg'), str(folder / 'b.png')]) == 0
     found = lines(capsys)
     assert [line['path'] for line in found] == [str(folder / 'a.jpg'), str(folder / 'b.png')]
-    assert all((line['width'], line['height']) == (60, 40) and line['faces'] == [] for line in found)
+    assert all(
+        (line['width'], line['height']) == (60, 40) and line['faces'] == [] for line in found)
 
 
 def test_a_broken_picture_is_named_and_the_others_go_on(folder, capsys):
     assert cli.main(['analyze', '--json', str(folder)]) == 1
     out = capsys.readouterr()
-    assert len(out.out.splitlines()) == 2 and 'broken.jpg: not a picture' in out.err and 'Traceback' not in out.err
+    assert len(out.out.splitlines()
+               ) == 2 and 'broken.jpg: not a picture' in out.err and 'Traceback' not in out.err
 
 
 def test_crops_skip_detection(folder, capsys):
@@ -57,10 +62,14 @@ def test_annotated_pictures_are_written_on_request(folder, capsys):
 
 
 def test_heads_that_the_model_lacks_are_null():
-    face = analyze.to_json(Track('f1', CONFIRMED, 0., 1, Face((0., 1., 2., 3.), .5), Attributes(gender='male', p_female=.25)))
+    face = analyze.to_json(
+        Track('f1', CONFIRMED, 0., 1, Face((0., 1., 2., 3.), .5),
+              Attributes(gender='male', p_female=.25)))
     assert list(face) == KEYS and face['gender'] == 'male' and face['p_female'] == .25
-    assert [key for key in KEYS if face[key] is not None] == ['box_xyxy', 'score', 'gender', 'p_female']
-    assert analyze.to_json(Track('f1', CONFIRMED, 0., 1, Face((0., 1., 2., 3.), .5)))['landmarks_xy'] is None
+    assert [key for key in KEYS
+            if face[key] is not None] == ['box_xyxy', 'score', 'gender', 'p_female']
+    assert analyze.to_json(Track('f1', CONFIRMED, 0., 1, Face((0., 1., 2., 3.),
+                                                              .5)))['landmarks_xy'] is None
 
 
 def test_missing_files_are_image_errors(tmp_path):
@@ -68,9 +77,10 @@ def test_missing_files_are_image_errors(tmp_path):
         analyze.read_image(tmp_path / 'none.jpg')
 
 
-@pytest.mark.parametrize('argv, message', [
-    ([], 'usage'), (['fly'], 'usage'), (['analyze', '--detector', 'nothing', 'x.jpg'], "detector model 'nothing'"),
-    (['analyze', '--device', 'gpu', 'x.jpg'], "device is 'gpu'")])
+@pytest.mark.parametrize(
+    'argv, message', [([], 'usage'), (['fly'], 'usage'),
+                      (['analyze', '--detector', 'nothing', 'x.jpg'], "detector model 'nothing'"),
+                      (['analyze', '--device', 'gpu', 'x.jpg'], "device is 'gpu'")])
 def test_wrong_commands_end_with_one_clear_line(argv, message, capsys):
     assert cli.main(argv) == 2
     assert message in capsys.readouterr().err

@@ -9,7 +9,8 @@ import pytest
 import face_attributes_ros
 
 PACKAGE = Path(face_attributes_ros.__file__).parent
-FILES = sorted(path for path in PACKAGE.rglob('*.py') if 'msg' not in path.relative_to(PACKAGE).parts)
+FILES = sorted(path for path in PACKAGE.rglob('*.py')
+               if 'msg' not in path.relative_to(PACKAGE).parts)
 
 
 def room(path):
@@ -26,8 +27,8 @@ def imported(path):
 
 
 def offenders(forbidden, allowed_rooms):
-    return [(str(path.relative_to(PACKAGE)), name) for path in FILES if room(path) not in allowed_rooms
-            for name in imported(path) if forbidden(name)]
+    return [(str(path.relative_to(PACKAGE)), name) for path in FILES
+            if room(path) not in allowed_rooms for name in imported(path) if forbidden(name)]
 
 
 def is_ros(name):
@@ -47,7 +48,11 @@ def test_imports_go_one_way(forbidden, allowed_rooms):
 
 
 def test_every_source_file_names_its_licence():
-    assert [path.name for path in FILES if not path.read_text().startswith('# SPDX-License-Identifier: Apache-2.0')] == []
+    assert [
+        path.name
+        for path in FILES
+        if not path.read_text().startswith('# SPDX-License-Identifier: Apache-2.0')
+    ] == []
 
 
 def test_public_names_exist():

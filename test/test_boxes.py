@@ -5,7 +5,8 @@ import pytest
 from face_attributes_ros import boxes
 
 EMPTY = np.zeros((0, 4), np.float32)
-RATIOS = [(640, 480), (1280, 720), (1920, 1080), (480, 640), (100, 100), (448, 448), (333, 1000), (8000, 6000), (31, 17), (1, 1)]
+RATIOS = [(640, 480), (1280, 720), (1920, 1080), (480, 640), (100, 100), (448, 448), (333, 1000),
+          (8000, 6000), (31, 17), (1, 1)]
 
 
 @pytest.mark.parametrize('a, b, expected', [
@@ -40,17 +41,21 @@ def test_nms_stops_at_max_boxes():
 def test_letterbox_inverse_is_exact(width, height, square):
     canvas = (448, 448) if square else boxes.canvas_size(width, height, 448)
     letterbox = boxes.Letterbox(width, height, *canvas)
-    source = np.random.default_rng(0).uniform(0, 1, (20, 4)).astype(np.float32) * [width, height, width, height]
-    np.testing.assert_allclose(letterbox.to_source(letterbox.to_canvas(source)), source, atol=max(width, height) * 1e-5)
+    source = np.random.default_rng(0).uniform(0, 1, (20, 4)).astype(
+        np.float32) * [width, height, width, height]
+    np.testing.assert_allclose(letterbox.to_source(letterbox.to_canvas(source)), source,
+                               atol=max(width, height) * 1e-5)
 
 
-@pytest.mark.parametrize('width, height', [(640, 480), (1280, 720), (480, 640), (1920, 1080), (2000, 500)])
+@pytest.mark.parametrize('width, height', [(640, 480), (1280, 720), (480, 640), (1920, 1080),
+                                           (2000, 500)])
 def test_letterbox_draws_where_it_says(width, height):
     image = np.zeros((height, width, 3), np.uint8)
     x0, y0, x1, y1 = box = [width * 3 // 8, height // 4, width * 5 // 8, height * 3 // 4]
     image[y0:y1, x0:x1] = 255
     letterbox = boxes.Letterbox(width, height, *boxes.canvas_size(width, height, 448))
-    canvas = letterbox.apply(image, np.zeros((letterbox.canvas_height, letterbox.canvas_width, 3), np.uint8))
+    canvas = letterbox.apply(
+        image, np.zeros((letterbox.canvas_height, letterbox.canvas_width, 3), np.uint8))
     white = np.argwhere(canvas[..., 0] > 127)  # the grey of the margins is below
     drawn = np.array([[*white.min(0)[::-1], *(white.max(0)[::-1] + 1)]], np.float32)
     np.testing.assert_allclose(drawn[0], letterbox.to_canvas(np.float32([box]))[0], atol=1)
@@ -62,8 +67,9 @@ def test_letterbox_fills_margins_left_by_another_picture():
     assert set(np.unique(canvas)) == {0, boxes.LETTERBOX_GREY}
 
 
-@pytest.mark.parametrize('size, expected', [((1280, 720), (448, 256)), ((640, 480), (448, 352)), ((1, 1), (448, 448)),
-                                            ((5000, 1), (448, 32)), ((480, 640), (352, 448))])
+@pytest.mark.parametrize('size, expected', [((1280, 720), (448, 256)), ((640, 480), (448, 352)),
+                                            ((1, 1), (448, 448)), ((5000, 1), (448, 32)),
+                                            ((480, 640), (352, 448))])
 def test_canvas_follows_the_aspect_in_strides(size, expected):
     assert boxes.canvas_size(*size, 448) == expected
 

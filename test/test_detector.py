@@ -6,11 +6,13 @@ from face_attributes_ros import boxes
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import ImageError, ModelError
 
-RATIOS = [(640, 480), (1280, 720), (1920, 1080), (480, 640), (720, 1280), (100, 100), (333, 1000), (1000, 333), (31, 17), (4000, 3000)]
+RATIOS = [(640, 480), (1280, 720), (1920, 1080), (480, 640), (720, 1280), (100, 100), (333, 1000),
+          (1000, 333), (31, 17), (4000, 3000)]
 
 
 def network_of(*rows):
-    """A network that finds the same rows (x0, y0, x1, y1, score; canvas pixels) in every picture."""
+    """A network that finds the same rows (x0, y0, x1, y1, score; canvas pixels) in every
+    picture."""
     return lambda batch: [np.tile(np.float32(rows).reshape(1, -1, 5), (len(batch), 1, 1))]
 
 
@@ -24,13 +26,15 @@ def test_boxes_are_in_source_pixels(width, height, square):
     wanted = np.float32([[width * .25, height * .25, width * .5, height * .625]])
     canvas = (448, 448) if square else boxes.canvas_size(width, height, 448)
     there = boxes.Letterbox(width, height, *canvas).to_canvas(wanted)[0]
-    face, = FaceDetector(network_of([*there, .9]), square=square)(np.zeros((height, width, 3), np.uint8))
+    face, = FaceDetector(network_of([*there, .9]), square=square)(np.zeros((height, width, 3),
+                                                                           np.uint8))
     np.testing.assert_allclose(face.box_xyxy, wanted[0], atol=1)
     assert face.score == pytest.approx(.9)
 
 
 def test_best_first_suppressed_clipped_and_limited():
-    rows = [[0, 0, 20, 20, .6], [1, 0, 21, 20, .9], [-50, 100, 60, 160, .8], [300, 300, 301, 301, .95], [10, 10, 20, 20, .1]]
+    rows = [[0, 0, 20, 20, .6], [1, 0, 21, 20, .9], [-50, 100, 60, 160, .8],
+            [300, 300, 301, 301, .95], [10, 10, 20, 20, .1]]
     detector = FaceDetector(network_of(*rows), min_face_px=5)
     found = detector(np.zeros((448, 448, 3), np.uint8))
     assert [round(face.score, 2) for face in found] == [.9, .8]
@@ -40,7 +44,8 @@ def test_best_first_suppressed_clipped_and_limited():
 
 
 def test_a_hundred_faces_are_a_hundred_faces():
-    rows = [[30 * (i % 10), 30 * (i // 10), 30 * (i % 10) + 20, 30 * (i // 10) + 20, .9] for i in range(100)]
+    rows = [[30 * (i % 10), 30 * (i // 10), 30 * (i % 10) + 20, 30 * (i // 10) + 20, .9]
+            for i in range(100)]
     assert len(FaceDetector(network_of(*rows))(np.zeros((448, 448, 3), np.uint8))) == 100
 
 
@@ -54,7 +59,11 @@ def test_pictures_of_one_shape_share_a_batch():
 
 
 @pytest.mark.parametrize('image', [
-    np.zeros((0, 5, 3), np.uint8), np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5, 3)), None])
+    np.zeros((0, 5, 3), np.uint8),
+    np.zeros((5, 5), np.uint8),
+    np.zeros((5, 5, 4), np.uint8),
+    np.zeros((5, 5, 3)), None
+])
 def test_what_is_no_image_is_an_image_error(image):
     with pytest.raises(ImageError, match='needs uint8'):
         FaceDetector(network_of())(image)

@@ -5,9 +5,9 @@ import pytest
 from face_attributes_ros.drawing import annotate, caption, colour_bgr, pixelate
 from face_attributes_ros.faces import COASTING, CONFIRMED, Attributes, Face, Track
 
-SEEN = Attributes(age_years=31.4, age_low=25., age_high=38., gender='female', p_female=.9, expression='happy',
-                  expression_probs=(.1, .9, 0., 0., 0., 0., 0.), yaw_rad=.3, pitch_rad=.1, roll_rad=0.,
-                  landmarks_xy=tuple((60. + i, 70.) for i in range(68)))
+SEEN = Attributes(age_years=31.4, age_low=25., age_high=38., gender='female', p_female=.9,
+                  expression='happy', expression_probs=(.1, .9, 0., 0., 0., 0., 0.), yaw_rad=.3,
+                  pitch_rad=.1, roll_rad=0., landmarks_xy=tuple((60. + i, 70.) for i in range(68)))
 
 
 def track(box=(50., 60., 150., 160.), state=CONFIRMED, seen=SEEN, name='f3'):
@@ -26,10 +26,12 @@ def test_no_tracks_change_nothing():
     np.testing.assert_array_equal(annotate(image, []), image)
 
 
-@pytest.mark.parametrize('box', [(-50., -50., 10., 10.), (290., 190., 400., 300.), (0., 0., 300., 200.), (5., 5., 6., 6.)])
+@pytest.mark.parametrize('box', [(-50., -50., 10., 10.), (290., 190., 400., 300.),
+                                 (0., 0., 300., 200.), (5., 5., 6., 6.)])
 @pytest.mark.parametrize('blur', [False, True])
 def test_boxes_at_the_edge(box, blur):
-    assert annotate(np.zeros((200, 300, 3), np.uint8), [track(box)], blur=blur).shape == (200, 300, 3)
+    assert annotate(np.zeros((200, 300, 3), np.uint8), [track(box)],
+                    blur=blur).shape == (200, 300, 3)
 
 
 def test_caption_says_what_is_known():
@@ -42,7 +44,8 @@ def test_caption_says_what_is_known():
 
 def test_coasting_is_grey_and_ids_have_colours():
     assert colour_bgr(track(state=COASTING)) != colour_bgr(track())
-    assert colour_bgr(track(name='cam2_f4')) == colour_bgr(track(name='f4')) != colour_bgr(track(name='f5'))
+    assert colour_bgr(track(name='cam2_f4')) == colour_bgr(track(name='f4')) != colour_bgr(
+        track(name='f5'))
 
 
 def test_pixelation_leaves_only_tiles():

@@ -4,8 +4,14 @@ import pytest
 
 from face_attributes_ros import alignment
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.estimator import (HEADS, AttributeEstimator, age_summary, expression_label, gender_label,
-                                           unmirrored)
+from face_attributes_ros.estimator import (
+    HEADS,
+    AttributeEstimator,
+    age_summary,
+    expression_label,
+    gender_label,
+    unmirrored,
+)
 from face_attributes_ros.faces import EXPRESSIONS, Face
 
 IMAGE = np.zeros((100, 200, 3), np.uint8)
@@ -22,7 +28,8 @@ def rows(count, **given):
 
 
 def estimator(network=None, outputs=tuple(HEADS), **options):
-    return AttributeEstimator(network or (lambda batch: rows(len(batch))), outputs, size_px=64, crop_scale=1.5, **options)
+    return AttributeEstimator(network or (lambda batch: rows(len(batch))), outputs, size_px=64,
+                              crop_scale=1.5, **options)
 
 
 def faces(count):
@@ -51,14 +58,17 @@ def test_faces_of_all_images_share_one_batch():
 
 
 def test_fields_carry_what_the_heads_say():
-    one, = estimator(lambda batch: rows(1, gender=.8, pose=[.1, .2, .3], landmarks=.5))(IMAGE, faces(1))
-    assert one.age_years == pytest.approx(30) and one.gender == 'female' and one.expression == 'happy'
+    one, = estimator(lambda batch: rows(1, gender=.8, pose=[.1, .2, .3], landmarks=.5))(IMAGE,
+                                                                                        faces(1))
+    assert one.age_years == pytest.approx(
+        30) and one.gender == 'female' and one.expression == 'happy'
     assert (one.yaw_rad, one.pitch_rad, one.roll_rad) == pytest.approx((.1, .2, .3))
     np.testing.assert_allclose(one.landmarks_xy, [(10., 20.)] * 68)
 
 
 def test_missing_heads_are_none():
-    one, = estimator(lambda batch: [np.full(len(batch), .2, np.float32)], ('gender',))(IMAGE, faces(1))
+    one, = estimator(lambda batch: [np.full(len(batch), .2, np.float32)], ('gender', ))(IMAGE,
+                                                                                        faces(1))
     assert one.gender == 'male' and one.age_years is None and one.expression is None and one.landmarks_xy is None
 
 
@@ -67,7 +77,8 @@ def test_below_the_threshold_the_answer_is_unknown():
     assert one.gender == 'unknown' and one.p_female == pytest.approx(.4)
 
 
-@pytest.mark.parametrize('p, threshold, label', [(.5, 0, 'female'), (.49, 0, 'male'), (.69, .7, 'unknown'), (.31, .7, 'unknown'),
+@pytest.mark.parametrize('p, threshold, label', [(.5, 0, 'female'), (.49, 0, 'male'),
+                                                 (.69, .7, 'unknown'), (.31, .7, 'unknown'),
                                                  (.3, .7, 'male'), (.7, .7, 'female')])
 def test_gender_coding(p, threshold, label):
     assert gender_label(p, threshold) == label
@@ -93,13 +104,17 @@ def test_age_summary_of_a_normal_distribution(years, spread):
 
 def test_whole_pictures_as_crops_keep_their_aspect():
     seen = []
-    estimator(lambda batch: seen.append(batch.copy()) or rows(len(batch))).crops([np.full((50, 100, 3), 8, np.uint8), IMAGE])
+    estimator(lambda batch: seen.append(batch.copy()) or rows(len(batch))).crops(
+        [np.full((50, 100, 3), 8, np.uint8), IMAGE])
     assert seen[0].shape == (2, 64, 64, 3) and (seen[0][0] == 8).all()
     assert estimator().crops([]) == []
 
 
 def test_unmirroring_twice_changes_nothing():
-    heads = {'landmarks': np.random.default_rng(0).uniform(size=(2, 68, 2)), 'pose': np.float32([[.1, .2, .3]] * 2)}
+    heads = {
+        'landmarks': np.random.default_rng(0).uniform(size=(2, 68, 2)),
+        'pose': np.float32([[.1, .2, .3]] * 2)
+    }
     back = unmirrored(unmirrored(heads))
     for name, value in heads.items():
         np.testing.assert_allclose(back[name], value)
@@ -119,14 +134,16 @@ def test_second_look_turns_landmarks_and_roll_back():
         passes.append(batch)
         points = (truth - centre) / 60 + .5  # box of 40 px, crop scale 1.5
         answers = [points, upright, mirror]
-        return rows(1, landmarks=answers[len(passes) - 1], pose=[0, 0, angle if len(passes) == 1 else 0])
+        return rows(1, landmarks=answers[len(passes) - 1],
+                    pose=[0, 0, angle if len(passes) == 1 else 0])
     one, = estimator(network, aligned=True)(IMAGE, [Face((80., 30., 120., 70.), .9)])
     np.testing.assert_allclose(one.landmarks_xy, truth, atol=.5)
     assert one.roll_rad == pytest.approx(angle, abs=.02) and len(passes) == 3
 
 
-@pytest.mark.parametrize('outputs, options, message', [
-    (('age', 'race'), {}, 'race, known are'), (('age',), {'aligned': True}, 'needs a network with landmarks')])
+@pytest.mark.parametrize('outputs, options, message',
+                         [(('age', 'race'), {}, 'race, known are'),
+                          (('age', ), {'aligned': True}, 'needs a network with landmarks')])
 def test_a_network_it_cannot_use_is_refused(outputs, options, message):
     with pytest.raises(ModelError, match=message):
         estimator(outputs=outputs, **options)

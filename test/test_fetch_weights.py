@@ -24,7 +24,8 @@ def server(tmp_path):
     folder = tmp_path / 'served'
     folder.mkdir()
     (folder / 'big.onnx').write_bytes(BYTES)
-    with ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Silent, directory=folder)) as http:
+    with ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Silent,
+                                                                 directory=folder)) as http:
         thread = threading.Thread(target=http.serve_forever, args=(.01,))
         thread.start()
         yield f'http://127.0.0.1:{http.server_port}'
@@ -61,7 +62,8 @@ def test_a_wrong_checksum_is_refused_and_leaves_the_old_file(tmp_path, server):
     (tmp_path / 'models' / 'big.onnx').write_bytes(b'old')
     with pytest.raises(ModelError, match='sha256'):
         fetch(tmp_path, f'{server}/big.onnx', sha256='0' * 64)
-    assert {p.name: p.read_bytes() for p in (tmp_path / 'models').iterdir()} == {'big.onnx': b'old'}
+    assert {p.name: p.read_bytes()
+            for p in (tmp_path / 'models').iterdir()} == {'big.onnx': b'old'}
 
 
 def test_what_is_not_there_is_named(tmp_path, server):
@@ -70,9 +72,10 @@ def test_what_is_not_there_is_named(tmp_path, server):
     assert list((tmp_path / 'models').iterdir()) == []
 
 
-@pytest.mark.parametrize('change, message', [
-    ({'url': 'ftp://host/x'}, 'url'), ({'sha256': 'abc'}, 'sha256'), ({'file': '../../etc/x'}, 'file'),
-    ({'file': 'a/b'}, 'file'), ({'file': ''}, 'file')])
+@pytest.mark.parametrize('change, message', [({'url': 'ftp://host/x'}, 'url'),
+                                             ({'sha256': 'abc'}, 'sha256'),
+                                             ({'file': '../../etc/x'}, 'file'),
+                                             ({'file': 'a/b'}, 'file'), ({'file': ''}, 'file')])
 def test_a_wrong_list_is_named(tmp_path, change, message):
     with pytest.raises(ParameterError, match=f'weights.big.{message}'):
         fetch(tmp_path, **({'url': 'https://host/x'} | change))

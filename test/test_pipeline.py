@@ -7,9 +7,9 @@ import pytest
 
 from face_attributes_ros import pipeline as pipelines
 from face_attributes_ros.detector import FaceDetector
+from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.estimator import AttributeEstimator
-from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.pipeline import Pipeline, Settings, build_pipeline
 
 IMAGE = np.zeros((448, 448, 3), np.uint8)
@@ -17,7 +17,8 @@ BOX = [100, 100, 200, 200, .9]
 
 
 class Fake:
-    """A detector network that finds `boxes`, an attribute network that says age 40 and p_female .9, and counts of both."""
+    """A detector network that finds `boxes`, an attribute network that says age 40 and p_female
+    .9, and counts of both."""
 
     def __init__(self):
         self.boxes, self.batches = [BOX], []
@@ -39,14 +40,18 @@ def fake():
 
 @pytest.fixture
 def pipeline(fake):
-    estimator = AttributeEstimator(fake.estimate, ('age', 'gender', 'quality'), size_px=32, crop_scale=1.2)
+    estimator = AttributeEstimator(fake.estimate, ('age', 'gender', 'quality'), size_px=32,
+                                   crop_scale=1.2)
     return Pipeline(FaceDetector(fake.detect), estimator)
 
 
 def test_frames_to_tracks(pipeline):
     track, = pipeline.process({'': (IMAGE, 1.)})['']
-    assert track.track_id == 'f1' and track.attributes.age_years == pytest.approx(40) and track.attributes.gender == 'female'
-    assert set(pipeline.stage_ms) == {'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records'}
+    assert track.track_id == 'f1' and track.attributes.age_years == pytest.approx(
+        40) and track.attributes.gender == 'female'
+    assert set(pipeline.stage_ms) == {
+        'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records'
+    }
 
 
 def test_stages_are_of_the_last_frame_alone(pipeline, fake):
@@ -59,7 +64,9 @@ def test_stages_are_of_the_last_frame_alone(pipeline, fake):
 
 def test_cameras_share_a_batch_and_have_their_own_ids(pipeline, fake):
     out = pipeline.process({'front': (IMAGE, 1.), 'rear': (IMAGE, 5.)})
-    assert [track.track_id for tracks in out.values() for track in tracks] == ['front_f1', 'rear_f1'] and fake.batches == [2]
+    assert [track.track_id
+            for tracks in out.values()
+            for track in tracks] == ['front_f1', 'rear_f1'] and fake.batches == [2]
     assert pipeline.process({'rear': (IMAGE, 5.1)})['rear'][0].track_id == 'rear_f1'
 
 
@@ -71,7 +78,8 @@ def test_no_face_is_an_empty_list_and_no_network_call(pipeline, fake):
 def test_every_nth_frame_is_looked_at(pipeline, fake):
     pipeline.update(replace(pipeline.settings, attributes_every_n_frames=3))
     raws = [pipeline.process({'': (IMAGE, i / 30)})[''][0] for i in range(7)]
-    assert [track.raw is not None for track in raws] == [True, False, True, False, False, True, False]
+    assert [track.raw is not None
+            for track in raws] == [True, False, True, False, False, True, False]
     assert all(track.attributes.age_years for track in raws)
 
 
@@ -89,7 +97,8 @@ def test_switched_off_attributes_are_none(pipeline):
 def test_settings_change_live_or_say_that_they_cannot(pipeline):
     pipeline.update(replace(pipeline.settings, detector_confidence=.95))
     assert pipeline.process({'': (IMAGE, 1.)}) == {'': []}
-    with pytest.raises(ParameterError, match='detector_model, device can only be set before the start'):
+    with pytest.raises(ParameterError,
+                       match='detector_model, device can only be set before the start'):
         pipeline.update(replace(pipeline.settings, device='cpu', detector_model='x'))
 
 
@@ -115,17 +124,20 @@ def test_fixed_settings_exist():
 def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):
     pytest.importorskip('torch', reason='the backend ultralytics is torch')
     from face_attributes_ros.engines import torch as torch_engine
-    monkeypatch.setattr(torch_engine, 'open_ultralytics', lambda name, **engine: SimpleNamespace(description='fake'))
+    monkeypatch.setattr(torch_engine, 'open_ultralytics',
+                        lambda name, **engine: SimpleNamespace(description='fake'))
     score = shipped()['detector_tiny'].thresholds['score']
     for backend in ('onnxruntime', 'ultralytics'):
-        pipeline = build_pipeline(Settings(device='cpu', detector_backend=backend, attributes_model=''))
+        pipeline = build_pipeline(
+            Settings(device='cpu', detector_backend=backend, attributes_model=''))
         assert pipeline.detector.confidence == score
 
 
 @pytest.mark.parametrize('imgsz, side', [(0, 448), (320, 320)])
 def test_the_canvas_is_the_manifests_unless_told(imgsz, side):
     assert shipped()['detector_tiny'].input_px == 448
-    pipeline = build_pipeline(Settings(device='cpu', threads=1, detector_imgsz=imgsz, attributes_model=''))
+    pipeline = build_pipeline(
+        Settings(device='cpu', threads=1, detector_imgsz=imgsz, attributes_model=''))
     assert pipeline.detector.imgsz_px == side
 
 
@@ -134,8 +146,10 @@ def test_shipped_models_run_on_any_picture():
     pipeline.warm_up()
     rng = np.random.default_rng(0)
     for i, shape in enumerate([(480, 640), (1, 1), (3, 900), (1200, 30)]):
-        tracks = pipeline.process({'': (rng.integers(0, 255, (*shape, 3), np.uint8), float(i))})['']
+        tracks = pipeline.process({'': (rng.integers(0, 255, (*shape, 3),
+                                                     np.uint8), float(i))})['']
         assert all(0 <= track.face.score <= 1 for track in tracks)
     square = np.full((224, 224, 3), 127, np.uint8)
     one, = pipeline.estimator.crops([square])
-    assert 0 <= one.age_years <= 100 and sum(one.expression_probs) == pytest.approx(1, abs=1e-3) and len(one.landmarks_xy) == 68
+    assert 0 <= one.age_years <= 100 and sum(one.expression_probs) == pytest.approx(
+        1, abs=1e-3) and len(one.landmarks_xy) == 68

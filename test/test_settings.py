@@ -3,26 +3,28 @@
 
 import math
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
-from places import ROOT
 import yaml
+from places import ROOT
 
-from face_attributes_ros.engines import choose as engines
 from face_attributes_ros import settings as params
+from face_attributes_ros.engines import choose as engines
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.pipeline import FIXED, Settings
 
 
-
 def test_settings_of_the_pipeline_are_the_same_with_the_same_defaults():
-    assert params.to_settings_fields(params.defaults()) == {field.name: field.default for field in fields(Settings)}
+    assert params.to_settings_fields(
+        params.defaults()) == {field.name: field.default for field in fields(Settings)}
 
 
 def test_live_is_what_the_pipeline_can_change_while_running():
     settings = {name.replace('.', '_'): params.BY_NAME[name] for name in params.BY_NAME}
-    assert {name for name, p in settings.items() if name in Settings.__dataclass_fields__ and not p.live} == set(FIXED)
+    assert {
+        name for name, p in settings.items()
+        if name in Settings.__dataclass_fields__ and not p.live
+    } == set(FIXED)
 
 
 def test_choices_are_what_the_engines_offer():
@@ -38,11 +40,14 @@ def test_yaml_file_is_the_generated_one():
 def test_yaml_says_the_defaults():
     def flat(tree, prefix=''):
         for key, value in tree.items():
-            yield from flat(value, f'{prefix}{key}.') if isinstance(value, dict) else [(prefix + key, value)]
+            yield from flat(value, f'{prefix}{key}.') if isinstance(value, dict) else [(prefix +
+                                                                                        key,
+                                                                                        value)]
 
     found = dict(flat(yaml.safe_load(params.yaml())['/**']['ros__parameters']))
     assert found == params.defaults()
-    assert {name: type(value) for name, value in found.items()} == {p.name: type(p.default) for p in params.PARAMETERS}
+    assert {name: type(value) for name, value in found.items()
+            } == {p.name: type(p.default) for p in params.PARAMETERS}
 
 
 def test_names_are_unique_and_defaults_are_allowed():
@@ -51,8 +56,13 @@ def test_names_are_unique_and_defaults_are_allowed():
 
 
 @pytest.mark.parametrize('name, value, expected', [
-    ('max_rate_hz', 10, 10.), ('detector.iou', 1, 1.), ('detector.max_faces', 1, 1), ('cameras', ('a', 'b_2'), ['a', 'b_2']),
-    ('device', 'cuda:1', 'cuda:1'), ('detector.imgsz', 640, 640), ('smoothing.enable', False, False),
+    ('max_rate_hz', 10, 10.),
+    ('detector.iou', 1, 1.),
+    ('detector.max_faces', 1, 1),
+    ('cameras', ('a', 'b_2'), ['a', 'b_2']),
+    ('device', 'cuda:1', 'cuda:1'),
+    ('detector.imgsz', 640, 640),
+    ('smoothing.enable', False, False),
 ])
 def test_good_values_are_taken(name, value, expected):
     found = params.check({name: value})[name]

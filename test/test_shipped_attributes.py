@@ -10,12 +10,12 @@ from places import ROOT
 
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
-from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.card import BLOCKS, filled
-from face_attributes_ros.training.attributes.groups import headlines
+from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
-from face_attributes_ros.training.attributes.predict import predict
 from face_attributes_ros.training.attributes.data.tables import table_of
+from face_attributes_ros.training.attributes.groups import headlines
+from face_attributes_ros.training.attributes.predict import predict
 
 REPOSITORY = ROOT
 DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', REPOSITORY.parent / 'shared' / 'data'))
@@ -59,7 +59,7 @@ def test_shipped_weights_reach_their_figures(results):
     for source, figures in found.items():
         for name in set(MARGINS) & set(figures):
             margin = MARGINS[name] * (3 if source == 'jaffe' else 1)
-            assert figures[name] == pytest.approx(results['figures'][source][name], abs=margin), (source,
-                                                                                                  name)
+            assert figures[name] == pytest.approx(results['figures'][source][name],
+                                                  abs=margin), (source, name)
             checked += 1
     assert checked >= 10

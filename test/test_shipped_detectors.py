@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped detector keeps its measured quality, on a few labelled pictures where the data is at hand."""
+"""The shipped detector keeps its measured quality, on a few labelled pictures where the data is at
+hand."""
 import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from places import ROOT
 import pytest
+from places import ROOT
 
 pytest.importorskip('onnxruntime')
 pytest.importorskip('torch')
@@ -21,7 +22,8 @@ DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', ROOT.parent / 'shared' / 'dat
 EVERY, MARGIN = 8, 0.08       # a small sample of test; its AP scatters by about this
 
 
-@pytest.fixture(scope='module', params=[name for name, model in shipped().items() if model.task == 'detector'])
+@pytest.fixture(scope='module',
+                params=[name for name, model in shipped().items() if model.task == 'detector'])
 def model(request):
     return shipped()[request.param].checked()
 
@@ -32,19 +34,23 @@ def test_both_detectors_are_shipped():
 
 @pytest.fixture(scope='module')
 def detect(model):
-    return make_detect(open_network(model.path, backend='onnxruntime', device='cpu', threads=1), model.input_px)
+    return make_detect(open_network(model.path, backend='onnxruntime', device='cpu', threads=1),
+                       model.input_px)
 
 
 @pytest.fixture(scope='module')
 def samples(tmp_path_factory):
     if not (DATA / 'face_detection.zip').is_file():
-        pytest.skip(f'{DATA}/face_detection.zip is not there; FACE_ATTRIBUTES_DATA names its folder')
+        pytest.skip(
+            f'{DATA}/face_detection.zip is not there; FACE_ATTRIBUTES_DATA names its folder')
     root = tmp_path_factory.mktemp('pack')
     with zipfile.ZipFile(DATA / 'face_detection.zip') as pack:
-        top = next(name for name in pack.namelist() if name.endswith('test.txt'))[:-len('test.txt')]
+        top = next(name for name in pack.namelist()
+                   if name.endswith('test.txt'))[:-len('test.txt')]
         lines = pack.read(f'{top}test.txt').decode().split()[::EVERY]
         names = [Path(line).stem for line in lines]
-        wanted = {f'{top}{line}' for line in lines} | {f'{top}{f}/{n}.txt' for f in ('labels', 'ignore') for n in names}
+        wanted = {f'{top}{line}' for line in lines
+                  } | {f'{top}{f}/{n}.txt' for f in ('labels', 'ignore') for n in names}
         pack.extractall(root, [name for name in pack.namelist() if name in wanted])
     (root / top / 'test.txt').write_text('\n'.join(lines))
     return read_samples(root / top, 'test')

@@ -28,7 +28,8 @@ def test_a_face_is_tentative_then_confirmed_then_coasting_then_gone():
     for frame in range(40):
         tracker.update([face_at(100, 100)] if frame < 5 else [], frame / FPS)
         seen.append(states(tracker))
-    assert seen[1] == [('f1', TENTATIVE)] and seen[2] == [('f1', CONFIRMED)] and seen[5] == [('f1', COASTING)]
+    assert seen[1] == [('f1', TENTATIVE)] and seen[2] == [('f1', CONFIRMED)
+                                                          ] and seen[5] == [('f1', COASTING)]
     assert seen[4 + 15] == [('f1', COASTING)] and seen[4 + 17] == []
 
 
@@ -42,24 +43,37 @@ def test_a_slow_camera_does_not_lose_a_face_for_one_miss():
 def test_twenty_percent_misses_change_no_id_in_a_thousand_frames():
     rng, tracker, ids = np.random.default_rng(0), Tracker(), set()
     for frame in range(1000):
-        people = [face_at(100 + 200 * i + 40 * np.sin(frame / 20 + i), 200 + 20 * np.cos(frame / 13 + i)) for i in range(5)]
+        people = [
+            face_at(100 + 200 * i + 40 * np.sin(frame / 20 + i), 200 + 20 * np.cos(frame / 13 + i))
+            for i in range(5)
+        ]
         tracker.update([face for face in people if rng.random() > .2], frame / FPS)
         ids |= {track.track_id for track in tracker.tracks}
     assert ids == {'f1', 'f2', 'f3', 'f4', 'f5'}
 
 
 def crossing_keeps_ids(seed):
-    """Whether two faces that walk through each other, with misses and noise, keep their ids; the hidden one is not seen."""
+    """Whether two faces that walk through each other, with misses and noise, keep their ids; the
+    hidden one is not seen."""
     rng = np.random.default_rng(seed)
-    sides, speeds, heights = rng.uniform(60, 120, 2), rng.uniform(100, 350, 2) * [1, -1], rng.uniform(200, 220, 2)
+    sides, speeds, heights = rng.uniform(60, 120,
+                                         2), rng.uniform(100, 350, 2) * [1, -1], rng.uniform(
+                                             200, 220, 2)
     tracker, seen = Tracker(), []
     for frame in range(int((800 / (speeds[0] - speeds[1]) + .6) * FPS)):
-        truth = [face_at(x + v * frame / FPS, y, side) for x, v, y, side in zip((100, 500), speeds, heights, sides)]
-        noisy = [Face(tuple(np.array(face.box_xyxy) + rng.normal(0, 1.5, 4)), .9) for face in truth]
+        truth = [
+            face_at(x + v * frame / FPS, y, side)
+            for x, v, y, side in zip((100, 500), speeds, heights, sides)
+        ]
+        noisy = [
+            Face(tuple(np.array(face.box_xyxy) + rng.normal(0, 1.5, 4)), .9) for face in truth
+        ]
         merged = boxes.iou(*(np.array([face.box_xyxy]) for face in noisy))[0, 0] > .45
         shown = [i for i in (0, 1) if rng.random() > .2 and not (merged and i != np.argmax(sides))]
         tracker.update([noisy[i] for i in shown], frame / FPS)
-        seen.append({i: track.track_id for i in shown for track in tracker.tracks if track.face is noisy[i]})
+        seen.append({
+            i: track.track_id for i in shown for track in tracker.tracks if track.face is noisy[i]
+        })
     ids = [[m[i] for m in seen if i in m] for i in (0, 1)]
     return all(some[len(some) // 4] == some[-1] for some in ids)
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills docs/paper.md from bench/results/paper.json and docs/paper_networks.md from the code; a test holds them equal.
+"""Fills docs/paper.md from bench/results/paper.json and docs/paper_networks.md from the code; a
+test holds them equal.
 
-    python -m tools.paper_tables            # rewrites what stands between `<!-- NAME -->` and `<!-- /NAME -->`
+    python -m tools.paper_tables            # rewrites what stands between `<!-- NAME -->` and \
+        `<!-- /NAME -->`
     python -m tools.paper_tables --check    # exit status 1 if that would change a file
 
 What no command has written there reads "not measured".
@@ -20,16 +22,19 @@ from face_attributes_ros.markdown import filled, grid
 PAGES = (ROOT / 'docs' / 'paper.md', ROOT / 'docs' / 'paper_networks.md')
 NOT_MEASURED = 'not measured'
 
-# What the paper states, where it is here, the command, its figure, ours, and why they differ. Ours is a text with
-# {path|format} places, a path being entry/key of bench/results/paper.json.
+# What the paper states, where it is here, the command, its figure, ours, and why they differ. Ours
+# is a text with {path|format} places, a path being entry/key of bench/results/paper.json.
 SYSTEMS = (
-    ('YOLOv3 at 448 x 448 (sections 3, 4)', '`networks/yolov3.py`, `detector.py`', '`evaluate detector --data DIR`',
-     'none; "45 fps" is quoted for YOLOv1 on a Titan X',
-     'AP, false positives and speed: README', 'Ours is the tiny variant, trained on a few thousand pictures'),
-    ('Algorithm 1, bilinear resize', '`preprocessing.bilinear_resize`', '`python -m bench.measure.paper`',
-     '4.8 ms for 128 x 128', '{speed/resize_480x640_to_128x128_ms|.1f} ms from 480 x 640, numpy',
+    ('YOLOv3 at 448 x 448 (sections 3, 4)', '`networks/yolov3.py`, `detector.py`',
+     '`evaluate detector --data DIR`', 'none; "45 fps" is quoted for YOLOv1 on a Titan X',
+     'AP, false positives and speed: README',
+     'Ours is the tiny variant, trained on a few thousand pictures'),
+    ('Algorithm 1, bilinear resize', '`preprocessing.bilinear_resize`',
+     '`python -m bench.measure.paper`', '4.8 ms for 128 x 128',
+     '{speed/resize_480x640_to_128x128_ms|.1f} ms from 480 x 640, numpy',
      'MATLAB on an unnamed machine. The pipeline itself resizes with OpenCV'),
-    ('POOL5 + SVM, ten-fold (section 6, Table 1)', '`paper/pool5.py`, `paper/training/pool5_svm.py`',
+    ('POOL5 + SVM, ten-fold (section 6, Table 1)',
+     '`paper/pool5.py`, `paper/training/pool5_svm.py`',
      '`evaluate pool5 --data jaffe.zip --crops`', '98 %',
      '{pool5 compact/ten_fold linear/accuracy|.1%} linear, {pool5 compact/ten_fold rbf/accuracy|.1%} RBF (our trunk)',
      'The same women are on both sides of each fold, in the paper too. Our trunk was trained on expressions, theirs on '
@@ -42,43 +47,54 @@ SYSTEMS = (
      '{pool5 compact/leave_one_subject_out rbf/accuracy|.1%} RBF',
      'This is what a robot meets. The gap to ten-fold is what knowing the woman is worth'),
     ('the same with CaffeNet or AlexNet weights', '`paper/pool5.py`',
-     '`evaluate pool5 ... --trunk caffenet --weights FILE`', '98 %', '{pool5 caffenet/ten_fold linear/accuracy|.1%}',
-     'The ImageNet weights are not ours to ship and were not at hand; random convolutions would be no result'),
-    ('"96.10 and 100, top 1 to top 5", "CAFFE database" (section 7)', '`paper/training/pool5_svm.py`', '`evaluate pool5`',
-     '96.10 % and 100 %', 'JAFFE, ten-fold: {pool5 compact/ten_fold linear/accuracy|.1%} and '
+     '`evaluate pool5 ... --trunk caffenet --weights FILE`', '98 %',
+     '{pool5 caffenet/ten_fold linear/accuracy|.1%}',
+     'The ImageNet weights are not ours to ship and were not at hand; random convolutions would be no result'
+     ),
+    ('"96.10 and 100, top 1 to top 5", "CAFFE database" (section 7)',
+     '`paper/training/pool5_svm.py`', '`evaluate pool5`', '96.10 % and 100 %',
+     'JAFFE, ten-fold: {pool5 compact/ten_fold linear/accuracy|.1%} and '
      '{pool5 compact/ten_fold linear/top5|.1%}',
-     'There is no such database; the sentence calls accuracies errors. Top-5 of seven classes says little'),
+     'There is no such database; the sentence calls accuracies errors. Top-5 of seven classes says little'
+     ),
     ('Tables 2 and 3, faces with labels', '`paper/training/report_grid.py`',
-     '`report grid --data jaffe.zip --crops --out grid.png`', '"94 % to 96 %" of some of the results',
+     '`report grid --data jaffe.zip --crops --out grid.png`',
+     '"94 % to 96 %" of some of the results',
      '{grid compact/right_shown|.1%} of {grid compact/shown|d} shown, somebody new each',
      'Eight people of their own, pictures not published; ours are the ten of JAFFE. The picture stays with you: JAFFE may '
      'not be passed on'),
     ('VGG-Face age network (section 5)', '`paper/vgg_age.py`, `paper/training/vgg_age.py`',
-     '`train paper --config config/training/paper_vgg_age.yaml --weights FILE ...`',
-     'none',
+     '`train paper --config config/training/paper_vgg_age.yaml --weights FILE ...`', 'none',
      'exact {train paper_vgg_age/figures/exact|.1%}',
-     'Needs VGG-Face weights, which may not be shipped, and Adience; neither was at hand. Tested with tiny random weights'),
-    ('All-in-one network (section 6.1), full size', '`paper/all_in_one.py`, `paper/training/all_in_one.py`',
+     'Needs VGG-Face weights, which may not be shipped, and Adience; neither was at hand. Tested with tiny random weights'
+     ),
+    ('All-in-one network (section 6.1), full size',
+     '`paper/all_in_one.py`, `paper/training/all_in_one.py`',
      '`train paper --config config/training/paper_all_in_one.yaml ...`', 'none',
      'held-out loss {train paper_all_in_one/figures/loss|.2f} after {train paper_all_in_one/step|d} steps; '
      '{speed/all_in_one_ms|.0f} ms a face on one thread',
-     'Its convolutions start from nothing here and from face identification there; 70 M parameters need a GPU and days'),
+     'Its convolutions start from nothing here and from face identification there; 70 M parameters need a GPU and days'
+     ),
     ('the same at a quarter of its width', 'the same',
      '`train paper --config config/training/paper_all_in_one_quarter.yaml ...`', 'none',
      'age MAE {train paper_all_in_one_quarter/figures/age_mae|.1f} years, gender '
      '{train paper_all_in_one_quarter/figures/gender|.1%}, smile {train paper_all_in_one_quarter/figures/smile|.1%}, '
      'face {train paper_all_in_one_quarter/figures/face|.1%} on 20 % held out, after '
-     '{train paper_all_in_one_quarter/step|d} steps', 'Minutes on one CPU core: shows that the recipe learns, no more'),
-    ('Losses (3.1), (6), HyperFace\'s', '`paper/training/losses.py`', '`pytest test/paper/training/test_losses.py`', 'formulas',
+     '{train paper_all_in_one_quarter/step|d} steps',
+     'Minutes on one CPU core: shows that the recipe learns, no more'),
+    ('Losses (3.1), (6), HyperFace\'s', '`paper/training/losses.py`',
+     '`pytest test/paper/training/test_losses.py`', 'formulas',
      'gradients equal finite differences and closed forms', ''),
     ('Two-stage test (section 6.3)', '`paper/proposals.py`, `paper/two_stage.py`',
      '`evaluate two-stage --regions DIR --data DIR --jaffe ZIP`', 'none', 'the two tables below',
      'Measured with the shipped attribute network'),
-    ('The whole: gender', '`pipeline.py`', '`evaluate attributes`', '"94 % to 96 %" of some of the results, kind not said',
-     'README, by set, age and gender', 'Theirs are eight people before a camera'),
+    ('The whole: gender', '`pipeline.py`', '`evaluate attributes`',
+     '"94 % to 96 %" of some of the results, kind not said', 'README, by set, age and gender',
+     'Theirs are eight people before a camera'),
 )
 
-STAGES = ('proposals', 'network score', 'iterative proposals', 'landmarks NMS', 'proposals_an_image')
+STAGES = ('proposals', 'network score', 'iterative proposals', 'landmarks NMS',
+          'proposals_an_image')
 LOOKS = ('first look', '+ mirror', 'upright', 'upright + mirror')
 
 
@@ -95,7 +111,8 @@ def found(values, path):
 
 
 def filled_text(text, values):
-    """The text with each {path|format} in place; "not measured" as a whole if nothing in it was."""
+    """The text with each {path|format} in place; "not measured" as a whole if nothing in it
+    was."""
     places = re.findall(r'\{([^|}]+)\|([^}]+)\}', text)
     if places and all(found(values, path) is None for path, _ in places):
         return NOT_MEASURED
@@ -109,7 +126,8 @@ def filled_text(text, values):
 
 def systems(values):
     """One row a system and figure of the paper."""
-    head = ('paper', 'here', 'command (`face-attributes ...`)', 'paper\'s figure', 'our figure', 'why they differ')
+    head = ('paper', 'here', 'command (`face-attributes ...`)', 'paper\'s figure', 'our figure',
+            'why they differ')
     return grid(head, [[*row[:4], filled_text(row[4], values), row[5]] for row in SYSTEMS])
 
 
@@ -118,18 +136,24 @@ def detection(values):
     entry = found(values, 'two-stage compact_m') or {}
     rows = [[kind, *(row.get(stage, NOT_MEASURED) for stage in STAGES)]
             for kind, row in entry.get('detection_ap50', {}).items()]
-    head = [f'{entry.get("images", 0)} pictures', 'as they come', '+ network score', '+ iterative proposals', '+ landmarks NMS', 'a picture']
+    head = [
+        f'{entry.get("images", 0)} pictures', 'as they come', '+ network score',
+        '+ iterative proposals', '+ landmarks NMS', 'a picture'
+    ]
     return grid(head, rows or [[NOT_MEASURED] * 6])
 
 
 def looks(values):
     """Age, gender and expression of each way to look."""
     entry = found(values, 'two-stage compact_m') or {}
-    parts = (('age_gender', 'age_mae', 'UTKFace validation, age MAE, years'), ('age_gender', 'gender', 'the same, gender'),
+    parts = (('age_gender', 'age_mae',
+              'UTKFace validation, age MAE, years'), ('age_gender', 'gender', 'the same, gender'),
              ('expression', None, 'JAFFE (never trained on), expression'))
     rows = []
     for part, key, label in parts:
-        cells = [found(entry, f'{part}/{look}/{key}' if key else f'{part}/{look}') for look in LOOKS]
+        cells = [
+            found(entry, f'{part}/{look}/{key}' if key else f'{part}/{look}') for look in LOOKS
+        ]
         rows.append([f'{label} ({found(entry, f"{part}/faces") or 0} faces)',
                      *(NOT_MEASURED if c is None else c for c in cells)])
     return grid(['', *LOOKS], rows)
@@ -146,7 +170,8 @@ def tables():
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--check', action='store_true', help='change nothing; exit status 1 if something would change')
+    parser.add_argument('--check', action='store_true',
+                        help='change nothing; exit status 1 if something would change')
     args = parser.parse_args(argv)
     known, stale = tables(), 0
     for page in PAGES:
@@ -155,7 +180,9 @@ def main(argv=None):
         stale += new != old
         if new != old and not args.check:
             page.write_text(new)
-        print(f'{page.name}: {"as generated" if new == old else "stale" if args.check else "rewritten"}')
+        print(
+            f'{page.name}: {"as generated" if new == old else "stale" if args.check else "rewritten"}'
+        )
     return 1 if args.check and stale else 0
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far each network is from what one core can compute at best: its operations over the measured rate of a matrix product.
+"""How far each network is from what one core can compute at best: its operations over the measured
+rate of a matrix product.
 
     python -m bench.measure.floor --out FILE
 """
@@ -7,7 +8,6 @@
 import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -15,25 +15,33 @@ for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
     os.environ.setdefault(_name, '1')
 ROOT = Path(__file__).resolve().parents[2]
 
-from bench.rig import machine
 import numpy as np
+
 from bench.report.figures import cpu_ms, summary
+from bench.rig import machine
 
 IMAGE, FACES, SIDE = (1280, 720), 4, 1024
 
 
 def gemm_rates(repeats=10):
-    """Giga-operations a second (2 for a multiplication and an addition) of one thread, by precision: the best of `repeats`."""
+    """Giga-operations a second (2 for a multiplication and an addition) of one thread, by
+    precision: the best of `repeats`."""
     import torch
 
     torch.set_num_threads(1)
     numbers = np.random.default_rng(0).standard_normal((SIDE, SIDE)).astype(np.float32)
     tensor = torch.from_numpy(numbers)
-    products = {'fp32': [lambda: numbers @ numbers, lambda: tensor @ tensor], 'int8': [int8_product()]}
+    products = {
+        'fp32': [lambda: numbers @ numbers, lambda: tensor @ tensor], 'int8': [int8_product()]
+    }
     if machine.not_offered('bf16') is None:
         half = tensor.bfloat16()
         products['bf16'] = [lambda: half @ half]
-    return {name: round(max(_rate(call, repeats) for call in calls), 1) for name, calls in products.items()}
+    return {
+        name: round(max(_rate(call, repeats)
+                        for call in calls), 1)
+        for name, calls in products.items()
+    }
 
 
 def _rate(call, repeats):
@@ -50,18 +58,21 @@ def int8_product():
                   for name, kind in (('a', TensorProto.UINT8), ('c', TensorProto.INT32)))
     b = np.random.default_rng(1).integers(-127, 127, (SIDE, SIDE), np.int8)
     weights = helper.make_tensor('b', TensorProto.INT8, b.shape, b.tobytes(), raw=True)
-    graph = helper.make_graph([helper.make_node('MatMulInteger', ['a', 'b'], ['c'])], 'product', [given], [out], [weights])
+    graph = helper.make_graph([helper.make_node('MatMulInteger', ['a', 'b'], ['c'])], 'product',
+                              [given], [out], [weights])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                           providers=['CPUExecutionProvider'])
     a = np.random.default_rng(2).integers(0, 255, (SIDE, SIDE), np.uint8)
     return lambda: session.run(None, {'a': a})
 
 
 def gflop(path, shape):
-    """2e-9 times the multiply-adds of an ONNX file's convolutions and matrix products, for one input shape: it is run once, and
-    the shapes are read off its tensors, since they are not all in the file."""
+    """2e-9 times the multiply-adds of an ONNX file's convolutions and matrix products, for one
+    input shape: it is run once, and the shapes are read off its tensors, since they are not all in
+    the file."""
     import onnx
     import onnxruntime
 
@@ -69,11 +80,13 @@ def gflop(path, shape):
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     products = [node for node in model.graph.node if node.op_type in ('Conv', 'MatMul', 'Gemm')]
     own = {value.name for value in model.graph.output}
-    wanted = {name for node in products for name in (*node.input[:2], node.output[0])} - own - {model.graph.input[0].name, *shapes}
+    wanted = {name for node in products for name in (*node.input[:2], node.output[0])
+              } - own - {model.graph.input[0].name, *shapes}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted))
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                           providers=['CPUExecutionProvider'])
     values = session.run(None, {model.graph.input[0].name: np.zeros(shape, np.uint8)})
     shapes |= {output.name: value.shape for output, value in zip(session.get_outputs(), values)}
     return 2e-9 * sum(_multiply_adds(node, shapes) for node in products)
@@ -93,12 +106,15 @@ def networks():
     from face_attributes_ros.engines.models import shipped
 
     for name, model in shipped().items():
-        size = canvas_size(*IMAGE, model.input_px)[::-1] if model.task == 'detector' else (model.input_px, model.input_px)
+        size = canvas_size(*IMAGE,
+                           model.input_px)[::-1] if model.task == 'detector' else (model.input_px,
+                                                                                   model.input_px)
         yield name, model, (1 if model.task == 'detector' else FACES, *size, 3)
 
 
 def measure(rounds):
-    """Rates, and for each network in each runtime and precision its CPU ms and how many times that is of the floor."""
+    """Rates, and for each network in each runtime and precision its CPU ms and how many times that
+    is of the floor."""
     from bench.rig.contenders import Ours, ours
 
     rates = gemm_rates()
@@ -120,7 +136,9 @@ def measure(rounds):
 def _against_floor(calls, batch, operations, rates, rounds):
     for call in calls.values():
         call(batch), call(batch)
-    rows = [{name: cpu_ms(lambda: call(batch)) for name, call in calls.items()} for _ in range(rounds)]
+    rows = [{name: cpu_ms(lambda: call(batch))
+             for name, call in calls.items()}
+            for _ in range(rounds)]
     out = {}
     for name in calls:
         precision = calls[name].description.rpartition(', ')[2].split()[0]  # as really used

@@ -2,19 +2,20 @@
 """The device path beside ultralytics' predict() and a torch network once a face, on one GPU.
 
     python -m bench.measure.gpu                     # writes bench/results/gpu_NAME.json
-    python -m bench.measure.gpu --device cpu        # does the script run? prints, writes nothing, and its times mean nothing
+    python -m bench.measure.gpu --device cpu        # does the script run? prints, writes \
+        nothing, and its times mean nothing
 
-A 1280x720 frame and 4 faces, with the architectures of YOLOv3 and of the shipped tiny detector. The detector's weights are
-fresh: time does not depend on them, and the faces are put among its boxes. Everybody runs in turn, frame by frame, and each
-call ends when its answer is on the host. The floor is the networks' operations at the rate of this GPU's own half-precision
-matrix product, plus the frame's copy up and the result's copy down.
+A 1280x720 frame and 4 faces, with the architectures of YOLOv3 and of the shipped tiny detector.
+The detector's weights are fresh: time does not depend on them, and the faces are put among its
+boxes. Everybody runs in turn, frame by frame, and each call ends when its answer is on the host.
+The floor is the networks' operations at the rate of this GPU's own half-precision matrix product,
+plus the frame's copy up and the result's copy down.
 """
 
 import argparse
 import json
 import platform
 import re
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,13 +28,12 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 from bench.rig.naive import torchvision_stand_in
-
 from face_attributes_ros.boxes import Letterbox, canvas_size
 from face_attributes_ros.detector import FaceDetector
-from face_attributes_ros.estimator import AttributeEstimator
-from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.device.views import device_views
+from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.engines.torch import TorchNetwork, open_weights
+from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3, load_ultralytics
 from face_attributes_ros.pipeline import Pipeline, Settings
 
@@ -48,7 +48,8 @@ def frame():
 
 
 def architecture(name):
-    return yaml.safe_load((ROOT / 'config' / 'training' / f'detector_{name}.yaml').read_text())['model']
+    return yaml.safe_load(
+        (ROOT / 'config' / 'training' / f'detector_{name}.yaml').read_text())['model']
 
 
 class Told(torch.nn.Module):
@@ -57,26 +58,33 @@ class Told(torch.nn.Module):
     def __init__(self, detector, device):
         super().__init__()
         letterbox = Letterbox(WIDTH, HEIGHT, *canvas_size(WIDTH, HEIGHT, LONGEST))
-        rows = np.column_stack([letterbox.to_canvas(np.float32(BOXES)), np.full(FACES, .9, np.float32)])
+        rows = np.column_stack(
+            [letterbox.to_canvas(np.float32(BOXES)),
+             np.full(FACES, .9, np.float32)])
         self.detector, self.rows = detector, torch.from_numpy(rows).float().to(device)
         self.hidden = torch.tensor([1., 1, 1, 1, 0], device=device)
 
     def forward(self, canvases):
-        return torch.cat([self.rows.expand(len(canvases), -1, -1), self.detector(canvases) * self.hidden], 1)
+        return torch.cat(
+            [self.rows.expand(len(canvases), -1, -1),
+             self.detector(canvases) * self.hidden], 1)
 
 
 class Ours:
     """The pipeline on the device path, tracker and records and all."""
 
     def __init__(self, name, device):
-        network = TorchNetwork(ContractDetector(build_yolov3(architecture(name))), ('detections',), device)
+        network = TorchNetwork(ContractDetector(build_yolov3(architecture(name))),
+                               ('detections', ), device)
         model = find_model(Settings.attributes_model, 'attributes')
         looks = open_weights(model.torch_weights(), device=device)
-        estimator = AttributeEstimator(looks, looks.outputs, size_px=model.input_px, crop_scale=model.crop_scale)
+        estimator = AttributeEstimator(looks, looks.outputs, size_px=model.input_px,
+                                       crop_scale=model.crop_scale)
         detector, estimator = device_views(FaceDetector(network, imgsz_px=LONGEST), estimator)
         path = detector.path
         path.networks = path.networks._replace(detector=Told(path.networks.detector, path.device))
-        self.pipeline, self.path, self.about, self.stamp_s = Pipeline(detector, estimator), path, network.description, 0.
+        self.pipeline, self.path, self.about, self.stamp_s = Pipeline(
+            detector, estimator), path, network.description, 0.
         self.pipeline.update(self.pipeline.settings)
 
     def __call__(self, image):
@@ -86,7 +94,8 @@ class Ours:
 
 
 class Naive:
-    """predict() on the frame, then one forward pass for each face, as most people write it; `half` asks for fp16 in both."""
+    """predict() on the frame, then one forward pass for each face, as most people write it; `half`
+    asks for fp16 in both."""
 
     def __init__(self, name, device, half=False):
         torchvision_stand_in()
@@ -101,30 +110,38 @@ class Naive:
             self.yolo = YOLO(str(path), task='detect', verbose=False)
         self.yolo.model = build_yolov3(architecture(name)).eval()
         self.yolo.model.model[-1].xyxy, self.yolo.model.names = False, {0: 'face'}
-        looks = open_weights(find_model(Settings.attributes_model, 'attributes').torch_weights(), device=device,
-                             precision='fp16' if half else 'fp32')
-        self.attributes, self.crop_px = looks.module, find_model(Settings.attributes_model, 'attributes').input_px
+        looks = open_weights(
+            find_model(Settings.attributes_model, 'attributes').torch_weights(), device=device,
+            precision='fp16' if half else 'fp32')
+        self.attributes, self.crop_px = looks.module, find_model(Settings.attributes_model,
+                                                                 'attributes').input_px
 
     def __call__(self, image):
         # Nothing is found above .99: the peer's suppression costs it nothing.
-        self.yolo.predict(image, imgsz=LONGEST, device=self.device, half=self.half, conf=.99, verbose=False)
+        self.yolo.predict(image, imgsz=LONGEST, device=self.device, half=self.half, conf=.99,
+                          verbose=False)
         with torch.inference_mode():
             return [self._look(image, box) for box in BOXES]
 
     def _look(self, image, box):
         x0, y0, x1, y1 = (int(value) for value in box)
         crop = np.ascontiguousarray(cv2.resize(image[y0:y1, x0:x1], (self.crop_px, self.crop_px)))
-        return [head.cpu().numpy() for head in self.attributes(torch.from_numpy(crop)[None].to(self.device))]
+        return [
+            head.cpu().numpy()
+            for head in self.attributes(torch.from_numpy(crop)[None].to(self.device))
+        ]
 
 
 def operations(ours):
-    """Operations (2 for a multiplication and an addition) of the convolutions and linear layers of one frame, by part."""
+    """Operations (2 for a multiplication and an addition) of the convolutions and linear layers of
+    one frame, by part."""
     found = {}
     networks = ours.path.networks
     plan = next(iter(ours.path._plans.values()))
     crops = torch.zeros(FACES, networks.size_px, networks.size_px, 3, device=ours.path.device)
     canvases = plan.draw(plan.frames.to(plan.dtype))
-    for part, module, given in (('detector', networks.detector, canvases), ('attributes', networks.attributes, crops)):
+    for part, module, given in (('detector', networks.detector, canvases),
+                                ('attributes', networks.attributes, crops)):
         found[part] = _operations(module, given)
     return found
 
@@ -137,7 +154,9 @@ def _operations(module, given):
         nonlocal total
         total += 2 * layer.weight.numel() * output.shape[0] * output.shape[2:].numel()
 
-    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
+    layers = [
+        layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)
+    ]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     module(given)
     for hook in hooks:
@@ -163,7 +182,8 @@ def best_s(work, device, repeats=20):
 
 
 def floor(ours, device):
-    """What physics asks for: operations at the measured rate of a matrix product, and the two copies, in ms."""
+    """What physics asks for: operations at the measured rate of a matrix product, and the two
+    copies, in ms."""
     on_gpu = torch.device(device).type == 'cuda'
     size, kind = (8192, torch.float16) if on_gpu else (512, torch.float32)
     a = torch.randn(size, size, device=device, dtype=kind)
@@ -174,15 +194,19 @@ def floor(ours, device):
     down = torch.empty(packed.shape, pin_memory=on_gpu)
     result = torch.empty_like(down, device=device)
     work = operations(ours)
-    found = {'rate_tflops': rate / 1e12, 'gflop': sum(work.values()) / 1e9, 'compute_ms': 1e3 * sum(work.values()) / rate,
-             'copy_up_ms': 1e3 * best_s(lambda: there.copy_(up, non_blocking=True), device),
-             'copy_down_ms': 1e3 * best_s(lambda: down.copy_(result, non_blocking=True), device)}
+    found = {
+        'rate_tflops': rate / 1e12, 'gflop': sum(work.values()) / 1e9,
+        'compute_ms': 1e3 * sum(work.values()) / rate,
+        'copy_up_ms': 1e3 * best_s(lambda: there.copy_(up, non_blocking=True), device),
+        'copy_down_ms': 1e3 * best_s(lambda: down.copy_(result, non_blocking=True), device)
+    }
     found['floor_ms'] = found['compute_ms'] + found['copy_up_ms'] + found['copy_down_ms']
     return {name: round(value, 4) for name, value in found.items()}
 
 
 def interleaved(contenders, image, rounds):
-    """Milliseconds by the clock of each contender in each round, taken in turn: {name: {median, low, high}}."""
+    """Milliseconds by the clock of each contender in each round, taken in turn: {name: {median,
+    low, high}}."""
     rows = {name: [] for name in contenders}
     for call in contenders.values():
         for _ in range(3):
@@ -192,13 +216,20 @@ def interleaved(contenders, image, rounds):
             start = time.perf_counter()
             call(image)
             rows[name].append(1e3 * (time.perf_counter() - start))
-    return {name: dict(zip(('low', 'median', 'high'), np.percentile(values, [25, 50, 75]).round(3).tolist()))
-            for name, values in rows.items()}
+    return {
+        name: dict(
+            zip(('low', 'median', 'high'),
+                np.percentile(values, [25, 50, 75]).round(3).tolist()))
+        for name, values in rows.items()
+    }
 
 
 def measure(device, detectors, rounds):
-    image, report = frame(), {'device': device_name(device), 'torch': torch.__version__, 'cuda': torch.version.cuda,
-                              'python': platform.python_version(), 'frame': [WIDTH, HEIGHT], 'faces': FACES, 'detectors': {}}
+    image, report = frame(), {
+        'device': device_name(device), 'torch': torch.__version__, 'cuda': torch.version.cuda,
+        'python': platform.python_version(), 'frame': [WIDTH,
+                                                       HEIGHT], 'faces': FACES, 'detectors': {}
+    }
     if torch.device(device).type != 'cuda':
         report['smoke_test'] = 'run on a CPU: says that the script runs, and nothing about speed'
     for name in detectors:
@@ -212,12 +243,16 @@ def measure(device, detectors, rounds):
                   for peer, some in times.items() if peer != 'ours'}
         ratios['ours_over_floor'] = round(times['ours']['median'] / limits['floor_ms'], 2)
         stages = {stage: round(value, 3) for stage, value in ours.pipeline.stage_ms.items()}
-        report['detectors'][name] = {'engine': ours.about, 'ms': times, 'floor': limits, 'ratios': ratios, 'ours_stages_ms': stages}
+        report['detectors'][name] = {
+            'engine': ours.about, 'ms': times, 'floor': limits, 'ratios': ratios,
+            'ours_stages_ms': stages
+        }
     return report
 
 
 def device_name(device):
-    return torch.cuda.get_device_name(device) if torch.device(device).type == 'cuda' else platform.machine()
+    return torch.cuda.get_device_name(device) if torch.device(
+        device).type == 'cuda' else platform.machine()
 
 
 def main():
@@ -225,11 +260,13 @@ def main():
     parser.add_argument('--device', default='cuda:0')
     parser.add_argument('--detectors', nargs='+', choices=DETECTORS, default=list(DETECTORS))
     parser.add_argument('--rounds', type=int, default=200)
-    parser.add_argument('--json', type=Path, help='by default bench/results/gpu_NAME.json for a GPU, nothing for a CPU')
+    parser.add_argument('--json', type=Path,
+                        help='by default bench/results/gpu_NAME.json for a GPU, nothing for a CPU')
     args = parser.parse_args()
     report = measure(args.device, args.detectors, args.rounds)
     name = re.sub(r'[^a-z0-9]+', '_', report['device'].lower()).strip('_')
-    path = args.json or (None if 'smoke_test' in report else ROOT / 'bench' / 'results' / f'gpu_{name}.json')
+    path = args.json or (None if 'smoke_test' in report else ROOT / 'bench' / 'results' /
+                         f'gpu_{name}.json')
     if path:
         path.write_text(json.dumps(report, indent=1) + '\n')
     print(json.dumps(report, indent=1))

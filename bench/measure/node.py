@@ -8,24 +8,26 @@ import argparse
 import contextlib
 import json
 import statistics
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+from bench.report.figures import stream, windows
 from bench.rig import machine
-from bench.report.figures import stream, summary, windows
 from bench.rig.processes import Camera, Child, Listener, cpu_s, loads, memory_mb, node, own_domain
-
 from face_attributes_ros.engines.choose import choose_backend
 
-STREAMS = [(720, 4), *((height, faces) for height in (480, 720, 1080) for faces in (1, 4, 16) if (height, faces) != (720, 4))]
+STREAMS = [(720, 4), *((height, faces)
+                       for height in (480, 720, 1080)
+                       for faces in (1, 4, 16)
+                       if (height, faces) != (720, 4))]
 RATES = {'30Hz': 30., 'peak': 60.}
 # A neighbour that takes a core, and ends when nobody is left to end it.
 BUSY = 'import os; parent = os.getppid()\nwhile os.getppid() == parent: pass'
-DEFAULT_TRANSPORTS = {'FASTDDS_BUILTIN_TRANSPORTS': 'DEFAULT'}  # with it set, our processes leave the shipped profile alone
+DEFAULT_TRANSPORTS = {'FASTDDS_BUILTIN_TRANSPORTS': 'DEFAULT'
+                      }  # with it set, our processes leave the shipped profile alone
 
 
 @contextlib.contextmanager
@@ -58,12 +60,15 @@ def _figures(sent, heard, node_cpu_s, elapsed_s):
     found = stream(sent['stamps_s'], {row['stamp_s']: row['received_s'] for row in rows})
     if not rows:
         return found
-    inference_ms, count = statistics.median(row['inference_ms'] for row in rows), Counter(row['faces'] for row in rows)
+    inference_ms, count = statistics.median(row['inference_ms']
+                                            for row in rows), Counter(row['faces'] for row in rows)
     return found | {
         'faces_found': count.most_common(1)[0][0], 'pipeline_ms': round(inference_ms, 2),
-        'latency_over_pipeline': round(found['P50_LATENCY'] / inference_ms, 3), 'publish_image_ms': round(sent['publish_ms'], 2),
-        'message_bytes': rows[-1]['bytes'], 'node_cpu_ms_a_frame': round(1e3 * node_cpu_s / len(rows), 2),
-        'node_cpu_cores': round(node_cpu_s / elapsed_s, 3), 'stage_ms': _stages(heard['diagnostics'])}
+        'latency_over_pipeline': round(found['P50_LATENCY'] / inference_ms, 3),
+        'publish_image_ms': round(sent['publish_ms'], 2), 'message_bytes': rows[-1]['bytes'],
+        'node_cpu_ms_a_frame': round(1e3 * node_cpu_s / len(rows), 2), 'node_cpu_cores': round(
+            node_cpu_s / elapsed_s, 3), 'stage_ms': _stages(heard['diagnostics'])
+    }
 
 
 def _matched(rows, stamps):
@@ -87,7 +92,8 @@ def _stages(diagnostics):
 
 
 def measure_node(args):
-    """Every size and number of faces on the runtime that `auto` takes; the middle one on the others too."""
+    """Every size and number of faces on the runtime that `auto` takes; the middle one on the
+    others too."""
     first = choose_backend('auto', 'cpu')
     report = {}
     for backend in (first, *({'onnxruntime', 'openvino'} - {first})):
@@ -95,7 +101,9 @@ def measure_node(args):
         try:
             report[backend] = _on_runtime(backend, some, args.seconds)
         except RuntimeError as error:
-            report[backend] = {'skipped': str(error).replace(f'{ROOT}/', '').splitlines()[-1], 'streams': {}}
+            report[backend] = {
+                'skipped': str(error).replace(f'{ROOT}/', '').splitlines()[-1], 'streams': {}
+            }
     return {'auto': first, 'runtimes': report}
 
 
@@ -106,9 +114,13 @@ def _on_runtime(backend, streams, seconds):
             for name, rate in RATES.items():
                 key = f'{height}p_{faces}faces_{name}'
                 figures[key] = one_stream(process, listener, height, faces, rate, seconds)
-                print(backend, key, {k: figures[key].get(k) for k in (
-                    'MEAN_FRAME_RATE', 'NUM_MISSED_FRAMES', 'P50_LATENCY', 'P95_LATENCY', 'latency_over_pipeline', 'faces_found',
-                    'node_cpu_ms_a_frame')}, flush=True)
+                print(
+                    backend, key, {
+                        k: figures[key].get(k)
+                        for k in ('MEAN_FRAME_RATE', 'NUM_MISSED_FRAMES', 'P50_LATENCY',
+                                  'P95_LATENCY', 'latency_over_pipeline', 'faces_found',
+                                  'node_cpu_ms_a_frame')
+                    }, flush=True)
         first = next(iter(figures.values()))
         return {'engines': _engines(process), 'torch_loaded': loads(process.pid, 'libtorch'),
                 'steady_memory_mb': first['memory_mb'], 'streams': figures}
@@ -120,7 +132,8 @@ def _engines(process):
 
 
 def measure_cold_start(args):
-    """Seconds from the start of the node's process to the first face message, a camera publishing already; files are cached."""
+    """Seconds from the start of the node's process to the first face message, a camera publishing
+    already; files are cached."""
     report = {}
     with Listener() as listener, Camera(720, 4, 30., 600., wait=0) as camera:
         listener.wait_for('listening')
@@ -134,10 +147,16 @@ def measure_cold_start(args):
                     while listener.output.count('first at ') == before and time.monotonic() < end:
                         time.sleep(.02)
                     if listener.output.count('first at ') == before:
-                        raise RuntimeError(f'no face message within 60 s:\n{process.output[-2000:]}')
-                    times.append(float(listener.output.rpartition('first at ')[2].split()[0]) - process.started_s)
+                        raise RuntimeError(
+                            f'no face message within 60 s:\n{process.output[-2000:]}')
+                    times.append(
+                        float(listener.output.rpartition('first at ')[2].split()[0]) -
+                        process.started_s)
                 listener.heard()
-            report[backend] = {'seconds': [round(value, 2) for value in times], 'median_s': round(statistics.median(times), 2)}
+            report[backend] = {
+                'seconds': [round(value, 2) for value in times],
+                'median_s': round(statistics.median(times), 2)
+            }
             print('cold start', backend, report[backend], flush=True)
     return report
 
@@ -157,16 +176,22 @@ def measure_soak(args):
         for process in busy:
             process.__exit__()
     received = {row['stamp_s']: row['received_s'] for row in rows}
-    report = {'seconds': args.soak_seconds, 'busy_processes': len(busy), 'whole': stream(sent['stamps_s'], received),
-              'windows_10s': windows(sent['stamps_s'], received, 10.), 'node_cpu_ms_a_frame': round(1e3 * cpu / max(1, len(rows)), 2),
-              'rss_mb_start': memory['rss'], 'rss_mb_end': after['rss']}
-    print('soak', report['whole'], [(w['P50_LATENCY'], w['P99_LATENCY'], w['MAX_LATENCY']) for w in report['windows_10s']
+    report = {
+        'seconds': args.soak_seconds, 'busy_processes': len(busy),
+        'whole': stream(sent['stamps_s'],
+                        received), 'windows_10s': windows(sent['stamps_s'], received, 10.),
+        'node_cpu_ms_a_frame': round(1e3 * cpu / max(1, len(rows)),
+                                     2), 'rss_mb_start': memory['rss'], 'rss_mb_end': after['rss']
+    }
+    print('soak', report['whole'], [(w['P50_LATENCY'], w['P99_LATENCY'], w['MAX_LATENCY'])
+                                    for w in report['windows_10s']
                                     if 'P50_LATENCY' in w], flush=True)
     return report
 
 
 def measure_dds(args):
-    """Images alone, best effort at 30 Hz, with the shipped Fast DDS profile and with Fast DDS's defaults."""
+    """Images alone, best effort at 30 Hz, with the shipped Fast DDS profile and with Fast DDS's
+    defaults."""
     report = {}
     for profile, env in (('shipped', {}), ('defaults', DEFAULT_TRANSPORTS)):
         for height in (480, 720, 1080):
@@ -180,15 +205,23 @@ def measure_dds(args):
                 time.sleep(.3)
                 rows = list(_matched(listener.heard()['rows'], set(sent['stamps_s'])))
             figures = stream(sent['stamps_s'], {row['stamp_s']: row['received_s'] for row in rows})
-            figures |= {'delivered': round(1 - figures['NUM_MISSED_FRAMES'] / max(1, figures['NUM_FRAMES_SENT']), 4),
-                        'publish_ms': round(sent['publish_ms'], 2),
-                        'subscriber_cpu_ms_a_frame': round(1e3 * cpu / len(rows), 2) if rows else None}
+            figures |= {
+                'delivered': round(
+                    1 - figures['NUM_MISSED_FRAMES'] / max(1, figures['NUM_FRAMES_SENT']),
+                    4), 'publish_ms': round(sent['publish_ms'], 2),
+                'subscriber_cpu_ms_a_frame': round(1e3 * cpu / len(rows), 2) if rows else None
+            }
             report[f'{height}p_{profile}'] = figures
-            print('dds', height, profile, {k: figures.get(k) for k in ('delivered', 'P50_LATENCY', 'P95_LATENCY')}, flush=True)
+            print('dds', height, profile,
+                  {k: figures.get(k) for k in ('delivered', 'P50_LATENCY', 'P95_LATENCY')},
+                  flush=True)
     return report
 
 
-PARTS = {'node': measure_node, 'cold_start': measure_cold_start, 'soak': measure_soak, 'dds': measure_dds}
+PARTS = {
+    'node': measure_node, 'cold_start': measure_cold_start, 'soak': measure_soak,
+    'dds': measure_dds
+}
 
 
 def main():
@@ -200,7 +233,9 @@ def main():
     parser.add_argument('--out', type=Path, required=True)
     args = parser.parse_args()
     lock, about, start = own_domain(), machine.about(), time.monotonic()
-    report = {'machine': about, **PARTS[args.part](args), 'took_s': round(time.monotonic() - start)}
+    report = {
+        'machine': about, **PARTS[args.part](args), 'took_s': round(time.monotonic() - start)
+    }
     args.out.write_text(json.dumps(report))
     lock.close()
 

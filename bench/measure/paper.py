@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Milliseconds of the paper's parts on this CPU, one thread: the resize of Algorithm 1 and one face through each network.
+"""Milliseconds of the paper's parts on this CPU, one thread: the resize of Algorithm 1 and one
+face through each network.
 
     python -m bench.measure.paper        # writes the entry `speed` of bench/results/paper.json
 
@@ -8,7 +9,6 @@ Weights are random: a convolution takes as long whatever its numbers are.
 
 import platform
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -36,8 +36,10 @@ def median_ms(call, repeats):
 def main():
     torch.set_num_threads(1)
     frame = np.zeros((480, 640, 3), np.uint8)
-    found = {'cpu': platform.processor() or platform.machine(), 'threads': 1,
-             'resize_480x640_to_128x128_ms': median_ms(lambda: bilinear_resize(frame, 128, 128), 20)}
+    found = {
+        'cpu': platform.processor() or platform.machine(), 'threads': 1,
+        'resize_480x640_to_128x128_ms': median_ms(lambda: bilinear_resize(frame, 128, 128), 20)
+    }
     for name, (make, side, _) in NETWORKS.items():
         network, image = make().eval(), torch.zeros(1, 3, side, side)
         with torch.inference_mode():

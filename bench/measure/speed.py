@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast everything is, beside peers in the same run: writes bench/results/speed.json and plots beside it.
+"""How fast everything is, beside peers in the same run: writes bench/results/speed.json and plots
+beside it.
 
-    python -m bench.measure.speed                                   # all parts, under ten minutes on two idle cores
-    python -m bench.measure.speed --only pipeline floor             # these parts; the others stay in the file as they were
-    python -m bench.measure.speed --peers DIR                       # with YuNet + face-api.js, whose weights are in DIR
+    python -m bench.measure.speed                                   # all parts, under ten \
+        minutes on two idle cores
+    python -m bench.measure.speed --only pipeline floor             # these parts; the others \
+        stay in the file as they were
+    python -m bench.measure.speed --peers DIR                       # with YuNet + \
+        face-api.js, whose weights are in DIR
 
-Parts: `pipeline` (CPU milliseconds a frame at one thread, and by the clock at two, in turn with the peers), `floor` (the
-networks against the rate of a matrix product), `node` (processes over DDS: latency, rate, jitter, CPU, memory), `dds` (images
-with and without the shipped Fast DDS profile), `cold_start`, `soak` (under competing load). Each runs in a process of its own
-and says on what machine, under what load, it was measured.
+Parts: `pipeline` (CPU milliseconds a frame at one thread, and by the clock at two, in turn with
+the peers), `floor` (the networks against the rate of a matrix product), `node` (processes over
+DDS: latency, rate, jitter, CPU, memory), `dds` (images with and without the shipped Fast DDS
+profile), `cold_start`, `soak` (under competing load). Each runs in a process of its own and says
+on what machine, under what load, it was measured.
 """
 
 import argparse
@@ -32,10 +37,18 @@ def commands(part, args):
     peers = ['--peers', args.peers] if args.peers else []
     if part == 'pipeline':
         script = ['-m', 'bench.measure.pipeline', '--rounds', args.rounds, *peers]
-        return {'pipeline': [*script, '--threads', 1], 'pipeline_2t': [*script, '--threads', 2, '--faces', 4]}
+        return {
+            'pipeline': [*script, '--threads', 1],
+            'pipeline_2t': [*script, '--threads', 2, '--faces', 4]
+        }
     if part == 'floor':
         return {'floor': ['-m', 'bench.measure.floor', '--rounds', args.rounds]}
-    return {part: ['-m', 'bench.measure.node', '--part', part, '--seconds', args.seconds, '--soak-seconds', args.soak_seconds]}
+    return {
+        part: [
+            '-m', 'bench.measure.node', '--part', part, '--seconds', args.seconds,
+            '--soak-seconds', args.soak_seconds
+        ]
+    }
 
 
 def run(part, args):
@@ -44,11 +57,15 @@ def run(part, args):
     for key, command in commands(part, args).items():
         print(f'--- {key}', flush=True)
         with tempfile.NamedTemporaryFile(suffix='.json') as out:
-            done = subprocess.run([sys.executable, *map(str, command), '--out', out.name], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+            done = subprocess.run([sys.executable, *map(str, command), '--out', out.name],
+                                  stderr=subprocess.PIPE, text=True, cwd=ROOT)
             text = Path(out.name).read_text()
         if done.returncode or not text:
             print(done.stderr, file=sys.stderr)
-            found[key] = {'failed': (done.stderr.replace(f'{ROOT}/', '').strip().splitlines() or ['without a word'])[-1]}
+            found[key] = {
+                'failed': (done.stderr.replace(f'{ROOT}/', '').strip().splitlines()
+                           or ['without a word'])[-1]
+            }
         else:
             found[key] = json.loads(text)
     return found
@@ -60,7 +77,9 @@ def merged(report, found):
     ratios = {}
     for key in ('pipeline', 'pipeline_2t'):
         part = report.get(key, {})
-        if key == 'pipeline' or not busy(part):  # by the clock, a busy machine stalls whoever waits for all threads: no ratio
+        if key == 'pipeline' or not busy(
+                part
+        ):  # by the clock, a busy machine stalls whoever waits for all threads: no ratio
             ratios |= part.get('ratios', {})
     about = report.get('pipeline', {}).get('machine', {})
     rest = {key: value for key, value in report.items() if key not in ('machine', 'ratios')}
@@ -73,10 +92,13 @@ def main():
     parser.add_argument('--rounds', type=int, default=30, help='frames of each contender')
     parser.add_argument('--seconds', type=float, default=5., help='of each stream over DDS')
     parser.add_argument('--soak-seconds', type=float, default=60.)
-    parser.add_argument('--peers', type=Path, help='folder with yunet/ and attributes.py; without it that peer is left out')
+    parser.add_argument(
+        '--peers', type=Path,
+        help='folder with yunet/ and attributes.py; without it that peer is left out')
     parser.add_argument('--json', type=Path, default=HERE / 'results' / 'speed.json')
     args = parser.parse_args()
-    report, start, failed = json.loads(args.json.read_text()) if args.json.exists() else {}, time.monotonic(), []
+    report, start, failed = json.loads(
+        args.json.read_text()) if args.json.exists() else {}, time.monotonic(), []
     if 'frames' in report:  # written by an earlier version
         report = {}
     for part in args.only:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The goals for speed and what was measured against them; a goal that was missed says why, from the same figures."""
+"""The goals for speed and what was measured against them; a goal that was missed says why, from
+the same figures."""
 
 from dataclasses import dataclass
 
@@ -30,8 +31,11 @@ class Goal:
         """The table's row."""
         needed = f'{"at most" if self.at_most else "at least"} {self.needed:g}{self.unit}'
         value = '–' if self.value is None else f'{self.value:.{2 if self.value < 10 else 1}f}{self.unit}'
-        return [self.name, needed, value, {True: 'yes', False: '**no**', None: 'not measured'}[self.reached],
-                '' if self.reached else self.reason]
+        return [
+            self.name, needed, value, {True: 'yes', False: '**no**',
+                                       None: 'not measured'}[self.reached],
+            '' if self.reached else self.reason
+        ]
 
 
 def goals(report):
@@ -44,15 +48,20 @@ def _ratios(report):
     for precision, least in FASTER.items():
         value = ratios.get(f'naive_{precision}_720p_4faces_1t')
         reason = _slower_than_hoped(report, precision) if value else _why(skipped, precision)
-        yield Goal(f'naive peer / ours, {precision}, 720p, 4 faces, CPU', least, value, 'x', reason=reason)
-    best = max((precision for precision in FASTER if f'strong_{precision}_720p_4faces_1t' in ratios),
-               key=lambda precision: ratios[f'strong_{precision}_720p_4faces_1t'], default='fp32')
+        yield Goal(f'naive peer / ours, {precision}, 720p, 4 faces, CPU', least, value, 'x',
+                   reason=reason)
+    best = max(
+        (precision for precision in FASTER if f'strong_{precision}_720p_4faces_1t' in ratios),
+        key=lambda precision: ratios[f'strong_{precision}_720p_4faces_1t'], default='fp32')
     value = ratios.get(f'strong_{best}_720p_4faces_1t')
-    yield Goal(f'strong peer / ours, {best}, 720p, 4 faces, CPU', STRONG, value, 'x', reason=_against_strong(report, best))
+    yield Goal(f'strong peer / ours, {best}, 720p, 4 faces, CPU', STRONG, value, 'x',
+               reason=_against_strong(report, best))
 
 
 def _why(skipped, precision):
-    return '; '.join(sorted({reason for name, reason in skipped.items() if name.endswith(precision)})) or 'not measured'
+    return '; '.join(
+        sorted({reason for name, reason in skipped.items() if name.endswith(precision)
+                })) or 'not measured'
 
 
 def _slower_than_hoped(report, precision):
@@ -68,15 +77,21 @@ def _slower_than_hoped(report, precision):
 
 def _in_float(report):
     """Says which network stayed in float in the int8 row; empty where none did."""
-    about = next((row for name, row in report['pipeline']['contenders'].items() if name.endswith('int8')), {})
-    floats = [part for part in ('detector', 'attributes') if not about.get(f'{part}_engine', 'int8').endswith('int8')]
+    about = next(
+        (row for name, row in report['pipeline']['contenders'].items() if name.endswith('int8')),
+        {})
+    floats = [
+        part for part in ('detector', 'attributes')
+        if not about.get(f'{part}_engine', 'int8').endswith('int8')
+    ]
     return f'; no int8 file ships for {" and ".join(floats)}, which ran in float' if floats else ''
 
 
 def _against_strong(report, precision):
     row = next((row for name, row in _runtimes(report).items() if name.endswith(precision)), None)
-    return (f'it runs the same networks, the detector on the same runtime; networks are {_networks_share(row):.0%} of our time, so in '
-            'equal precision only the rest can differ') if row else ''
+    return (
+        f'it runs the same networks, the detector on the same runtime; networks are {_networks_share(row):.0%} of our time, so in '
+        'equal precision only the rest can differ') if row else ''
 
 
 def _runtimes(report):
@@ -92,9 +107,12 @@ def _node(report):
     streams = node.get('runtimes', {}).get(node.get('auto'), {}).get('streams', {})
     at_30, peak = (streams.get(f'720p_4faces_{rate}', {}) for rate in ('30Hz', 'peak'))
     loaded = busy(node).removeprefix('; ')
-    yield Goal('node over DDS, 720p, 4 faces: results a second', RESULTS_HZ, peak.get('MEAN_FRAME_RATE'), reason=loaded)
-    yield Goal('the same at 30 Hz: p95 latency', P95_MS, at_30.get('P95_LATENCY'), ' ms', True, loaded)
-    yield Goal('the same: latency / pipeline\'s own time', OVER_PIPELINE, at_30.get('latency_over_pipeline'), 'x', True,
+    yield Goal('node over DDS, 720p, 4 faces: results a second', RESULTS_HZ,
+               peak.get('MEAN_FRAME_RATE'), reason=loaded)
+    yield Goal('the same at 30 Hz: p95 latency', P95_MS, at_30.get('P95_LATENCY'), ' ms', True,
+               loaded)
+    yield Goal('the same: latency / pipeline\'s own time', OVER_PIPELINE,
+               at_30.get('latency_over_pipeline'), 'x', True,
                '; '.join(filter(None, [_transport(report, at_30), loaded])))
 
 
@@ -102,21 +120,24 @@ def _transport(report, stream):
     image = report.get('dds', {}).get('720p_shipped', {}).get('P50_LATENCY')
     if image is None or 'pipeline_ms' not in stream:
         return ''
-    return (f'the image alone is {image:.1f} ms on its way through DDS before the node sees it, publish() in Python included; '
-            f'the pipeline takes {stream["pipeline_ms"]:.1f} ms')
+    return (
+        f'the image alone is {image:.1f} ms on its way through DDS before the node sees it, publish() in Python included; '
+        f'the pipeline takes {stream["pipeline_ms"]:.1f} ms')
 
 
 def _floor(report):
     for network, about in report.get('floor', {}).get('networks', {}).items():
         for name, row in as_named(about['runtimes']).items():
             reason = 'small layers do not reach the rate of a large matrix product' + (
-                ', and quantising between layers is work that the floor does not count' if name.endswith('int8') else '')
+                ', and quantising between layers is work that the floor does not count'
+                if name.endswith('int8') else '')
             goal = f'{network}, {name.replace("_", " ")}: times its arithmetic floor'
             yield Goal(goal, TIMES_FLOOR, row['times_floor'], 'x', True, reason)
 
 
 def as_named(runtimes):
-    """The rows that ran in the precision of their name: where a network has no int8 file, its int8 row is a second fp32 one."""
+    """The rows that ran in the precision of their name: where a network has no int8 file, its int8
+    row is a second fp32 one."""
     return {name: row for name, row in runtimes.items() if name.endswith(row['precision'])}
 
 
@@ -124,16 +145,22 @@ def _rest(report):
     for name, row in _runtimes(report).items():
         rest = {stage: ms for stage, ms in row.items() if stage not in ('detect', 'attributes')}
         most = max(rest, key=rest.get)
-        goal, value = f'not network, {name.replace("_", " ")}, 720p, 4 faces, CPU', round(sum(rest.values()), 2)
-        yield Goal(goal, NOT_NETWORK_MS, value, ' ms', True, f'most of it is {most}, {rest[most]:.2f} ms{busy(report["pipeline"])}')
+        goal, value = f'not network, {name.replace("_", " ")}, 720p, 4 faces, CPU', round(
+            sum(rest.values()), 2)
+        yield Goal(goal, NOT_NETWORK_MS, value, ' ms', True,
+                   f'most of it is {most}, {rest[most]:.2f} ms{busy(report["pipeline"])}')
     for name, runtime in report.get('node', {}).get('runtimes', {}).items():
-        yield Goal(f'steady memory of the node, {name}', RSS_MB, runtime.get('steady_memory_mb', {}).get('rss'), ' MB', True)
+        yield Goal(f'steady memory of the node, {name}', RSS_MB,
+                   runtime.get('steady_memory_mb', {}).get('rss'), ' MB', True)
     for name in ('openvino', 'onnxruntime'):
         value = report.get('cold_start', {}).get(name, {}).get('median_s')
-        yield Goal(f'start to first result, {name}', START_S, value, ' s', True, busy(report.get('cold_start', {})).removeprefix('; '))
+        yield Goal(f'start to first result, {name}', START_S, value, ' s', True,
+                   busy(report.get('cold_start', {})).removeprefix('; '))
 
 
 def busy(part):
-    """What to add to a figure by the clock where other work took part of the machine; empty where none did."""
+    """What to add to a figure by the clock where other work took part of the machine; empty where
+    none did."""
     about = part.get('machine', {})
-    return f'; {about["busy_others"]:.1f} of {about["cores"]} cores were busy with other work' if about.get('busy_others', 0) > .2 else ''
+    return f'; {about["busy_others"]:.1f} of {about["cores"]} cores were busy with other work' if about.get(
+        'busy_others', 0) > .2 else ''

@@ -3,11 +3,13 @@
 
 import re
 
-STAGES = ('decode', 'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records', 'publish', 'other')
+STAGES = ('decode', 'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records',
+          'publish', 'other')
 
 
 def draw(report, folder):
-    """Writes speed_faces.png, speed_stages.png and speed_ratios.png, each where its part was measured."""
+    """Writes speed_faces.png, speed_stages.png and speed_ratios.png, each where its part was
+    measured."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -40,8 +42,11 @@ def by_faces(plt, report):
     _axes(left, faces, 'CPU ms a frame, one thread', 'Pipeline and peers, 720p')
     for backend, runtime in report.get('node', {}).get('runtimes', {}).items():
         for height in (480, 720, 1080):
-            points = [(count, runtime['streams'].get(f'{height}p_{count}faces_30Hz', {})) for count in faces]
-            points = [(count, row['P50_LATENCY'], row['P95_LATENCY']) for count, row in points if 'P50_LATENCY' in row]
+            points = [(count, runtime['streams'].get(f'{height}p_{count}faces_30Hz', {}))
+                      for count in faces]
+            points = [(count, row['P50_LATENCY'], row['P95_LATENCY'])
+                      for count, row in points
+                      if 'P50_LATENCY' in row]
             if len(points) > 1:
                 x, p50, p95 = zip(*points)
                 line, = right.plot(x, p50, marker='o', label=f'{height}p {backend}')
@@ -60,20 +65,24 @@ def _axes(axes, faces, label, title):
 
 
 def by_stage(plt, report):
-    """CPU milliseconds by stage, as bars one on the other; the right-hand bars leave the networks out."""
+    """CPU milliseconds by stage, as bars one on the other; the right-hand bars leave the networks
+    out."""
     bars = [(f'{name.replace("_", " ")}, {key.split("_")[1].removesuffix("faces")} faces', stages)
-            for key, runtimes in report['pipeline']['stages'].items() if key.endswith('_1t') for name, stages in runtimes.items()]
+            for key, runtimes in report['pipeline']['stages'].items() if key.endswith('_1t')
+            for name, stages in runtimes.items()]
     figure, axes = plt.subplots(1, 2, figsize=(13, .4 * len(bars) + 2.2), sharey=True)
     for panel, left_out in zip(axes, ((), ('detect', 'attributes'))):
         start = [0.] * len(bars)
         for number, stage in enumerate(STAGES):
             if stage not in left_out:
                 values = [stages.get(stage, 0.) for _, stages in bars]
-                panel.barh([name for name, _ in bars], values, left=start, label=stage, color=f'C{number}')
+                panel.barh([name for name, _ in bars], values, left=start, label=stage,
+                           color=f'C{number}')
                 start = [a + b for a, b in zip(start, values)]
         for number, total in enumerate(start):
             panel.text(total, number, f' {total:.1f}', va='center', fontsize=8)
-        panel.set(xlabel='CPU ms a frame, one thread', title='what is not a network' if left_out else 'time by stage, 720p',
+        panel.set(xlabel='CPU ms a frame, one thread',
+                  title='what is not a network' if left_out else 'time by stage, 720p',
                   xlim=(0, 1.12 * max(start)))
         panel.grid(alpha=.3, axis='x')
     axes[0].invert_yaxis()
@@ -93,9 +102,11 @@ def by_ratio(plt, report):
         bars = axes.barh(at, values, .25, label=f'{count} faces')
         axes.bar_label(bars, fmt=' %.1f', fontsize=7)
     axes.axvline(1, color='black', linewidth=1)
-    axes.set_yticks(range(len(names)), labels=[name.replace('_', ' ', 1).replace('_', ' ') for name in names])
+    axes.set_yticks(range(len(names)),
+                    labels=[name.replace('_', ' ', 1).replace('_', ' ') for name in names])
     axes.invert_yaxis()
-    axes.set(xlabel='times faster than the peer (CPU time, one thread, 720p)', title='peer and ours')
+    axes.set(xlabel='times faster than the peer (CPU time, one thread, 720p)',
+             title='peer and ours')
     axes.grid(alpha=.3, axis='x')
     axes.legend(fontsize=8)
     return figure

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and sentences out of bench/results/speed.json, for the README, docs/performance.md and the terminal."""
+"""Tables and sentences out of bench/results/speed.json, for the README, docs/performance.md and
+the terminal."""
 
 import re
 
 from bench.report.goals import as_named, busy, goals
 from bench.report.plots import STAGES
-
 from face_attributes_ros.markdown import grid
 
 NETWORKS = ('detect', 'attributes')
@@ -14,15 +14,24 @@ NOT_MEASURED = 'Not measured yet: `make bench`.\n'
 
 def readme(report):
     """CPU milliseconds a frame of ours and the peers, and the node over DDS in a sentence."""
-    frames = {key: row for key, row in report.get('pipeline', {}).get('frames', {}).items() if key.endswith('faces_1t')}
+    frames = {
+        key: row
+        for key, row in report.get('pipeline', {}).get('frames', {}).items()
+        if key.endswith('faces_1t')
+    }
     if not frames:
         return NOT_MEASURED
     names = list(next(iter(frames.values())))
-    rows = [[name.replace('_', ' '), *(_with_ratio(row, name) for row in frames.values())] for name in names]
-    table = grid(['720p', *(f'{_faces(key)} {"face" if _faces(key) == "1" else "faces"}' for key in frames)], rows)
+    rows = [[name.replace('_', ' '), *(_with_ratio(row, name)
+                                       for row in frames.values())]
+            for name in names]
+    table = grid([
+        '720p', *(f'{_faces(key)} {"face" if _faces(key) == "1" else "faces"}' for key in frames)
+    ], rows)
     about = report['machine']
-    note = (f'CPU milliseconds a frame at one thread, median (times faster than naive), taken in turn in one run of `make bench` '
-            f'on {about["cpu"]} ({", ".join(about["flags"])}). {_skipped(report)}')
+    note = (
+        f'CPU milliseconds a frame at one thread, median (times faster than naive), taken in turn in one run of `make bench` '
+        f'on {about["cpu"]} ({", ".join(about["flags"])}). {_skipped(report)}')
     return table + '\n' + note + '\n' + _node_sentence(report)
 
 
@@ -37,9 +46,13 @@ def _faces(key):
 
 def contenders(report):
     """Every contender on every frame: median, the middle half, faces that it found."""
-    rows = [[key.replace('_', ' '), name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["low"]:.1f} to {row["high"]:.1f}',
-             row['faces_found'], values['unit']]
-            for values in (report.get('pipeline', {}), report.get('pipeline_2t', {})) for key, frame in values.get('frames', {}).items()
+    rows = [[
+        key.replace('_', ' '),
+        name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["low"]:.1f} to {row["high"]:.1f}',
+        row['faces_found'], values['unit']
+    ]
+            for values in (report.get('pipeline', {}), report.get('pipeline_2t', {}))
+            for key, frame in values.get('frames', {}).items()
             for name, row in frame.items()]
     heads = ['frame', 'contender', 'median, ms', 'middle half', 'faces found', 'what is measured']
     return grid(heads, rows) if rows else NOT_MEASURED
@@ -59,25 +72,34 @@ def _node_sentence(report):
     if 'P95_LATENCY' not in at_30 or 'P95_LATENCY' not in peak:
         return ''
     others = busy(node).replace('; ', ', while ')
-    return (f'\nThe node over DDS, 720p, 4 faces, {node["machine"]["cores"]} cores{others}: {at_30["P50_LATENCY"]:.0f} ms from image '
-            f'to result (p95 {at_30["P95_LATENCY"]:.0f} ms) at 30 Hz, {peak["MEAN_FRAME_RATE"]:.0f} results a second at most. '
-            f'[docs/performance.md](docs/performance.md) has the rest, and the reasons where a goal was missed.\n')
+    return (
+        f'\nThe node over DDS, 720p, 4 faces, {node["machine"]["cores"]} cores{others}: {at_30["P50_LATENCY"]:.0f} ms from image '
+        f'to result (p95 {at_30["P95_LATENCY"]:.0f} ms) at 30 Hz, {peak["MEAN_FRAME_RATE"]:.0f} results a second at most. '
+        f'[docs/performance.md](docs/performance.md) has the rest, and the reasons where a goal was missed.\n'
+    )
 
 
 def goals_table(report):
     """Each goal, what was measured, whether that is enough, and why not."""
-    return grid(['goal', 'needed', 'measured', 'reached', 'why not'], [row.cells() for row in goals(report)])
+    return grid(['goal', 'needed', 'measured', 'reached', 'why not'],
+                [row.cells() for row in goals(report)])
 
 
 def machines(report):
     """What each part was measured on, and how busy that machine was."""
-    rows = [[part, about['time'], about['cpu'], about['cores'], ' '.join(about['flags']), about['load_1min'], about['busy_others'], took_s]
-            for part, about, took_s in _parts(report)]
-    return grid(['part', 'when', 'CPU', 'cores', 'features', 'load', 'cores busy with other work', 'took, s'], rows)
+    rows = [[
+        part, about['time'], about['cpu'], about['cores'], ' '.join(about['flags']),
+        about['load_1min'], about['busy_others'], took_s
+    ] for part, about, took_s in _parts(report)]
+    return grid([
+        'part', 'when', 'CPU', 'cores', 'features', 'load', 'cores busy with other work', 'took, s'
+    ], rows)
 
 
 def _parts(report):
-    return [(part, values['machine'], values['took_s']) for part, values in report.items() if 'took_s' in values]
+    return [(part, values['machine'], values['took_s'])
+            for part, values in report.items()
+            if 'took_s' in values]
 
 
 def stages(report):
@@ -85,8 +107,13 @@ def stages(report):
     found = report.get('pipeline', {}).get('stages')
     if not found:
         return NOT_MEASURED
-    rows = [[key.removesuffix('_1t').replace('_', ' '), name.replace('_', ' '), *(f'{row.get(stage, 0):.2f}' for stage in STAGES),
-             f'{not_network(row):.2f}'] for key, runtimes in found.items() for name, row in runtimes.items()]
+    rows = [[
+        key.removesuffix('_1t').replace('_', ' '),
+        name.replace('_', ' '), *(f'{row.get(stage, 0):.2f}'
+                                  for stage in STAGES), f'{not_network(row):.2f}'
+    ]
+            for key, runtimes in found.items()
+            for name, row in runtimes.items()]
     return grid(['frame', 'runtime', *STAGES, 'not network'], rows)
 
 
@@ -105,11 +132,14 @@ def where(report):
 
 def _where(name, row):
     total, rest = sum(row.values()), not_network(row)
-    largest = sorted(((ms, stage) for stage, ms in row.items() if stage not in NETWORKS), reverse=True)[:3]
+    largest = sorted(((ms, stage) for stage, ms in row.items() if stage not in NETWORKS),
+                     reverse=True)[:3]
     listed = ', '.join(f'{stage} {ms:.2f} ms' for ms, stage in largest)
-    return (f'- {name.replace("_", " ")}: of {total:.1f} ms CPU a frame (720p, 4 faces, one thread) the detector takes '
-            f'{row["detect"]:.1f} ({row["detect"] / total:.0%}), the attribute network {row["attributes"]:.1f} '
-            f'({row["attributes"] / total:.0%}), everything else {rest:.1f} ({rest / total:.0%}); the largest of that are {listed}.')
+    return (
+        f'- {name.replace("_", " ")}: of {total:.1f} ms CPU a frame (720p, 4 faces, one thread) the detector takes '
+        f'{row["detect"]:.1f} ({row["detect"] / total:.0%}), the attribute network {row["attributes"]:.1f} '
+        f'({row["attributes"] / total:.0%}), everything else {rest:.1f} ({rest / total:.0%}); the largest of that are {listed}.'
+    )
 
 
 def floor(report):
@@ -117,9 +147,13 @@ def floor(report):
     found = report.get('floor', {})
     if 'networks' not in found:
         return NOT_MEASURED
-    rows = [[network, f'{about["gflop"]:.2f}', 'x'.join(map(str, about['input'])), name.replace('_', ' '), f'{row["median"]:.1f}',
-             f'{row["floor_ms"]:.1f}', f'{row["times_floor"]:.2f}']
-            for network, about in found['networks'].items() for name, row in as_named(about['runtimes']).items()]
+    rows = [[
+        network, f'{about["gflop"]:.2f}', 'x'.join(map(str, about['input'])),
+        name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["floor_ms"]:.1f}',
+        f'{row["times_floor"]:.2f}'
+    ]
+            for network, about in found['networks'].items()
+            for name, row in as_named(about['runtimes']).items()]
     rates = ', '.join(f'{rate:.0f} in {name}' for name, rate in found['gemm_gops_1t'].items())
     return grid(['network', 'GFLOP', 'input', 'runtime', 'CPU ms', 'floor, ms', 'times the floor'], rows) + \
         f'\nMatrix product of this core, one thread, giga-operations a second: {rates}.\n'
@@ -134,12 +168,20 @@ def node(report):
     for backend, runtime in runtimes.items():
         for key, row in runtime.get('streams', {}).items():
             size, faces, rate = key.split('_')
-            rows.append([backend, size, faces.removesuffix('faces'), rate, row.get('faces_found', ''),
-                         f'{row["NUM_MISSED_FRAMES"]} of {row["NUM_FRAMES_SENT"]}', *(_number(row.get(name)) for name in (
-                             'MEAN_FRAME_RATE', 'P50_LATENCY', 'P95_LATENCY', 'P99_LATENCY', 'MEAN_JITTER', 'pipeline_ms',
-                             'latency_over_pipeline', 'node_cpu_ms_a_frame')), row['memory_mb']['rss']])
-    return grid(['runtime', 'image', 'faces', 'sent at', 'found', 'missed', 'results/s', 'p50, ms', 'p95', 'p99', 'jitter',
-                 'pipeline, ms', 'latency / pipeline', 'CPU ms a frame', 'RSS, MB'], rows)
+            rows.append([
+                backend, size,
+                faces.removesuffix('faces'), rate,
+                row.get('faces_found',
+                        ''), f'{row["NUM_MISSED_FRAMES"]} of {row["NUM_FRAMES_SENT"]}',
+                *(_number(row.get(name))
+                  for name in ('MEAN_FRAME_RATE', 'P50_LATENCY', 'P95_LATENCY', 'P99_LATENCY',
+                               'MEAN_JITTER', 'pipeline_ms', 'latency_over_pipeline',
+                               'node_cpu_ms_a_frame')), row['memory_mb']['rss']
+            ])
+    return grid([
+        'runtime', 'image', 'faces', 'sent at', 'found', 'missed', 'results/s', 'p50, ms', 'p95',
+        'p99', 'jitter', 'pipeline, ms', 'latency / pipeline', 'CPU ms a frame', 'RSS, MB'
+    ], rows)
 
 
 def _number(value):
@@ -149,10 +191,18 @@ def _number(value):
 def dds(report):
     """What the shipped Fast DDS profile is worth."""
     found = report.get('dds', {})
-    rows = [[f'{height}p', profile, f'{row["delivered"]:.0%}', *(_number(row.get(name)) for name in (
-        'P50_LATENCY', 'P95_LATENCY', 'publish_ms', 'subscriber_cpu_ms_a_frame'))]
-        for height in (480, 720, 1080) for profile in ('shipped', 'defaults') if (row := found.get(f'{height}p_{profile}'))]
-    heads = ['image', 'profile', 'delivered', 'p50, ms', 'p95, ms', 'publish(), ms', 'subscriber CPU ms a frame']
+    rows = [[
+        f'{height}p', profile, f'{row["delivered"]:.0%}',
+        *(_number(row.get(name))
+          for name in ('P50_LATENCY', 'P95_LATENCY', 'publish_ms', 'subscriber_cpu_ms_a_frame'))
+    ]
+            for height in (480, 720, 1080)
+            for profile in ('shipped', 'defaults')
+            if (row := found.get(f'{height}p_{profile}'))]
+    heads = [
+        'image', 'profile', 'delivered', 'p50, ms', 'p95, ms', 'publish(), ms',
+        'subscriber CPU ms a frame'
+    ]
     return grid(heads, rows) if rows else NOT_MEASURED
 
 
@@ -161,9 +211,10 @@ def soak(report):
     found = report.get('soak', {})
     if 'windows_10s' not in found:
         return NOT_MEASURED
-    rows = [[f'{10 * number} to {10 * number + 10} s', row['NUM_FRAMES_SENT'], row['NUM_MISSED_FRAMES'],
-             *(_number(row.get(name)) for name in ('P50_LATENCY', 'P99_LATENCY', 'MAX_LATENCY'))]
-            for number, row in enumerate(found['windows_10s'])]
+    rows = [[
+        f'{10 * number} to {10 * number + 10} s', row['NUM_FRAMES_SENT'], row['NUM_MISSED_FRAMES'],
+        *(_number(row.get(name)) for name in ('P50_LATENCY', 'P99_LATENCY', 'MAX_LATENCY'))
+    ] for number, row in enumerate(found['windows_10s'])]
     return grid(['window', 'sent', 'dropped', 'p50, ms', 'p99, ms', 'max, ms'], rows) + (
         f'\n{found["busy_processes"]} busy processes beside it, {found["seconds"]:.0f} s at 30 Hz, 720p, 4 faces: resident memory '
         f'{found["rss_mb_start"]:.0f} MB at the start, {found["rss_mb_end"]:.0f} MB at the end.\n')
@@ -172,20 +223,29 @@ def soak(report):
 def start(report):
     """Cold start and memory by runtime."""
     cold, runtimes = report.get('cold_start', {}), report.get('node', {}).get('runtimes', {})
-    rows = [[name, _number(cold.get(name, {}).get('median_s')), ', '.join(map(str, cold.get(name, {}).get('seconds', []))),
-             _number(runtimes.get(name, {}).get('steady_memory_mb', {}).get('rss')),
-             {True: 'yes', False: 'no', None: ''}[runtimes.get(name, {}).get('torch_loaded')]]
-            for name in ('openvino', 'onnxruntime') if name in cold or name in runtimes]
-    heads = ['runtime', 'start to first result, s (median)', 'each', 'steady RSS, MB', 'torch loaded']
+    rows = [[
+        name,
+        _number(cold.get(name, {}).get('median_s')),
+        ', '.join(map(str,
+                      cold.get(name, {}).get('seconds', []))),
+        _number(runtimes.get(name, {}).get('steady_memory_mb', {}).get('rss')),
+        {True: 'yes', False: 'no', None: ''}[runtimes.get(name, {}).get('torch_loaded')]
+    ] for name in ('openvino', 'onnxruntime') if name in cold or name in runtimes]
+    heads = [
+        'runtime', 'start to first result, s (median)', 'each', 'steady RSS, MB', 'torch loaded'
+    ]
     return grid(heads, rows) if rows else NOT_MEASURED
 
 
-TABLES = {'speed-goals': goals_table, 'speed-contenders': contenders, 'speed-where': where, 'speed-stages': stages,
-          'speed-floor': floor, 'speed-node': node,
-          'speed-start': start, 'speed-dds': dds, 'speed-soak': soak, 'speed-machines': machines}
+TABLES = {
+    'speed-goals': goals_table, 'speed-contenders': contenders, 'speed-where': where,
+    'speed-stages': stages, 'speed-floor': floor, 'speed-node': node, 'speed-start': start,
+    'speed-dds': dds, 'speed-soak': soak, 'speed-machines': machines
+}
 """Those of docs/performance.md by the name of their markers; `readme` is the README's."""
 
 
 def plain(report):
     """Everything, for the terminal."""
-    return '\n'.join(f'{name}\n\n{table(report)}' for name, table in {'speed': readme, **TABLES}.items())
+    return '\n'.join(
+        f'{name}\n\n{table(report)}' for name, table in {'speed': readme, **TABLES}.items())

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who runs in the benchmark: ours in each runtime and precision, and three peers.
 
-A contender is called with a frame (H, W, 3) BGR and the boxes of its faces; it finds faces in the frame, looks at those
-boxes, so that all do the same work, and keeps in `found` how many faces it found itself.
+A contender is called with a frame (H, W, 3) BGR and the boxes of its faces; it finds faces in the
+frame, looks at those boxes, so that all do the same work, and keeps in `found` how many faces it
+found itself.
 """
 
 import sys
@@ -12,28 +13,35 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+
 from bench.rig.machine import not_offered
 from bench.rig.naive import Naive, attribute_network, detector_network
-
 from face_attributes_ros.boxes import canvas_size
 from face_attributes_ros.engines.choose import choose_backend
+from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.errors import FaceAttributesError, ModelError
 from face_attributes_ros.faces import Face
-from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.pipeline import Settings, build_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = [(backend, precision) for precision in ('fp32', 'bf16', 'int8') for backend in ('onnxruntime', 'openvino')]
+OURS = [(backend, precision)
+        for precision in ('fp32', 'bf16', 'int8')
+        for backend in ('onnxruntime', 'openvino')]
 
 
 class Ours:
     """The real pipeline, told which faces to look at once its detector has done its work."""
 
     def __init__(self, backend, precision, threads, detector='detector_tiny'):
-        self.pipeline = build_pipeline(Settings(device='cpu', precision=precision, threads=threads, detector_model=detector,
-                                                detector_backend=backend, attributes_backend=backend))
+        self.pipeline = build_pipeline(
+            Settings(device='cpu', precision=precision, threads=threads, detector_model=detector,
+                     detector_backend=backend, attributes_backend=backend))
         self._detect, self.pipeline.detector.detect = self.pipeline.detector.detect, self._told
-        self.about = {key: value for key, value in self.pipeline.description.items() if key.endswith('engine')}
+        self.about = {
+            key: value
+            for key, value in self.pipeline.description.items()
+            if key.endswith('engine')
+        }
         self.stamp_s, self._boxes, self.found = 0., [], 0
 
     @staticmethod
@@ -52,8 +60,9 @@ class Ours:
 
 
 class Strong:
-    """What somebody who cares for speed builds from the same parts: ultralytics' AutoBackend on OpenVINO in a fixed shape, its
-    letterbox and suppression, and the folded attribute network, channels last, on all faces at once in torch."""
+    """What somebody who cares for speed builds from the same parts: ultralytics' AutoBackend on
+    OpenVINO in a fixed shape, its letterbox and suppression, and the folded attribute network,
+    channels last, on all faces at once in torch."""
 
     def __init__(self, threads, detector='detector_tiny', image=(1280, 720)):
         from ultralytics import YOLO
@@ -62,7 +71,8 @@ class Strong:
         from ultralytics.utils import nms, ops
 
         model = shipped()[detector]
-        self.confidence, imgsz = model.thresholds['score'], canvas_size(*image, model.input_px)[::-1]
+        self.confidence, imgsz = model.thresholds['score'], canvas_size(*image,
+                                                                        model.input_px)[::-1]
         self.threads, self.imgsz, self._nms, self._ops = threads, imgsz, nms.non_max_suppression, ops
         yolo = YOLO(str(detector_network(detector)[1]), task='detect', verbose=False)
         yolo.model = detector_network(detector)[0]
@@ -73,16 +83,22 @@ class Strong:
         torch.set_num_threads(threads)
         self.backend = AutoBackend(exported, device=torch.device('cpu'), verbose=False)
         self.letterbox = LetterBox(imgsz, auto=False)
-        self.attributes, self.crop_px = attribute_network(fold=True).to(memory_format=torch.channels_last), _crop_px()
-        self.about, self.found = {'detector_engine': 'ultralytics AutoBackend, openvino', 'attributes_engine': 'torch, one batch'}, 0
+        self.attributes, self.crop_px = attribute_network(fold=True).to(
+            memory_format=torch.channels_last), _crop_px()
+        self.about, self.found = {
+            'detector_engine': 'ultralytics AutoBackend, openvino',
+            'attributes_engine': 'torch, one batch'
+        }, 0
 
     @torch.inference_mode()
     def __call__(self, image, boxes):
         self._detect(image)
         if not boxes:
             return {}
-        crops = np.stack([cv2.resize(image[int(y0):int(y1), int(x0):int(x1)], (self.crop_px, self.crop_px))
-                          for x0, y0, x1, y1 in boxes])
+        crops = np.stack([
+            cv2.resize(image[int(y0):int(y1), int(x0):int(x1)], (self.crop_px, self.crop_px))
+            for x0, y0, x1, y1 in boxes
+        ])
         batch = torch.from_numpy(crops).flip(3).permute(0, 3, 1, 2).float().mul_(2 / 255).sub_(1)
         return {name: head.numpy() for name, head in self.attributes(batch).items()}
 
@@ -95,20 +111,27 @@ class Strong:
 
 
 class YunetFaceApi:
-    """OpenCV's YuNet at our detector's scale, and face-api.js's age, gender and expression networks once a face."""
+    """OpenCV's YuNet at our detector's scale, and face-api.js's age, gender and expression
+    networks once a face."""
 
     def __init__(self, folder, width=448):
         from face_attributes_ros.training.attributes.peers import load_adapters
 
         self._adapters = load_adapters(folder)
-        self.detector = cv2.FaceDetectorYN.create(str(Path(folder) / 'yunet' / 'yunet_n_dynamic.onnx'), '', (320, 320), .5, .45)
-        self.age_gender, self.expression = self._adapters.FA('age_gender_model'), self._adapters.FA('face_expression_model')
+        self.detector = cv2.FaceDetectorYN.create(
+            str(Path(folder) / 'yunet' / 'yunet_n_dynamic.onnx'), '', (320, 320), .5, .45)
+        self.age_gender, self.expression = self._adapters.FA(
+            'age_gender_model'), self._adapters.FA('face_expression_model')
         self.width, self.found = width, 0
-        self.about = {'detector_engine': f'cv2.FaceDetectorYN, {width} px wide', 'attributes_engine': 'face-api.js networks in torch'}
+        self.about = {
+            'detector_engine': f'cv2.FaceDetectorYN, {width} px wide',
+            'attributes_engine': 'face-api.js networks in torch'
+        }
 
     @torch.inference_mode()
     def __call__(self, image, boxes):
-        small = cv2.resize(image, (self.width, round(image.shape[0] * self.width / image.shape[1])))
+        small = cv2.resize(image,
+                           (self.width, round(image.shape[0] * self.width / image.shape[1])))
         self.detector.setInputSize(small.shape[1::-1])
         faces = self.detector.detect(small)[1]
         self.found = 0 if faces is None else len(faces)
@@ -116,7 +139,8 @@ class YunetFaceApi:
 
     def _look(self, crop):
         pixels = self._adapters.prep(crop)
-        return (*self._adapters.ag_net(self.age_gender, pixels), self._adapters.expr_net(self.expression, pixels))
+        return (*self._adapters.ag_net(self.age_gender, pixels),
+                self._adapters.expr_net(self.expression, pixels))
 
 
 def _crop_px():
@@ -158,7 +182,9 @@ def without_paths(error):
 
 def peers(threads, folder, detector='detector_tiny'):
     """The peers by name, and the reason by name for those that cannot run here."""
-    makers = {'naive': lambda: Naive(threads, detector), 'strong': lambda: Strong(threads, detector)}
+    makers = {
+        'naive': lambda: Naive(threads, detector), 'strong': lambda: Strong(threads, detector)
+    }
     able, skipped = {}, {}
     if folder is None:
         skipped['yunet_faceapi'] = 'skipped: no --peers DIR with its weights was given'
@@ -174,7 +200,8 @@ def peers(threads, folder, detector='detector_tiny'):
 
 
 def chosen(names, precision):
-    """The one of ours that `auto` would take in a precision, or the only one there is; None without any."""
+    """The one of ours that `auto` would take in a precision, or the only one there is; None
+    without any."""
     preferred = f'{choose_backend("auto", "cpu")}_{precision}'
     some = [name for name in names if name.endswith(f'_{precision}')]
     return preferred if preferred in some else (some or [None])[0]

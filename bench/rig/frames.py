@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames with a chosen number of real faces: one face out of the photographs that ultralytics carries, on a grid."""
+"""Frames with a chosen number of real faces: one face out of the photographs that ultralytics
+carries, on a grid."""
 
 import importlib.util
 from pathlib import Path
@@ -16,15 +17,18 @@ _AROUND = 1.6  # side of the patch over the longer side of the face
 
 
 def photograph():
-    """The picture (720, 1280, 3) BGR that the face comes from; found without importing ultralytics."""
+    """The picture (720, 1280, 3) BGR that the face comes from; found without importing
+    ultralytics."""
     spec = importlib.util.find_spec('ultralytics')
     if spec is None:
-        raise SystemExit('bench: the package ultralytics, whose photograph is used, is not installed')
+        raise SystemExit(
+            'bench: the package ultralytics, whose photograph is used, is not installed')
     return cv2.imread(str(Path(spec.origin).parent / 'assets' / 'zidane.jpg'))
 
 
 def patch():
-    """A square of the photograph around the face, and the face's box in it as fractions of its side."""
+    """A square of the photograph around the face, and the face's box in it as fractions of its
+    side."""
     x0, y0, x1, y1 = _FACE
     side = round(_AROUND * max(x1 - x0, y1 - y0))
     left, top = (x0 + x1 - side) // 2, max(0, (y0 + y1 - side) // 2)
@@ -33,7 +37,8 @@ def patch():
 
 
 def frame(width, height, count, seed=0):
-    """A frame (height, width, 3) with `count` (a square number) faces, and their boxes: a list of x0, y0, x1, y1."""
+    """A frame (height, width, 3) with `count` (a square number) faces, and their boxes: a list of
+    x0, y0, x1, y1."""
     columns = round(count ** .5)
     cell_width, cell_height = width // columns, height // columns
     picture, box = patch()

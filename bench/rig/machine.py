@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 
 _TELLING = ('avx2', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8')
-_PACKAGES = ('numpy', 'opencv-python-headless', 'onnxruntime', 'openvino', 'torch', 'ultralytics', 'ros-rclpy')
+_PACKAGES = ('numpy', 'opencv-python-headless', 'onnxruntime', 'openvino', 'torch', 'ultralytics',
+             'ros-rclpy')
 
 
 def flags():
     """The CPU's features that matter to a neural network."""
     lines = Path('/proc/cpuinfo').read_text().splitlines()
-    found = next((line.split(':')[1].split() for line in lines if line.startswith(('flags', 'Features'))), [])
+    found = next(
+        (line.split(':')[1].split() for line in lines if line.startswith(('flags', 'Features'))),
+        [])
     return [name for name in _TELLING if name in found]
 
 
@@ -28,7 +31,8 @@ def not_offered(precision):
 
 def cpu_model():
     lines = Path('/proc/cpuinfo').read_text().splitlines()
-    return next((line.split(':')[1].strip() for line in lines if line.startswith('model name')), platform.machine())
+    return next((line.split(':')[1].strip() for line in lines if line.startswith('model name')),
+                platform.machine())
 
 
 def version(package):
@@ -40,13 +44,17 @@ def version(package):
 
 def about():
     """CPU, cores, features, load before the measurement, busy neighbours, versions, time."""
-    return {'cpu': cpu_model(), 'cores': os.cpu_count(), 'flags': flags(), 'load_1min': round(os.getloadavg()[0], 2),
-            'busy_others': busy_others(), 'python': platform.python_version(), 'time': time.strftime('%Y-%m-%d %H:%M:%S'),
-            'versions': {name: version(name) for name in _PACKAGES}}
+    return {
+        'cpu': cpu_model(), 'cores': os.cpu_count(), 'flags': flags(),
+        'load_1min': round(os.getloadavg()[0], 2), 'busy_others': busy_others(),
+        'python': platform.python_version(), 'time': time.strftime('%Y-%m-%d %H:%M:%S'),
+        'versions': {name: version(name) for name in _PACKAGES}
+    }
 
 
 def busy_others(over_s=.5):
-    """Cores' worth of CPU time that processes other than this one use now: what makes times by the clock longer."""
+    """Cores' worth of CPU time that processes other than this one use now: what makes times by the
+    clock longer."""
     before, own = _busy_ticks(), time.process_time()
     time.sleep(over_s)
     used = (_busy_ticks() - before) / os.sysconf('SC_CLK_TCK') - (time.process_time() - own)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peer that most people write: ultralytics' predict() for the faces, then a torch network once a face. And the shipped
-weights as ultralytics and torch take them, for all peers."""
+"""The peer that most people write: ultralytics' predict() for the faces, then a torch network once
+a face. And the shipped weights as ultralytics and torch take them, for all peers."""
 
 import importlib.machinery
 import json
@@ -22,7 +22,8 @@ from face_attributes_ros.pipeline import Settings
 
 
 def torchvision_stand_in():
-    """Puts a module `torchvision` with ultralytics' own suppression in place where torchvision cannot be imported."""
+    """Puts a module `torchvision` with ultralytics' own suppression in place where torchvision
+    cannot be imported."""
     try:
         import torchvision.ops  # noqa: F401
         return
@@ -38,7 +39,8 @@ def torchvision_stand_in():
 
 
 def detector_network(name):
-    """ultralytics' DetectionModel with the shipped weights of a detector, and a YAML file of its architecture."""
+    """ultralytics' DetectionModel with the shipped weights of a detector, and a YAML file of its
+    architecture."""
     torchvision_stand_in()
     load_ultralytics()
     state, about = _read(find_model(name, 'detector').torch_weights())
@@ -73,7 +75,8 @@ def _parsed(text):
 
 
 class Naive:
-    """`Naive(threads)(image_bgr, boxes_xyxy)`: predict() on the image, then one forward pass for each given box."""
+    """`Naive(threads)(image_bgr, boxes_xyxy)`: predict() on the image, then one forward pass for
+    each given box."""
 
     def __init__(self, threads=1, detector='detector_tiny'):
         network, path = detector_network(detector)
@@ -81,21 +84,28 @@ class Naive:
 
         self.yolo = YOLO(str(path), task='detect', verbose=False)
         self.yolo.model = network
-        self.attributes, self.crop_px = attribute_network(), shipped()[Settings.attributes_model].input_px
-        self.about = {'detector_engine': 'ultralytics predict(), torch', 'attributes_engine': 'torch, one face a call'}
+        self.attributes, self.crop_px = attribute_network(), shipped()[
+            Settings.attributes_model].input_px
+        self.about = {
+            'detector_engine': 'ultralytics predict(), torch',
+            'attributes_engine': 'torch, one face a call'
+        }
         self.found, self.confidence = 0, shipped()[detector].thresholds['score']
         self.imgsz = shipped()[detector].input_px
-        self.yolo.predict(np.zeros((720, 1280, 3), np.uint8), imgsz=self.imgsz, device='cpu', verbose=False)
+        self.yolo.predict(np.zeros((720, 1280, 3), np.uint8), imgsz=self.imgsz, device='cpu',
+                          verbose=False)
         torch.set_num_threads(threads)  # the first predict() has set its own
 
     def __call__(self, image_bgr, boxes_xyxy):
-        found = self.yolo.predict(image_bgr, imgsz=self.imgsz, device='cpu', conf=self.confidence, iou=.45, verbose=False)
+        found = self.yolo.predict(image_bgr, imgsz=self.imgsz, device='cpu', conf=self.confidence,
+                                  iou=.45, verbose=False)
         self.found = len(found[0].boxes)
         with torch.inference_mode():
             return [self._look(image_bgr, box) for box in boxes_xyxy]
 
     def _look(self, image_bgr, box):
         x0, y0, x1, y1 = (int(v) for v in box)
-        crop = cv2.cvtColor(cv2.resize(image_bgr[y0:y1, x0:x1], (self.crop_px, self.crop_px)), cv2.COLOR_BGR2RGB)
+        crop = cv2.cvtColor(cv2.resize(image_bgr[y0:y1, x0:x1], (self.crop_px, self.crop_px)),
+                            cv2.COLOR_BGR2RGB)
         batch = torch.from_numpy(crop.transpose(2, 0, 1)[None].astype(np.float32) * (2 / 255) - 1)
         return {name: head.numpy() for name, head in self.attributes(batch).items()}

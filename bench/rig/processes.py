@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of the benchmarks over DDS: the node, a camera, a listener; and what the kernel says of them."""
+"""The processes of the benchmarks over DDS: the node, a camera, a listener; and what the kernel
+says of them."""
 
 import fcntl
 import json
@@ -17,7 +18,8 @@ IMAGE, FACES = 'image', '/face_attributes/faces'
 
 
 def own_domain():
-    """Takes a ROS domain that no test or benchmark on this machine uses and talks on this host only; it is taken while the lock lives."""
+    """Takes a ROS domain that no test or benchmark on this machine uses and talks on this host
+    only; it is taken while the lock lives."""
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='face_attributes_log_'))
     for domain in range(1, 102):
@@ -36,10 +38,13 @@ class Child:
     """A Python process whose output goes to a file; a context that ends it."""
 
     def __init__(self, *command, env=None):
-        self._log = tempfile.NamedTemporaryFile('w+', prefix='face_attributes_bench_', suffix='.log')
+        self._log = tempfile.NamedTemporaryFile('w+', prefix='face_attributes_bench_',
+                                                suffix='.log')
         self.started_s = time.time()
-        self.process = subprocess.Popen([sys.executable, '-u', *map(str, command)], stdin=subprocess.PIPE, stdout=self._log,
-                                        stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **(env or {})}, text=True)
+        self.process = subprocess.Popen([sys.executable, '-u', *map(str, command)],
+                                        stdin=subprocess.PIPE, stdout=self._log,
+                                        stderr=subprocess.STDOUT, cwd=ROOT,
+                                        env={**os.environ, **(env or {})}, text=True)
 
     @property
     def pid(self):
@@ -50,11 +55,13 @@ class Child:
         return Path(self._log.name).read_text(errors='replace')
 
     def wait_for(self, text, patience_s=PATIENCE_S):
-        """Waits until the output contains a text; RuntimeError if the process ends before, or takes too long."""
+        """Waits until the output contains a text; RuntimeError if the process ends before, or
+        takes too long."""
         end = time.monotonic() + patience_s
         while text not in self.output:
             if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f'{self.process.args[2:]} did not say {text!r}:\n{self.output[-2000:]}')
+                raise RuntimeError(
+                    f'{self.process.args[2:]} did not say {text!r}:\n{self.output[-2000:]}')
             time.sleep(.01)
 
     def tell(self, line):
@@ -85,18 +92,21 @@ def node(backend='auto', **parameters):
 
 
 class Camera(Child):
-    """Publishes one picture with `faces` faces at `rate` Hz; its measured part comes after `warm_up` seconds."""
+    """Publishes one picture with `faces` faces at `rate` Hz; its measured part comes after
+    `warm_up` seconds."""
 
     def __init__(self, height, faces, rate, seconds, *, warm_up=1.5, wait=1, env=None):
         self._out = tempfile.NamedTemporaryFile(prefix='face_attributes_bench_', suffix='.json')
-        super().__init__('-m', 'bench.rig.traffic', 'camera', '--height', height, '--faces', faces, '--rate', rate, '--seconds', seconds,
-                         '--warm-up', warm_up, '--wait', wait, '--out', self._out.name, env=env)
+        super().__init__('-m', 'bench.rig.traffic', 'camera', '--height', height, '--faces', faces,
+                         '--rate', rate, '--seconds', seconds, '--warm-up', warm_up, '--wait',
+                         wait, '--out', self._out.name, env=env)
 
     def sent(self):
         """Waits for its end: {'stamps_s': those measured, 'publish_ms': median}."""
         self.process.wait(PATIENCE_S)
         if self.process.returncode:
-            raise RuntimeError(f'the camera ended with {self.process.returncode}:\n{self.output[-2000:]}')
+            raise RuntimeError(
+                f'the camera ended with {self.process.returncode}:\n{self.output[-2000:]}')
         return json.loads(Path(self._out.name).read_text())
 
 
@@ -108,7 +118,8 @@ class Listener(Child):
         self._dumps = 0
 
     def heard(self):
-        """What arrived since the last call: [{'stamp_s', 'received_s', ...}], and what diagnostics said."""
+        """What arrived since the last call: [{'stamp_s', 'received_s', ...}], and what diagnostics
+        said."""
         self._dumps += 1
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / 'heard.json'
@@ -125,8 +136,12 @@ def cpu_s(pid):
 
 def memory_mb(pid):
     """Resident memory of a process now, and at most, in MB (10^6 bytes)."""
-    lines = dict(line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text().splitlines())
-    return {name: round(int(lines[key].split()[0]) * 1024 / 1e6, 1) for name, key in (('rss', 'VmRSS'), ('peak', 'VmHWM'))}
+    lines = dict(
+        line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text().splitlines())
+    return {
+        name: round(int(lines[key].split()[0]) * 1024 / 1e6, 1)
+        for name, key in (('rss', 'VmRSS'), ('peak', 'VmHWM'))
+    }
 
 
 def loads(pid, library):

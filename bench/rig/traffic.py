@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The other processes on the wire: `traffic.py camera` publishes images, `traffic.py listener` notes what arrives when.
+"""The other processes on the wire: `traffic.py camera` publishes images, `traffic.py listener`
+notes what arrives when.
 
-The listener takes face messages as bytes and reads them only afterwards, so that latency ends where a subscriber gets a
-message, whatever language it is written in. Images it takes as the node does.
+The listener takes face messages as bytes and reads them only afterwards, so that latency ends
+where a subscriber gets a message, whatever language it is written in. Images it takes as the node
+does.
 """
 
 import argparse
@@ -14,9 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-
 from bench.rig.processes import FACES, IMAGE
-
 from face_attributes_ros.ros.run import prepare_environment
 
 
@@ -28,17 +28,18 @@ def best_effort():
 
 def camera(args):
     """Publishes; says `measuring` and `done` around the part that counts."""
-    from bench.rig import frames
     import rclpy
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
 
+    from bench.rig import frames
     from face_attributes_ros.ros import images
 
     rclpy.init()
     node = rclpy.create_node('bench_camera')
     publisher = node.create_publisher(Image, IMAGE, best_effort())
-    message = images.from_array(frames.frame(*frames.SIZES[args.height], args.faces)[0], Header(frame_id='camera'))
+    message = images.from_array(
+        frames.frame(*frames.SIZES[args.height], args.faces)[0], Header(frame_id='camera'))
     end = time.monotonic() + 30
     while publisher.get_subscription_count() < args.wait and time.monotonic() < end:
         time.sleep(.02)
@@ -48,11 +49,13 @@ def camera(args):
     rows = _send(send, args.rate, args.seconds)
     print('done', flush=True)
     stamps, took_ms = zip(*rows)
-    Path(args.out).write_text(json.dumps({'stamps_s': stamps, 'publish_ms': statistics.median(took_ms)}))
+    Path(args.out).write_text(
+        json.dumps({'stamps_s': stamps, 'publish_ms': statistics.median(took_ms)}))
 
 
 def _send(send, rate, seconds):
-    # Like a camera, it does not make up for a frame that came too late: the next ones come when they are due.
+    # Like a camera, it does not make up for a frame that came too late: the next ones come when
+    # they are due.
     rows, start, number = [], time.monotonic(), 0
     while (due := start + number / rate) < start + seconds:
         now = time.monotonic()
@@ -76,9 +79,8 @@ class Ears:
 
     def __init__(self, node, kind):
         from diagnostic_msgs.msg import DiagnosticArray
-        from sensor_msgs.msg import Image
-
         from face_attributes_ros.msg import FaceAttributesArray
+        from sensor_msgs.msg import Image
 
         self.rows, self.diagnostics, self._kind = [], [], FaceAttributesArray
         if kind == 'faces':
@@ -91,7 +93,8 @@ class Ears:
         now = time.time_ns() * 1e-9
         if not self.rows:
             print(f'first at {now:.6f}', flush=True)
-        sec, nanosec = struct.unpack_from('<iI', data, 4)  # after the encapsulation, header.stamp comes first
+        sec, nanosec = struct.unpack_from('<iI', data,
+                                          4)  # after the encapsulation, header.stamp comes first
         self.rows.append((sec + nanosec * 1e-9, now, data))
 
     def _on_image(self, message):
@@ -112,8 +115,11 @@ class Ears:
             from rclpy.serialization import deserialize_message
 
             message = deserialize_message(data, self._kind)
-            row |= {'faces': len(message.faces), 'inference_ms': message.inference_ms, 'latency_ms': message.latency_ms,
-                    'dropped': message.dropped_frames, 'bytes': len(data)}
+            row |= {
+                'faces': len(message.faces), 'inference_ms': message.inference_ms,
+                'latency_ms': message.latency_ms, 'dropped': message.dropped_frames,
+                'bytes': len(data)
+            }
         return row
 
 
@@ -145,10 +151,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     roles = parser.add_subparsers(dest='role', required=True)
     one = roles.add_parser('camera')
-    kinds = {'height': int, 'faces': int, 'rate': float, 'seconds': float, 'warm-up': float, 'wait': int, 'out': str}
+    kinds = {
+        'height': int, 'faces': int, 'rate': float, 'seconds': float, 'warm-up': float,
+        'wait': int, 'out': str
+    }
     for name, kind in kinds.items():
         one.add_argument(f'--{name}', type=kind, required=True)
-    roles.add_parser('listener').add_argument('--kind', choices=('faces', 'image'), default='faces')
+    roles.add_parser('listener').add_argument('--kind', choices=('faces', 'image'),
+                                              default='faces')
     args = parser.parse_args()
     prepare_environment()
     {'camera': camera, 'listener': listener}[args.role](args)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Face crops out of frames that lie on the device: what `alignment.crop` does for square boxes, without a branch.
+"""Face crops out of frames that lie on the device: what `alignment.crop` does for square boxes,
+without a branch.
 
-`alignment.crop` halves the covered part of the image as often as the crop shrinks it, then interpolates. How often depends on
-the face, and a graph's shapes may not. But halving and interpolating are linear in each axis: a crop is the frame between two
-matrices that are written down on the device, each face's own, so that one code serves every face. The products look wasteful,
-most weights being zero; tensor cores do them in less time than a GPU takes for reads that follow a face's size.
+`alignment.crop` halves the covered part of the image as often as the crop shrinks it, then
+interpolates. How often depends on the face, and a graph's shapes may not. But halving and
+interpolating are linear in each axis: a crop is the frame between two matrices that are written
+down on the device, each face's own, so that one code serves every face. The products look
+wasteful, most weights being zero; tensor cores do them in less time than a GPU takes for reads
+that follow a face's size.
 """
 
 from __future__ import annotations
@@ -16,38 +19,50 @@ MOST_HALVINGS = 7
 
 
 def square_crops(levels: Tensor, boxes_xyxy: Tensor, crop_scale: float, size_px: int) -> Tensor:
-    """Crops (B * F, S, S, 3) around boxes (B, F, 4) float32 of frames (B, H, W, 3): whole levels 0 to 255, dtype of the frames.
+    """Crops (B * F, S, S, 3) around boxes (B, F, 4) float32 of frames (B, H, W, 3): whole levels 0
+    to 255, dtype of the frames.
 
     The square is that of `alignment.square_transforms`: `crop_scale` times the box's longer side.
     """
     batch, height, width, channels = levels.shape
     boxes_xyxy = boxes_xyxy.flatten(0, 1)
-    columns, rows = (weights.to(levels.dtype) for weights in crop_weights(boxes_xyxy, (width, height), crop_scale, size_px))
-    lines = rows.reshape(batch, -1, height) @ levels.reshape(batch, height, width * channels)   # (B, F * S, W * 3)
-    lines = lines.reshape(-1, size_px, width, channels).transpose(2, 3)                         # (B * F, S, 3, W)
-    crops = lines.reshape(-1, size_px * channels, width) @ columns.transpose(1, 2)              # (B * F, S * 3, S)
+    columns, rows = (weights.to(levels.dtype)
+                     for weights in crop_weights(boxes_xyxy, (width, height), crop_scale, size_px))
+    lines = rows.reshape(batch, -1, height) @ levels.reshape(batch, height,
+                                                             width * channels)  # (B, F * S, W * 3)
+    lines = lines.reshape(-1, size_px, width, channels).transpose(2, 3)  # (B * F, S, 3, W)
+    crops = lines.reshape(-1, size_px * channels, width) @ columns.transpose(
+        1, 2)  # (B * F, S * 3, S)
     return crops.view(-1, size_px, channels, size_px).transpose(2, 3).round()
 
 
-def crop_weights(boxes_xyxy: Tensor, limits: tuple[int, int], crop_scale: float, size_px: int) -> list[Tensor]:
-    """Matrices (N, S, W) and (N, S, H) float32: how much each column and each row of the frame counts in each of the crop."""
+def crop_weights(boxes_xyxy: Tensor, limits: tuple[int, int], crop_scale: float,
+                 size_px: int) -> list[Tensor]:
+    """Matrices (N, S, W) and (N, S, H) float32: how much each column and each row of the frame
+    counts in each of the crop."""
     centre = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     side = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).amax(1).clamp(min=1) * crop_scale
     gain = size_px / side
     shift = size_px / 2 - gain[:, None] * centre
-    gain, shift = gain.double()[:, None], shift.double()        # a few numbers: they decide which pixels are averaged
-    powers = 2. ** torch.arange(1, MOST_HALVINGS + 1, device=boxes_xyxy.device, dtype=torch.float64)
+    gain, shift = gain.double()[:, None], shift.double(
+    )  # a few numbers: they decide which pixels are averaged
+    powers = 2. ** torch.arange(1, MOST_HALVINGS + 1, device=boxes_xyxy.device,
+                                dtype=torch.float64)
     wanted = 1 / gain >= powers
-    parts = [_covered(shift[:, axis, None], gain, size_px, limit, 2. ** wanted.sum(1, keepdim=True))
-             for axis, limit in enumerate(limits)]
-    possible = torch.minimum(parts[0][1], parts[1][1]) >= powers        # a part of one pixel cannot be halved
+    parts = [
+        _covered(shift[:, axis, None], gain, size_px, limit, 2. ** wanted.sum(1, keepdim=True))
+        for axis, limit in enumerate(limits)
+    ]
+    possible = torch.minimum(parts[0][1],
+                             parts[1][1]) >= powers  # a part of one pixel cannot be halved
     block = 2. ** (wanted & possible).sum(1, keepdim=True)
     return [_weights(*part, block, shift[:, axis, None], gain, size_px, limit)
             for axis, (part, limit) in enumerate(zip(parts, limits))]
 
 
 def _covered(shift, gain, size_px, limit, multiple):
-    # First pixel and number of pixels of what the crop needs along an axis, as `alignment._source_bounds` has them: (N, 1).
+    # First pixel and number of pixels of what the crop needs along an axis, as
+    # `alignment._source_bounds` has them: (N, 1).
     low, high = -shift / gain, (size_px - shift) / gain
     first = (low.floor() - 1).clamp(0, limit - 1)
     span = ((high.ceil() + 1 - first) / multiple).ceil() * multiple
@@ -55,14 +70,17 @@ def _covered(shift, gain, size_px, limit, multiple):
 
 
 def _weights(first, pixels, block, shift, gain, size_px, limit):
-    # A crop pixel lies between two neighbouring averages over `pitch` pixels: the part's edge may make blocks a little longer.
+    # A crop pixel lies between two neighbouring averages over `pitch` pixels: the part's edge may
+    # make blocks a little longer.
     count = (pixels / block).floor()
     pitch = pixels / count
     centres = torch.arange(size_px, device=shift.device, dtype=torch.float64) + .5
     at = (((centres - shift) / gain - first) / pitch - .5).clamp(min=0).minimum(count - 1)
     low = at.floor()
-    start, share, pitch = (first + low * pitch).float(), (at - low).float().unsqueeze(2), pitch.float()
+    start, share, pitch = (first + low * pitch).float(), (at -
+                                                          low).float().unsqueeze(2), pitch.float()
     pixel = torch.arange(limit, device=shift.device, dtype=torch.float32)
-    left, middle, right = ((start + number * pitch).unsqueeze(2).sub(pixel).clamp(0, 1) for number in range(3))
+    left, middle, right = ((start + number * pitch).unsqueeze(2).sub(pixel).clamp(0, 1)
+                           for number in range(3))
     # What of a pixel lies before an edge, differences of which are what lies between two.
     return ((1 - share) * (middle - left) + share * (right - middle)) / pitch.unsqueeze(2)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The detector's letterbox as two matrix products: what `boxes.Letterbox.apply` does, on whatever device the frame lies.
+"""The detector's letterbox as two matrix products: what `boxes.Letterbox.apply` does, on whatever
+device the frame lies.
 
-Halving averages and bilinear interpolation are linear in each axis, so that any number of them is one matrix an axis.
+Halving averages and bilinear interpolation are linear in each axis, so that any number of them is
+one matrix an axis.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from face_attributes_ros.networks.compact import area_matrix
 
 
 def bilinear_matrix(size_in: int, size_out: int) -> Tensor:
-    """(size_out, size_in) weights of bilinear interpolation at half-pixel centres; edges repeat."""
-    at = ((torch.arange(size_out, dtype=torch.float64) + .5) * size_in / size_out - .5).clamp(0, size_in - 1)
+    """(size_out, size_in) weights of bilinear interpolation at half-pixel centres; edges
+    repeat."""
+    at = ((torch.arange(size_out, dtype=torch.float64) + .5) * size_in / size_out - .5).clamp(
+        0, size_in - 1)
     low = at.floor().long()
     weights = torch.zeros(size_out, size_in, dtype=torch.float64)
     rows = torch.arange(size_out)
@@ -27,7 +31,8 @@ def bilinear_matrix(size_in: int, size_out: int) -> Tensor:
 
 
 def shrinking_matrices(letterbox: Letterbox) -> tuple[Tensor, Tensor]:
-    """(inner height, height) and (inner width, width) float64: `boxes.halved`, then bilinear, for rows and for columns."""
+    """(inner height, height) and (inner width, width) float64: `boxes.halved`, then bilinear, for
+    rows and for columns."""
     sizes, shrink = [letterbox.height, letterbox.width], 1 / letterbox.scale
     chains = [], []
     while shrink >= 2 and min(sizes) >= 2:
@@ -41,9 +46,11 @@ def shrinking_matrices(letterbox: Letterbox) -> tuple[Tensor, Tensor]:
 
 
 class DeviceLetterbox(torch.nn.Module):
-    """Frames (B, H, W, 3) of one size to canvases (B, canvas height, canvas width, 3): whole levels 0 to 255, both of `dtype`.
+    """Frames (B, H, W, 3) of one size to canvases (B, canvas height, canvas width, 3): whole
+    levels 0 to 255, both of `dtype`.
 
-    In fp16 a level is exact and a weight is right to 1/2048, so that a pixel may end on the level beside its own.
+    In fp16 a level is exact and a weight is right to 1/2048, so that a pixel may end on the level
+    beside its own.
     """
 
     def __init__(self, letterbox: Letterbox, dtype=torch.float32):
@@ -58,7 +65,9 @@ class DeviceLetterbox(torch.nn.Module):
     def forward(self, levels: Tensor) -> Tensor:
         count, height, width, channels = levels.shape
         lines = self.rows @ levels.reshape(count, height, width * channels)
-        lines = lines.view(count, -1, width, channels).permute(0, 3, 1, 2)                # (B, 3, inner height, W)
-        inner = (lines @ self.columns.T).permute(0, 2, 3, 1)                              # (B, inner height, inner width, 3)
+        lines = lines.view(count, -1, width, channels).permute(0, 3, 1,
+                                                               2)  # (B, 3, inner height, W)
+        inner = (lines @ self.columns.T).permute(0, 2, 3, 1)  # (B, inner height, inner width, 3)
         # Contiguous with channels last, as tensor cores want their input.
-        return torch.nn.functional.pad(inner.round(), self.margins, value=float(LETTERBOX_GREY)).contiguous()
+        return torch.nn.functional.pad(inner.round(), self.margins,
+                                       value=float(LETTERBOX_GREY)).contiguous()

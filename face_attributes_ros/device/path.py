@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of all cameras through one device: uploads, one launch a frame size, one wait, and what was found."""
+"""Frames of all cameras through one device: uploads, one launch a frame size, one wait, and what
+was found."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ import numpy as np
 import torch
 
 from face_attributes_ros import boxes
-from face_attributes_ros.faces import Face
 from face_attributes_ros.device.boxes import CANDIDATES
 from face_attributes_ros.device.plan import BUCKETS, DeviceNetworks, Plan
 from face_attributes_ros.device.upload import Upload
+from face_attributes_ros.faces import Face
 
 MOST_SIZES = 6
 """Frame sizes whose plans are kept; the one unused for longest makes room for a new one."""
@@ -21,10 +22,12 @@ MOST_SIZES = 6
 
 @dataclass
 class Found:
-    """One frame's result: rows (n, 5) x0 y0 x1 y1 score in source pixels, the heads (m, width) of the first faces.
+    """One frame's result: rows (n, 5) x0 y0 x1 y1 score in source pixels, the heads (m, width) of
+    the first faces.
 
-    `exact` False means that suppression was not sure of itself; `detections` then gives the detector's own rows. `slots` says
-    which head row is whose, once the faces are known. The frame lies in `plan.frames[index]`.
+    `exact` False means that suppression was not sure of itself; `detections` then gives the
+    detector's own rows. `slots` says which head row is whose, once the faces are known. The frame
+    lies in `plan.frames[index]`.
     """
 
     plan: Plan
@@ -35,16 +38,21 @@ class Found:
     slots: dict[Face, int] = field(default_factory=dict)
 
     def detections(self):
-        """The detector's rows (N, 5) in canvas pixels, before suppression; waits for the device."""
+        """The detector's rows (N, 5) in canvas pixels, before suppression; waits for the
+        device."""
         return self.plan.rows[self.index].float().cpu().numpy()
 
 
 class DevicePath:
-    """Everything between pixels and records on one device; detector and estimator are two views of it (`device_views`)."""
+    """Everything between pixels and records on one device; detector and estimator are two views of
+    it (`device_views`)."""
 
-    def __init__(self, networks: DeviceNetworks, device, *, imgsz_px=448, square=False, batch_max=16):
-        self.networks, self.device, self.imgsz_px, self.square = networks, torch.device(device), imgsz_px, square
-        self.buckets = tuple(sorted({bucket for bucket in BUCKETS if bucket < batch_max} | {batch_max}))
+    def __init__(self, networks: DeviceNetworks, device, *, imgsz_px=448, square=False,
+                 batch_max=16):
+        self.networks, self.device, self.imgsz_px, self.square = networks, torch.device(
+            device), imgsz_px, square
+        self.buckets = tuple(
+            sorted({bucket for bucket in BUCKETS if bucket < batch_max} | {batch_max}))
         self.stream = torch.cuda.Stream(self.device) if self.device.type == 'cuda' else None
         self.dtype = torch.float16 if self.stream else torch.float32
         self.upload = Upload(self.device)
@@ -57,14 +65,17 @@ class DevicePath:
 
     @torch.inference_mode()
     def run(self, images_bgr, knobs, slots):
-        """What is in each image, with heads for the first `slots` faces of each: one wait for the device in all."""
+        """What is in each image, with heads for the first `slots` faces of each: one wait for the
+        device in all."""
         groups = {}
         for index, image in enumerate(images_bgr):
             groups.setdefault(image.shape[:2], []).append(index)
         found = [None] * len(images_bgr)
         with self._on_device():
             self._turn(knobs)
-            plans = [(self._launched([images_bgr[i] for i in group], slots), group) for group in groups.values()]
+            plans = [(self._launched([images_bgr[i]
+                                      for i in group], slots), group)
+                     for group in groups.values()]
             self._wait()
         for plan, group in plans:
             for position, index in enumerate(group):
@@ -74,13 +85,15 @@ class DevicePath:
 
     def claim(self, images_bgr):
         """What `run` found in exactly these arrays, once; None for any others."""
-        same = len(images_bgr) == len(self._images) and all(a is b for a, b in zip(images_bgr, self._images))
+        same = len(images_bgr) == len(self._images) and all(
+            a is b for a, b in zip(images_bgr, self._images))
         found, self._images, self._found = self._found, (), []
         return found if same else None
 
     @torch.inference_mode()
     def look(self, jobs):
-        """Heads (N, width) of faces that had no slot, for pairs of `Found` and `Face`: a second pass over resident frames."""
+        """Heads (N, width) of faces that had no slot, for pairs of `Found` and `Face`: a second
+        pass over resident frames."""
         parts, order = [], []
         with self._on_device():
             for frame in {id(found): found for found, _ in jobs}.values():
@@ -95,7 +108,8 @@ class DevicePath:
     def _looked(self, frame, faces):
         # Padded to a bucket: libraries choose their kernels by shape.
         padded = faces + faces[-1:] * (self.bucket(len(faces)) - len(faces))
-        boxes_xyxy = torch.tensor([face.box_xyxy for face in padded], dtype=torch.float32, device=self.device)
+        boxes_xyxy = torch.tensor([face.box_xyxy for face in padded], dtype=torch.float32,
+                                  device=self.device)
         return frame.plan.again(boxes_xyxy, frame.index)[:len(faces)]
 
     def _launched(self, images, slots):
@@ -117,8 +131,8 @@ class DevicePath:
             canvas = (side, side) if self.square else boxes.canvas_size(width, height, side)
             while len(self._plans) >= MOST_SIZES:
                 self._plans.pop(next(iter(self._plans)))
-            plan = Plan(self.networks, boxes.Letterbox(width, height, *canvas), count, self.knobs, self.buckets, self.stream,
-                        self.dtype)
+            plan = Plan(self.networks, boxes.Letterbox(width, height, *canvas), count, self.knobs,
+                        self.buckets, self.stream, self.dtype)
         self._plans[key] = plan
         return plan
 
@@ -126,7 +140,8 @@ class DevicePath:
         values = plan.host[position].numpy().copy()      # the next frame overwrites it
         candidates = min(plan.rows.shape[1], CANDIDATES)
         rows, heads = values[2:2 + 5 * candidates].reshape(-1, 5), values[2 + 5 * candidates:]
-        heads = heads.reshape(-1, self.networks.width) if self.networks.width else heads.reshape(0, 0)
+        heads = heads.reshape(-1, self.networks.width) if self.networks.width else heads.reshape(
+            0, 0)
         return Found(plan, position, bool(values[1]), rows[:int(values[0])], heads)
 
     def _turn(self, knobs):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames from the host to the device through a ring of page-locked buffers, on a stream of its own."""
+"""Frames from the host to the device through a ring of page-locked buffers, on a stream of its
+own."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ RING = 3
 class Upload:
     """`upload(image, target)` puts a (H, W, 3) uint8 array into a tensor of the device.
 
-    Only page-locked memory is copied while the processor goes on. A buffer of the ring is filled again once its last copy is
-    over. On the CPU it is a plain copy.
+    Only page-locked memory is copied while the processor goes on. A buffer of the ring is filled
+    again once its last copy is over. On the CPU it is a plain copy.
     """
 
     def __init__(self, device):
@@ -37,5 +38,6 @@ class Upload:
         if slot is not None:
             slot[1].synchronize()
         if slot is None or slot[0].numel() < size:
-            slot = self._ring[self._turn] = torch.empty(size, dtype=torch.uint8, pin_memory=True), torch.cuda.Event()
+            slot = self._ring[self._turn] = torch.empty(size, dtype=torch.uint8,
+                                                        pin_memory=True), torch.cuda.Event()
         return slot

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device path as the pipeline knows it: a detector and an estimator, with the settings and the answers of the plain ones."""
+"""The device path as the pipeline knows it: a detector and an estimator, with the settings and the
+answers of the plain ones."""
 
 from __future__ import annotations
 
@@ -7,21 +8,23 @@ import numpy as np
 
 from face_attributes_ros import alignment
 from face_attributes_ros.detector import FaceDetector, check_image
-from face_attributes_ros.errors import ModelError
-from face_attributes_ros.estimator import HEADS, AttributeEstimator
-from face_attributes_ros.faces import Face
-from face_attributes_ros.stopwatch import Stopwatch
-from face_attributes_ros.networks.attributes import with_fixed_pool
 from face_attributes_ros.device.path import DevicePath
 from face_attributes_ros.device.plan import DeviceNetworks
 from face_attributes_ros.device.yolov3 import CapturableDetector
 from face_attributes_ros.engines.torch import OneClass
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.estimator import HEADS, AttributeEstimator
+from face_attributes_ros.faces import Face
+from face_attributes_ros.networks.attributes import with_fixed_pool
+from face_attributes_ros.stopwatch import Stopwatch
 
 
 class DeviceFaceDetector:
-    """`FaceDetector` on a device. While it waits for the boxes, the attributes of the likely faces are computed with them.
+    """`FaceDetector` on a device. While it waits for the boxes, the attributes of the likely faces
+    are computed with them.
 
-    `expects_looks()` says whether anybody will ask for attributes of the next frame. Slots follow the last frame's faces.
+    `expects_looks()` says whether anybody will ask for attributes of the next frame. Slots follow
+    the last frame's faces.
     """
 
     def __init__(self, path: DevicePath):
@@ -38,7 +41,9 @@ class DeviceFaceDetector:
             check_image(image)
         slots = self.path.bucket(max(1, self._faces_before)) if self.expects_looks() else 0
         with self.watch('detect'):
-            found = self.path.run(images_bgr, (self.confidence, self.iou, self.min_face_px, self.max_faces), slots)
+            found = self.path.run(images_bgr,
+                                  (self.confidence, self.iou, self.min_face_px, self.max_faces),
+                                  slots)
         faces = [self._faces(one) for one in found]
         self._faces_before = max(map(len, faces), default=0)
         return faces
@@ -51,14 +56,16 @@ class DeviceFaceDetector:
         return faces
 
     def _plain(self):
-        return FaceDetector(None, confidence=self.confidence, iou=self.iou, max_faces=self.max_faces,
-                            min_face_px=self.min_face_px)
+        return FaceDetector(None, confidence=self.confidence, iou=self.iou,
+                            max_faces=self.max_faces, min_face_px=self.min_face_px)
 
 
 class DeviceEstimator:
-    """`AttributeEstimator` on a device: what the detector's pass computed already, and a second pass for the other faces.
+    """`AttributeEstimator` on a device: what the detector's pass computed already, and a second
+    pass for the other faces.
 
-    Pictures that the detector did not see just before go through `plain`, whose network runs on the same device.
+    Pictures that the detector did not see just before go through `plain`, whose network runs on
+    the same device.
     """
 
     def __init__(self, path: DevicePath, plain: AttributeEstimator):
@@ -113,17 +120,24 @@ class DeviceEstimator:
     def _heads(self, values):
         sizes = [int(np.prod(HEADS[name])) for name in self.path.networks.outputs]
         columns = np.split(values, np.cumsum(sizes)[:-1], axis=1)
-        return {name: column.reshape(len(values), *HEADS[name]) for name, column in zip(self.path.networks.outputs, columns)}
+        return {
+            name: column.reshape(len(values), *HEADS[name])
+            for name, column in zip(self.path.networks.outputs, columns)
+        }
 
 
 def device_views(detector: FaceDetector, estimator: AttributeEstimator | None, device=None):
-    """The two views of one path, for a plain detector and estimator whose networks are `TorchNetwork`s on one device."""
+    """The two views of one path, for a plain detector and estimator whose networks are
+    `TorchNetwork`s on one device."""
     network, looks = detector.network, estimator and estimator.network
     if looks and looks.device != network.device:
-        raise ModelError(f'detector on {network.device} and attributes on {looks.device}: the device path needs one device')
-    networks = DeviceNetworks(
-        _capturable(network.module), looks and with_fixed_pool(looks.module, estimator.size_px), looks.outputs if looks else (),
-        estimator.size_px if looks else 0, estimator.crop_scale if looks else 1.)
+        raise ModelError(
+            f'detector on {network.device} and attributes on {looks.device}: the device path needs one device'
+        )
+    networks = DeviceNetworks(_capturable(network.module), looks
+                              and with_fixed_pool(looks.module, estimator.size_px),
+                              looks.outputs if looks else (), estimator.size_px if looks else 0,
+                              estimator.crop_scale if looks else 1.)
     path = DevicePath(networks, network.device, imgsz_px=detector.imgsz_px, square=detector.square,
                       batch_max=estimator.batch_max if looks else 1)
     return DeviceFaceDetector(path), looks and DeviceEstimator(path, estimator)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A YOLOv3 whose forward pass touches the device only, so that a CUDA graph can hold it.
 
-ultralytics' own forward pass makes its anchors on the host and decodes boxes that this package decodes again. Here its layers
-run one by one, and the anchors of each canvas size are made once.
+ultralytics' own forward pass makes its anchors on the host and decodes boxes that this package
+decodes again. Here its layers run one by one, and the anchors of each canvas size are made once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from face_attributes_ros.networks.yolov3 import ContractDetector, anchor_grid, d
 
 
 class CapturableDetector(nn.Module):
-    """Canvases (B, H, W, 3) of levels 0 to 255, any dtype, to (B, N, 5) float32: what `ContractDetector` gives.
+    """Canvases (B, H, W, 3) of levels 0 to 255, any dtype, to (B, N, 5) float32: what
+    `ContractDetector` gives.
 
-    `column` picks one class of a detector that has several. The first call for a canvas size must not be captured.
+    `column` picks one class of a detector that has several. The first call for a canvas size must
+    not be captured.
     """
 
     def __init__(self, contract: ContractDetector, column=0):
@@ -37,7 +39,8 @@ class CapturableDetector(nn.Module):
         kept = []
         for layer in self.network.model[:-1]:
             if layer.f != -1:
-                x = kept[layer.f] if isinstance(layer.f, int) else [x if j == -1 else kept[j] for j in layer.f]
+                x = kept[layer.f] if isinstance(
+                    layer.f, int) else [x if j == -1 else kept[j] for j in layer.f]
             x = layer(x)
             kept.append(x if layer.i in self.network.save else None)
         return [x if j == -1 else kept[j] for j in self.network.model[-1].f]

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runtimes behind one seam: a network is a callable from a uint8 batch (B, H, W, 3) BGR to float arrays.
+"""Runtimes behind one seam: a network is a callable from a uint8 batch (B, H, W, 3) BGR to float
+arrays.
 
-`Network = Callable[[np.ndarray], Sequence[np.ndarray]]`; those opened here also say `outputs` (names, in order) and
-`description` (runtime, device, precision as really used). A wrong request is a DeviceError, never a silent fallback.
+`Network = Callable[[np.ndarray], Sequence[np.ndarray]]`; those opened here also say `outputs`
+(names, in order) and `description` (runtime, device, precision as really used). A wrong request is
+a DeviceError, never a silent fallback.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
 from face_attributes_ros.engines.tensorrt import tensorrt_provider
+from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
 
 Network = Callable[[np.ndarray], Sequence[np.ndarray]]
 BACKENDS = ('auto', 'onnxruntime', 'openvino', 'tensorrt', 'torch', 'ultralytics')
@@ -24,9 +26,11 @@ CPU_INFO = Path('/proc/cpuinfo')
 
 
 class OnnxRuntime:
-    """An ONNX file on ONNX Runtime: the portable default; CUDA where its GPU build is installed, TensorRT where asked for.
+    """An ONNX file on ONNX Runtime: the portable default; CUDA where its GPU build is installed,
+    TensorRT where asked for.
 
-    `precision` int8 is a property of the file: its nodes quantise. Half precision is TensorRT's only.
+    `precision` int8 is a property of the file: its nodes quantise. Half precision is TensorRT's
+    only.
     """
 
     def __init__(self, path, device='cpu', precision='fp32', threads=0, tensorrt=False):
@@ -40,9 +44,11 @@ class OnnxRuntime:
         if tensorrt:
             wanted = tensorrt_provider(device, precision, onnxruntime)
         else:
-            _require(precision, ('fp32', 'int8') if device == 'cpu' else ('fp32',), 'onnxruntime', device)
+            _require(precision, ('fp32', 'int8') if device == 'cpu' else ('fp32', ), 'onnxruntime',
+                     device)
             wanted = _onnxruntime_provider(device, onnxruntime.get_available_providers())
-        self._session = _opened(lambda: onnxruntime.InferenceSession(str(path), options, providers=[wanted]), path)
+        self._session = _opened(
+            lambda: onnxruntime.InferenceSession(str(path), options, providers=[wanted]), path)
         if self._session.get_providers()[0] != wanted[0]:
             raise DeviceError(f'device {device}: ONNX Runtime could not start {wanted[0]}')
         self._input = self._session.get_inputs()[0].name
@@ -55,7 +61,8 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """An ONNX file on OpenVINO: the fastest on x86 CPUs. It would choose bf16 by itself; here precision is always explicit."""
+    """An ONNX file on OpenVINO: the fastest on x86 CPUs. It would choose bf16 by itself; here
+    precision is always explicit."""
 
     def __init__(self, path, device='cpu', precision='fp32', threads=0):
         openvino = _openvino()
@@ -66,15 +73,20 @@ class OpenVino:
         # What an int8 file leaves in float stays fp32.
         kinds = {'fp32': openvino.Type.f32, 'bf16': openvino.Type.bf16, 'int8': openvino.Type.f32}
         _require(precision, kinds, 'openvino', device)
-        config = {hints.inference_precision(): kinds[precision], hints.performance_mode(): hints.PerformanceMode.LATENCY}
+        config = {
+            hints.inference_precision(): kinds[precision],
+            hints.performance_mode(): hints.PerformanceMode.LATENCY
+        }
         if threads:
             config[openvino.properties.inference_num_threads()] = threads
         model = _opened(lambda: core.read_model(str(path)), path)
         _round_once(model)
         compiled = _opened(lambda: core.compile_model(model, 'CPU', config), path)
         self._request = compiled.create_infer_request()
-        # A tensor may have several names (a no-op was fused into it); the graph's output is named after its result node.
-        self.outputs = tuple(output.get_node().get_friendly_name().partition('/sink_port')[0] for output in compiled.outputs)
+        # A tensor may have several names (a no-op was fused into it); the graph's output is named
+        # after its result node.
+        self.outputs = tuple(output.get_node().get_friendly_name().partition('/sink_port')[0]
+                             for output in compiled.outputs)
         self.description = f'openvino {openvino.__version__.split("-")[0]}, cpu, {precision}'
 
     def __call__(self, batch):
@@ -83,7 +95,8 @@ class OpenVino:
 
 
 def _openvino():
-    # Importing openvino reports the import to its makers' statistics server; without this module it does not.
+    # Importing openvino reports the import to its makers' statistics server; without this module
+    # it does not.
     sys.modules.setdefault('openvino_telemetry', None)
     import openvino
     import openvino.properties.hint
@@ -96,8 +109,9 @@ def _has_bf16():
 
 
 def _round_once(model):
-    # ONNX Runtime's int8 convolution rounds before a leaky activation and after it. OpenVINO needs only the second, and with
-    # the first its int8 path gives wrong numbers (2026.4: the zero point is lost on the way through the activation).
+    # ONNX Runtime's int8 convolution rounds before a leaky activation and after it. OpenVINO needs
+    # only the second, and with the first its int8 path gives wrong numbers (2026.4: the zero point
+    # is lost on the way through the activation).
     for node in model.get_ordered_ops():
         if node.get_type_name() == 'PRelu':
             rounding = _rounding_before(node.input_value(0))
@@ -106,13 +120,16 @@ def _round_once(model):
 
 
 def _rounding_before(source):
-    # The FakeQuantize whose levels a dequantization (Multiply, Subtract if there is a zero point, Convert) brings back.
+    # The FakeQuantize whose levels a dequantization (Multiply, Subtract if there is a zero point,
+    # Convert) brings back.
     steps = []
     while source.get_node().get_type_name() in ('Multiply', 'Subtract', 'Convert'):
         steps.append(source.get_node().get_type_name())
         source = source.get_node().input_value(0)
     arithmetic = [step for step in steps if step != 'Convert']
-    found = arithmetic in (['Multiply'], ['Multiply', 'Subtract']) and source.get_node().get_type_name() == 'FakeQuantize'
+    found = arithmetic in (['Multiply'], [
+        'Multiply', 'Subtract'
+    ]) and source.get_node().get_type_name() == 'FakeQuantize'
     return source.get_node() if found else None
 
 
@@ -120,8 +137,9 @@ def _onnxruntime_provider(device, available):
     if device == 'cpu':
         return 'CPUExecutionProvider', {}
     if 'CUDAExecutionProvider' not in available:
-        raise DeviceError(f'device {device}: this ONNX Runtime has no CUDA (it has {", ".join(available)}); '
-                          'install onnxruntime-gpu, or use device cpu or auto')
+        raise DeviceError(
+            f'device {device}: this ONNX Runtime has no CUDA (it has {", ".join(available)}); '
+            'install onnxruntime-gpu, or use device cpu or auto')
     return 'CUDAExecutionProvider', {'device_id': device_index(device)}
 
 
@@ -153,7 +171,8 @@ def _installed(module):
 
 
 def choose_device(device):
-    """'cpu' or 'cuda:N' for a requested device; 'auto' takes the first GPU that ONNX Runtime was built for, else the CPU."""
+    """'cpu' or 'cuda:N' for a requested device; 'auto' takes the first GPU that ONNX Runtime was
+    built for, else the CPU."""
     if device == 'cpu':
         return device
     if device != 'auto':
@@ -163,12 +182,14 @@ def choose_device(device):
         return 'cpu'
     import onnxruntime
 
-    has_gpu = 'CUDAExecutionProvider' in onnxruntime.get_available_providers() and Path('/dev/nvidia0').exists()
+    has_gpu = 'CUDAExecutionProvider' in onnxruntime.get_available_providers() and Path(
+        '/dev/nvidia0').exists()
     return 'cuda:0' if has_gpu else 'cpu'
 
 
 def choose_backend(backend, device):
-    """A runtime that is installed: 'auto' takes OpenVINO on a CPU where there is one, else ONNX Runtime."""
+    """A runtime that is installed: 'auto' takes OpenVINO on a CPU where there is one, else ONNX
+    Runtime."""
     if backend not in BACKENDS:
         raise ParameterError(f'backend is {backend!r}, needs one of {", ".join(BACKENDS)}')
     if backend == 'auto':
@@ -180,8 +201,9 @@ def choose_backend(backend, device):
 
 
 def choose_precision(backend, device, has_int8=False):
-    """What `auto` is: bf16 on OpenVINO where the CPU has it, int8 where the model has an int8 file and the CPU is x86 with
-    AVX2 (there it was measured to be faster), fp16 on TensorRT, else fp32."""
+    """What `auto` is: bf16 on OpenVINO where the CPU has it, int8 where the model has an int8 file
+    and the CPU is x86 with AVX2 (there it was measured to be faster), fp16 on TensorRT, else
+    fp32."""
     if backend == 'tensorrt':
         return 'fp16'
     if device != 'cpu':
@@ -194,14 +216,18 @@ def choose_precision(backend, device, has_int8=False):
 def cpu_has(*flags):
     """Whether Linux names any of these x86 features of the CPU."""
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
-    found = next((line.partition(':')[2].split() for line in lines if line.startswith('flags')), [])
+    found = next((line.partition(':')[2].split() for line in lines if line.startswith('flags')),
+                 [])
     return not set(flags).isdisjoint(found)
 
 
-def open_network(path, *, int8_path=None, backend='auto', device='auto', precision='auto', threads=0):
-    """The network in an ONNX file, or in a safetensors file for the backend torch; `threads` 0 lets the runtime choose.
+def open_network(path, *, int8_path=None, backend='auto', device='auto', precision='auto',
+                 threads=0):
+    """The network in an ONNX file, or in a safetensors file for the backend torch; `threads` 0
+    lets the runtime choose.
 
-    `int8_path` is the same network in int8, where there is one: precision int8, and auto where that is int8, open it.
+    `int8_path` is the same network in int8, where there is one: precision int8, and auto where
+    that is int8, open it.
     """
     if precision not in PRECISIONS:
         raise ParameterError(f'precision is {precision!r}, needs one of {", ".join(PRECISIONS)}')
@@ -225,7 +251,11 @@ def open_network(path, *, int8_path=None, backend='auto', device='auto', precisi
 
 def _int8_file(path, int8_path, backend, device):
     if device != 'cpu' or backend == 'tensorrt':
-        raise DeviceError(f"'int8' is not offered by {backend} on {device}: needs a CPU and onnxruntime or openvino")
+        raise DeviceError(
+            f"'int8' is not offered by {backend} on {device}: needs a CPU and onnxruntime or openvino"
+        )
     if int8_path is None:
-        raise ModelError(f'precision int8: model {path} has no int8_file in the manifest (face-attributes export int8 makes one)')
+        raise ModelError(
+            f'precision int8: model {path} has no int8_file in the manifest (face-attributes export int8 makes one)'
+        )
     return int8_path

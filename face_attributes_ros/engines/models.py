@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""models/manifest.toml: which weights there are, what they take and give, under which terms, and how good they were measured."""
+"""models/manifest.toml: which weights there are, what they take and give, under which terms, and
+how good they were measured."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from face_attributes_ros.errors import ModelError
 
@@ -19,17 +21,19 @@ except ModuleNotFoundError:  # Python 3.10, ROS 2 Humble
 TASKS = ('detector', 'attributes')
 _REQUIRED = {'task': str, 'file': str, 'sha256': str, 'licence': str, 'data': str, 'input_px': int}
 _INT8 = ('int8_file', 'int8_sha256', 'int8_made_from')
-_OPTIONAL = ('crop_scale', 'torch_file', 'torch_sha256', *_INT8, 'thresholds', 'metrics', 'int8_metrics')
+_OPTIONAL = ('crop_scale', 'torch_file', 'torch_sha256', *_INT8, 'thresholds', 'metrics',
+             'int8_metrics')
 
 
 @dataclass(frozen=True)
 class Model:
     """One entry of the manifest: a checked claim about a file.
 
-    `input_px` is the longest canvas side of a detector, or the crop side of an attribute network. `crop_scale` is the
-    crop's side over the longer side of the detector's box. `torch_file` holds the same weights as safetensors, for torch.
-    `int8_file` is the same network in int8, made from the file with the checksum `int8_made_from`, and `int8_metrics` are its
-    figures. `thresholds` and `metrics` were measured, not guessed.
+    `input_px` is the longest canvas side of a detector, or the crop side of an attribute network.
+    `crop_scale` is the crop's side over the longer side of the detector's box. `torch_file` holds
+    the same weights as safetensors, for torch. `int8_file` is the same network in int8, made from
+    the file with the checksum `int8_made_from`, and `int8_metrics` are its figures. `thresholds`
+    and `metrics` were measured, not guessed.
     """
 
     name: str
@@ -50,7 +54,8 @@ class Model:
     int8_metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def checked(self):
-        """This model, once its ONNX files have been found to have the manifest's checksums; ModelError otherwise."""
+        """This model, once its ONNX files have been found to have the manifest's checksums;
+        ModelError otherwise."""
         _check_file(self.name, self.path, self.sha256)
         if self.int8_file:
             _check_file(self.name, self.int8_path, self.int8_sha256)
@@ -62,13 +67,16 @@ class Model:
         return self.path.parent / self.int8_file if self.int8_file else None
 
     def weights(self, backend):
-        """The file that a backend runs: the safetensors file, checked, for torch; else the ONNX file."""
+        """The file that a backend runs: the safetensors file, checked, for torch; else the ONNX
+        file."""
         return self.torch_weights() if backend == 'torch' else self.path
 
     def torch_weights(self):
         """The path of the safetensors file, checked; ModelError where there is none."""
         if not self.torch_file:
-            raise ModelError(f'model {self.name} has no torch_file in the manifest: it runs on onnxruntime and openvino only')
+            raise ModelError(
+                f'model {self.name} has no torch_file in the manifest: it runs on onnxruntime and openvino only'
+            )
         path = self.path.parent / self.torch_file
         _check_file(self.name, path, self.torch_sha256)
         return path
@@ -79,7 +87,9 @@ def _check_file(name, path, sha256):
         raise ModelError(f'model {name}: file {path} is missing')
     found = file_sha256(path)
     if found != sha256:
-        raise ModelError(f'model {name}: {path} has sha256 {found}, the manifest says {sha256}: the file is damaged or was changed')
+        raise ModelError(
+            f'model {name}: {path} has sha256 {found}, the manifest says {sha256}: the file is damaged or was changed'
+        )
 
 
 def file_sha256(path):
@@ -92,22 +102,29 @@ def file_sha256(path):
 
 
 def models_directory():
-    """The folder of the shipped models: beside the package in a checkout, in share/ when installed."""
+    """The folder of the shipped models: beside the package in a checkout, in share/ when
+    installed."""
     checkout = Path(__file__).parents[2] / 'models'
     candidates = [checkout, *_installed()]
     for candidate in candidates:
         if (candidate / 'manifest.toml').is_file():
             return candidate
-    raise ModelError(f'models/manifest.toml is in none of {", ".join(map(str, candidates))}: is the package installed?')
+    raise ModelError(
+        f'models/manifest.toml is in none of {", ".join(map(str, candidates))}: is the package installed?'
+    )
 
 
 def _installed():
-    # <prefix>/lib/pythonX/site-packages/face_attributes_ros or <prefix>/local/lib/pythonX/dist-packages/...
-    return [parent / 'share' / 'face_attributes_ros' / 'models' for parent in Path(__file__).parents]
+    # <prefix>/lib/pythonX/site-packages/face_attributes_ros or
+    # <prefix>/local/lib/pythonX/dist-packages/...
+    return [
+        parent / 'share' / 'face_attributes_ros' / 'models' for parent in Path(__file__).parents
+    ]
 
 
 def load_manifest(path):
-    """The manifest's models by name; ModelError names the file, the table and the key that is wrong."""
+    """The manifest's models by name; ModelError names the file, the table and the key that is
+    wrong."""
     path = Path(path)
     try:
         tables = tomllib.loads(path.read_text(encoding='utf-8')).get('models', {})
@@ -119,12 +136,17 @@ def load_manifest(path):
 def _parse(name, table, manifest):
     for key, kind in _REQUIRED.items():
         if not isinstance(table.get(key), kind):
-            raise ModelError(f'manifest {manifest}: models.{name}.{key} is {table.get(key)!r}, needs a {kind.__name__}')
+            raise ModelError(
+                f'manifest {manifest}: models.{name}.{key} is {table.get(key)!r}, needs a {kind.__name__}'
+            )
     if table['task'] not in TASKS:
-        raise ModelError(f'manifest {manifest}: models.{name}.task is {table["task"]!r}, needs one of {", ".join(TASKS)}')
+        raise ModelError(
+            f'manifest {manifest}: models.{name}.task is {table["task"]!r}, needs one of {", ".join(TASKS)}'
+        )
     if any(key in table for key in _INT8) and table.get('int8_made_from') != table['sha256']:
-        raise ModelError(f'manifest {manifest}: models.{name}.int8_file was made from other weights than file: '
-                         'run face-attributes export int8 again')
+        raise ModelError(
+            f'manifest {manifest}: models.{name}.int8_file was made from other weights than file: '
+            'run face-attributes export int8 again')
     known = {key: table[key] for key in (*_REQUIRED, *_OPTIONAL) if key in table and key != 'file'}
     return Model(name=name, path=manifest.parent / table['file'], **known)
 
@@ -136,11 +158,14 @@ def shipped():
 
 
 def find_model(name, task):
-    """The shipped model `name`, or one of a user's manifest given as PATH/manifest.toml:NAME, its file checked."""
+    """The shipped model `name`, or one of a user's manifest given as PATH/manifest.toml:NAME, its
+    file checked."""
     manifest, _, entry = str(name).rpartition(':')
     models = load_manifest(manifest) if manifest else shipped()
     if entry not in models:
-        raise ModelError(f'{task} model {name!r} is not in the manifest, which has: {", ".join(sorted(models)) or "nothing"}')
+        raise ModelError(
+            f'{task} model {name!r} is not in the manifest, which has: {", ".join(sorted(models)) or "nothing"}'
+        )
     model = models[entry]
     if model.task != task:
         raise ModelError(f'model {name!r} is for {model.task}, needed one for {task}')

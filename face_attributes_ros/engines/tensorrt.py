@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorRT as a provider of ONNX Runtime. An engine fits one GPU and one version only, so each has a cache folder of its own.
+"""TensorRT as a provider of ONNX Runtime. An engine fits one GPU and one version only, so each has
+a cache folder of its own.
 
 Not run: no GPU at hand. The options are tested against a fake runtime.
 """
@@ -20,16 +21,19 @@ _PACKAGES = ('tensorrt', 'tensorrt-cu13', 'tensorrt-cu12')
 
 
 def tensorrt_provider(device, precision, onnxruntime):
-    """(provider, options) for a session on 'cuda:N'; DeviceError where TensorRT, the precision or the GPU is not to be had."""
+    """(provider, options) for a session on 'cuda:N'; DeviceError where TensorRT, the precision or
+    the GPU is not to be had."""
     kind, _, index = device.partition(':')
     if kind != 'cuda':
         raise DeviceError(f"{device!r} is not offered by tensorrt: needs cuda:N")
     available = onnxruntime.get_available_providers()
     if PROVIDER not in available:
-        raise DeviceError(f'backend tensorrt: this ONNX Runtime has no TensorRT (it has {", ".join(available)}); '
-                          'install onnxruntime-gpu and TensorRT, or use another backend')
+        raise DeviceError(
+            f'backend tensorrt: this ONNX Runtime has no TensorRT (it has {", ".join(available)}); '
+            'install onnxruntime-gpu and TensorRT, or use another backend')
     if precision not in PRECISIONS:
-        raise DeviceError(f'{precision!r} is not offered by tensorrt on {device}: needs {", ".join(PRECISIONS)}')
+        raise DeviceError(
+            f'{precision!r} is not offered by tensorrt on {device}: needs {", ".join(PRECISIONS)}')
     folder = cache_folder(gpu_name(int(index)), tensorrt_version(), onnxruntime.__version__)
     folder.mkdir(parents=True, exist_ok=True)
     return PROVIDER, {'device_id': int(index), 'trt_fp16_enable': precision == 'fp16',
@@ -46,11 +50,15 @@ def cache_folder(gpu, tensorrt, onnxruntime):
 
 def gpu_name(index):
     """Name and compute capability of a GPU as the driver tells them, 'NVIDIA H100, 9.0'."""
-    command = ['nvidia-smi', f'--id={index}', '--query-gpu=name,compute_cap', '--format=csv,noheader']
+    command = [
+        'nvidia-smi', f'--id={index}', '--query-gpu=name,compute_cap', '--format=csv,noheader'
+    ]
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+        return subprocess.run(command, check=True, capture_output=True, text=True,
+                              timeout=30).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
-        raise DeviceError(f'device cuda:{index}: nvidia-smi does not name this GPU: {error}') from error
+        raise DeviceError(
+            f'device cuda:{index}: nvidia-smi does not name this GPU: {error}') from error
 
 
 def tensorrt_version():

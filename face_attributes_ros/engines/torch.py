@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks on torch, for CUDA and as reference: the same seam as `engines`, numpy in and out.
 
-The CUDA path (half precision, channels-last) could not be run where this was written; on the CPU it is tested for equality
-with the ONNX files.
+The CUDA path (half precision, channels-last) could not be run where this was written; on the CPU
+it is tested for equality with the ONNX files.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from face_attributes_ros.engines.choose import device_index
-from face_attributes_ros.errors import DeviceError, ModelError
 from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.errors import DeviceError, ModelError
 from face_attributes_ros.networks.attributes import OUTPUTS, load_shipped
-from face_attributes_ros.paper.models import read_weights
 from face_attributes_ros.networks.yolov3 import ContractDetector, load_detector, load_ultralytics
+from face_attributes_ros.paper.models import read_weights
 
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
@@ -32,8 +32,9 @@ class TorchNetwork:
         if precision not in PRECISIONS or (precision == 'fp16' and not on_gpu):
             raise DeviceError(f'{precision!r} is not offered by torch on {self.device}')
         if on_gpu and precision == 'fp32':
-            torch.backends.cudnn.allow_tf32 = False      # torch would round convolutions to ten bits and call that fp32
-        self.module = module.to(self.device, PRECISIONS[precision], memory_format=torch.channels_last).eval()
+            torch.backends.cudnn.allow_tf32 = False  # torch would round convolutions to ten bits and call that fp32
+        self.module = module.to(self.device, PRECISIONS[precision],
+                                memory_format=torch.channels_last).eval()
         self.outputs = tuple(outputs)
         self.description = f'torch {torch.__version__}, {self.device}, {precision}'
 
@@ -46,7 +47,8 @@ class TorchNetwork:
 
 
 class OneClass(torch.nn.Module):
-    """An ultralytics detector of several classes, reduced to the boxes and scores of one of them."""
+    """An ultralytics detector of several classes, reduced to the boxes and scores of one of
+    them."""
 
     def __init__(self, detector, column):
         super().__init__()
@@ -66,7 +68,8 @@ def _device(device):
 
 
 def open_weights(path, *, device='auto', precision='auto', threads=0):
-    """A safetensors file of ours on torch: an attribute network or a detector, whichever its metadata describes."""
+    """A safetensors file of ours on torch: an attribute network or a detector, whichever its
+    metadata describes."""
     _, _, about = read_weights(path)
     if threads:
         torch.set_num_threads(threads)
@@ -76,7 +79,8 @@ def open_weights(path, *, device='auto', precision='auto', threads=0):
 
 
 def open_ultralytics(name, *, device='auto', precision='auto'):
-    """A YOLO detector on torch: a manifest entry with torch weights, our .safetensors, or any .pt that ultralytics can load.
+    """A YOLO detector on torch: a manifest entry with torch weights, our .safetensors, or any .pt
+    that ultralytics can load.
 
     A .pt is a pickle: load only files that you trust.
     """
@@ -102,6 +106,8 @@ def _from_pickle(path):
         raise ModelError(f'{path}: ultralytics cannot load it: {error}') from error
     names = [model.names[i] for i in sorted(model.names)]
     if len(names) > 1 and 'face' not in names:
-        raise ModelError(f'{path}: its classes are {", ".join(names[:5])}..., needs one class, or one named face')
+        raise ModelError(
+            f'{path}: its classes are {", ".join(names[:5])}..., needs one class, or one named face'
+        )
     model.model[-1].xyxy = True
     return OneClass(ContractDetector(model), names.index('face') if len(names) > 1 else 0)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attribute network in the form that ships: uint8 crops in, probabilities, angles and points out.
+"""The attribute network in the form that ships: uint8 crops in, probabilities, angles and points
+out.
 
-The ONNX file is this module's export; the torch path runs the module itself. Its safetensors file carries the network's sizes
-and, once `export attributes --torch` wrote it, the calibration: what is added to and divides the logits.
+The ONNX file is this module's export; the torch path runs the module itself. Its safetensors file
+carries the network's sizes and, once `export attributes --torch` wrote it, the calibration: what
+is added to and divides the logits.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class Shipped(nn.Module):
         self.network, self.temperatures = folded(network), dict(temperatures or {})
         self.shifted = tuple(offsets or {})
         for head in self.shifted:
-            self.register_buffer(f'{head}_offset', torch.tensor(offsets[head], dtype=torch.float32), persistent=False)
+            self.register_buffer(f'{head}_offset', torch.tensor(offsets[head],
+                                                                dtype=torch.float32),
+                                 persistent=False)
         self.register_buffer('pose_rest', torch.tensor(SIX_D_REST), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -40,7 +44,8 @@ class Shipped(nn.Module):
 
 
 class FixedPool(nn.Module):
-    """`compact.GridPool` for one size of map: its matrices wait on the device, where a CUDA graph needs them."""
+    """`compact.GridPool` for one size of map: its matrices wait on the device, where a CUDA graph
+    needs them."""
 
     def __init__(self, size: int, grid: int):
         super().__init__()
@@ -51,21 +56,27 @@ class FixedPool(nn.Module):
 
 
 def with_fixed_pool(shipped: Shipped, size_px: int) -> Shipped:
-    """The module for crops of one size only, with no copy from the host left in its forward pass; changed in place."""
+    """The module for crops of one size only, with no copy from the host left in its forward pass;
+    changed in place."""
     network = shipped.network
-    network.pool = FixedPool(size_px // 16, network.config.grid).to(network.shared.weight.device, network.shared.weight.dtype)
+    network.pool = FixedPool(size_px // 16, network.config.grid).to(network.shared.weight.device,
+                                                                    network.shared.weight.dtype)
     return shipped
 
 
 def load_shipped(path) -> Shipped:
-    """The module from a safetensors file of `export attributes --torch`; ModelError where the calibration is not in it."""
+    """The module from a safetensors file of `export attributes --torch`; ModelError where the
+    calibration is not in it."""
     path, tensors, about = read_weights(path)
     if 'network' not in about or 'offsets' not in about.get('calibration', {}):
-        raise ModelError(f'{path} has no network or no calibration, or an old one, in its metadata: write it with export attributes --torch')
+        raise ModelError(
+            f'{path} has no network or no calibration, or an old one, in its metadata: write it with export attributes --torch'
+        )
     network = CompactNet(CompactConfig.from_dict(about['network']))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelError(f'{path} does not fit the network that its metadata describes') from error
     calibration = about['calibration']
-    return Shipped(network, calibration['temperatures'], calibration['offsets']).eval().requires_grad_(False)
+    return Shipped(network, calibration['temperatures'],
+                   calibration['offsets']).eval().requires_grad_(False)

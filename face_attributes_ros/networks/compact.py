@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The multi-task face attribute network that the package ships: a plain 3x3 trunk, three fused taps, task
-heads.
+"""The multi-task face attribute network that the package ships: a plain 3x3 trunk, three fused
+taps, task heads.
 
-The shape is the paper's (shared trunk, three levels on one grid, concatenation, 1x1 reduction, one shared
-fully connected layer, age and gender from the deep end) on a plain body: 3x3 convolution, batch norm, ReLU.
-Where a layer keeps the shape, its input is added before the ReLU; export folds both batch norm and that
-addition into the kernel.
+The shape is the paper's (shared trunk, three levels on one grid, concatenation, 1x1 reduction, one
+shared fully connected layer, age and gender from the deep end) on a plain body: 3x3 convolution,
+batch norm, ReLU. Where a layer keeps the shape, its input is added before the ReLU; export folds
+both batch norm and that addition into the kernel.
 """
 
 import copy
@@ -21,8 +21,8 @@ LANDMARKS = 68
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """Sizes of one variant; `stages` holds (channels, layers) of the three stages behind the stride-2
-    stem.
+    """Sizes of one variant; `stages` holds (channels, layers) of the three stages behind the
+    stride-2 stem.
     """
 
     stem: int = 32
@@ -49,13 +49,11 @@ class CompactConfig:
 
 
 VARIANTS = {
-    's': CompactConfig(stem=24, stages=((32, 2), (64, 3), (128, 3)), adapter=32, reduced=64, shared=192,
-                       deep=64,
-                       deep_fc=128),
+    's': CompactConfig(stem=24, stages=((32, 2), (64, 3), (128, 3)), adapter=32, reduced=64,
+                       shared=192, deep=64, deep_fc=128),
     'm': CompactConfig(),
-    'l': CompactConfig(stem=48, stages=((72, 2), (144, 5), (288, 5)), adapter=64, reduced=128, shared=384,
-                       deep=128,
-                       deep_fc=256),
+    'l': CompactConfig(stem=48, stages=((72, 2), (144, 5), (288, 5)), adapter=64, reduced=128,
+                       shared=384, deep=128, deep_fc=256),
 }
 
 
@@ -74,7 +72,8 @@ class ConvBlock(nn.Module):
 
 
 class FoldedBlock(nn.Module):
-    """A `ConvBlock` in evaluation mode as one 3x3 convolution with bias and a ReLU: what is exported."""
+    """A `ConvBlock` in evaluation mode as one 3x3 convolution with bias and a ReLU: what is
+    exported."""
 
     def __init__(self, block: ConvBlock):
         super().__init__()
@@ -93,8 +92,8 @@ class FoldedBlock(nn.Module):
 
 
 def area_matrix(size_in: int, size_out: int) -> Tensor:
-    """(size_out, size_in) weights that average `size_in` cells over `size_out` equal, possibly fractional,
-    bins.
+    """(size_out, size_in) weights that average `size_in` cells over `size_out` equal, possibly
+    fractional, bins.
     """
     edges = torch.linspace(0, size_in, size_out + 1, dtype=torch.float64)
     cells = torch.arange(size_in, dtype=torch.float64)
@@ -103,8 +102,8 @@ def area_matrix(size_in: int, size_out: int) -> Tensor:
 
 
 class GridPool(nn.Module):
-    """Area-averages any (B, C, h, w) map to (B, C, grid, grid); two matrix products, so every runtime exports
-    it.
+    """Area-averages any (B, C, h, w) map to (B, C, grid, grid); two matrix products, so every
+    runtime exports it.
     """
 
     def __init__(self, grid: int):
@@ -123,11 +122,13 @@ class GridPool(nn.Module):
 def trunk_stage(channels_in: int, channels_out: int, layers: int) -> nn.Sequential:
     """A stage of `layers` blocks whose first one halves the grid."""
     first = ConvBlock(channels_in, channels_out, 2)
-    return nn.Sequential(first, *(ConvBlock(channels_out, channels_out) for _ in range(layers - 1)))
+    return nn.Sequential(first,
+                         *(ConvBlock(channels_out, channels_out) for _ in range(layers - 1)))
 
 
 class CompactNet(nn.Module):
-    """Logits of every head from normalised crops (B, 3, S, S), S a multiple of 16; see `forward`."""
+    """Logits of every head from normalised crops (B, 3, S, S), S a multiple of 16; see
+    `forward`."""
 
     def __init__(self, config: CompactConfig = VARIANTS['m']):
         super().__init__()
@@ -148,14 +149,16 @@ class CompactNet(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(config.deep_fc, size)
                                     for name, size in DEEP_HEADS.items()})
-        self.heads.update({name: nn.Linear(config.shared, size) for name, size in SHARED_HEADS.items()})
+        self.heads.update(
+            {name: nn.Linear(config.shared, size) for name, size in SHARED_HEADS.items()})
         self.apply(initialise)
         for head in self.heads.values():
             nn.init.normal_(head.weight, 0, 0.01)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Raw outputs by head name: `age` (B, 101) logits, `gender` `smile` `face` `quality` (B, 1) logits,
-        `expression` (B, 7) logits, `pose` (B, 6) rotation columns, `landmarks` (B, 136) crop fractions."""
+        """Raw outputs by head name: `age` (B, 101) logits, `gender` `smile` `face` `quality` (B,
+        1) logits, `expression` (B, 7) logits, `pose` (B, 6) rotation columns, `landmarks` (B, 136)
+        crop fractions."""
         tap1 = self.stage1(self.stem(x))  # (B, c1, S/4, S/4)
         tap2 = self.stage2(tap1)  # (B, c2, S/8, S/8)
         tap3 = self.stage3(tap2)  # (B, c3, S/16, S/16)
@@ -170,7 +173,8 @@ class CompactNet(nn.Module):
 
 @torch.no_grad()
 def folded(network: CompactNet) -> CompactNet:
-    """A copy for inference in which every block is one convolution; gives the same outputs up to rounding."""
+    """A copy for inference in which every block is one convolution; gives the same outputs up to
+    rounding."""
     network = copy.deepcopy(network).eval()
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
@@ -197,7 +201,9 @@ def multiply_adds(network: CompactNet, size: int) -> int:
 
 
 DEEP_HEADS = {'age': AGE_BINS, 'gender': 1}
-SHARED_HEADS = {'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 2 * LANDMARKS, 'face': 1, 'quality': 1}
+SHARED_HEADS = {
+    'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 2 * LANDMARKS, 'face': 1, 'quality': 1
+}
 HEADS = (*DEEP_HEADS, *SHARED_HEADS)
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the compact network's raw head outputs to probabilities, angles and points, and the rotation maths
-between.
+"""From the compact network's raw head outputs to probabilities, angles and points, and the
+rotation maths between.
 
-Rotations are R = Rz(roll) Ry(yaw) Rx(pitch) with x right, y down, z away from the camera; turning the image
-by an angle therefore adds it to roll and leaves yaw and pitch. Yaw is positive when the face turns to the
-image's right, pitch when it looks up, roll when it tilts clockwise: GENKI's own signs.
+Rotations are R = Rz(roll) Ry(yaw) Rx(pitch) with x right, y down, z away from the camera; turning
+the image by an angle therefore adds it to roll and leaves yaw and pitch. Yaw is positive when the
+face turns to the image's right, pitch when it looks up, roll when it tilts clockwise: GENKI's own
+signs.
 """
 
 import torch
@@ -19,8 +20,8 @@ SIX_D_REST = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def rotation_from_6d(six: Tensor) -> Tensor:
-    """Rotation matrices (B, 3, 3) from two columns (B, 6) by Gram-Schmidt (Zhou et al., CVPR 2019, eq.
-    14).
+    """Rotation matrices (B, 3, 3) from two columns (B, 6) by Gram-Schmidt (Zhou et al., CVPR 2019,
+    eq. 14).
     """
     first = F.normalize(six[:, :3], dim=1)
     second = F.normalize(six[:, 3:] - (first * six[:, 3:]).sum(1, keepdim=True) * first, dim=1)
@@ -51,12 +52,14 @@ def euler_from_rotation(rotation: Tensor) -> Tensor:
 
 
 def predicted_rotation(raw_pose: Tensor, rest=SIX_D_REST) -> Tensor:
-    """Rotation matrices (B, 3, 3) from the pose head's raw (B, 6); `rest` may be a tensor that is already in place."""
+    """Rotation matrices (B, 3, 3) from the pose head's raw (B, 6); `rest` may be a tensor that is
+    already in place."""
     return rotation_from_6d(raw_pose + _like(rest, raw_pose))
 
 
 def _like(values, other: Tensor) -> Tensor:
-    # A CUDA graph cannot copy constants from the host: who captures one passes tensors of its device, which stay as they are.
+    # A CUDA graph cannot copy constants from the host: who captures one passes tensors of its
+    # device, which stay as they are.
     return torch.as_tensor(values, dtype=other.dtype, device=other.device)
 
 
@@ -76,12 +79,15 @@ def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
     """The outputs of the file format by name, from raw head outputs.
 
     Offsets are added to the logits of a head, then logits are divided by their temperature.
-    `age` (B, 101) and `expression` (B, 7) probabilities, `gender` `smile` `face` `quality` (B,), `pose` (B,
-    3) radians, `landmarks` (B, 68, 2) crop fractions.
+    `age` (B, 101) and `expression` (B, 7) probabilities, `gender` `smile` `face` `quality` (B,),
+    `pose` (B, 3) radians, `landmarks` (B, 68, 2) crop fractions.
     """
     temperatures = temperatures or {}
     raw = raw | {name: raw[name] + offset for name, offset in (offsets or {}).items()}
-    outputs = {name: (raw[name] / temperatures.get(name, 1.0)).softmax(1) for name in ('age', 'expression')}
+    outputs = {
+        name: (raw[name] / temperatures.get(name, 1.0)).softmax(1)
+        for name in ('age', 'expression')
+    }
     for name in ('gender', 'smile', 'face', 'quality'):
         outputs[name] = (raw[name] / temperatures.get(name, 1.0)).sigmoid().squeeze(1)
     outputs['pose'] = euler_from_rotation(predicted_rotation(raw['pose'], pose_rest))

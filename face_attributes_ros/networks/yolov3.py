@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """YOLOv3 as ultralytics builds it: the one place where ultralytics is imported.
 
-ultralytics (AGPL-3.0) supplies the layers, the anchor-free detection head and the training loss. This adapter
-builds a network from one of our YAML files, loads safetensors, and turns its output into the contract of our
-detector files. Telemetry, update checks, downloads and automatic installs are switched off before it is imported.
+ultralytics (AGPL-3.0) supplies the layers, the anchor-free detection head and the training loss.
+This adapter builds a network from one of our YAML files, loads safetensors, and turns its output
+into the contract of our detector files. Telemetry, update checks, downloads and automatic installs
+are switched off before it is imported.
 """
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ _QUIET = {'YOLO_OFFLINE': 'true', 'YOLO_AUTOINSTALL': 'false', 'YOLO_VERBOSE': '
 
 @contextlib.contextmanager
 def _torchvision_may_be_missing() -> Iterator[None]:
-    """ultralytics reads torchvision's version when imported; where there is none it gets 0.0.0 then."""
+    """ultralytics reads torchvision's version when imported; where there is none it gets 0.0.0
+    then."""
     real = importlib.metadata.version
 
     def version(name: str) -> str:
@@ -49,7 +51,8 @@ def _torchvision_may_be_missing() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _settings_of_its_own() -> Iterator[None]:
-    """Lets ultralytics write its settings file, without telemetry, to a folder that is gone afterwards."""
+    """Lets ultralytics write its settings file, without telemetry, to a folder that is gone
+    afterwards."""
     before = os.environ.get('YOLO_CONFIG_DIR')
     with tempfile.TemporaryDirectory(prefix='face_attributes_') as folder:
         os.environ['YOLO_CONFIG_DIR'] = folder
@@ -64,7 +67,8 @@ def _settings_of_its_own() -> Iterator[None]:
 
 
 def load_ultralytics() -> SimpleNamespace:
-    """ultralytics' DetectionModel, loss and Conv, imported without network access, telemetry or installs."""
+    """ultralytics' DetectionModel, loss and Conv, imported without network access, telemetry or
+    installs."""
     if 'ultralytics' not in sys.modules:
         os.environ.update(_QUIET)
         threads = torch.get_num_threads()
@@ -72,7 +76,8 @@ def load_ultralytics() -> SimpleNamespace:
             with _settings_of_its_own(), _torchvision_may_be_missing():
                 importlib.import_module('ultralytics.nn.tasks')
         except ImportError as error:
-            raise ModelError(f'YOLOv3 needs ultralytics, which cannot be imported: {error}') from error
+            raise ModelError(
+                f'YOLOv3 needs ultralytics, which cannot be imported: {error}') from error
         torch.set_num_threads(threads)
     from ultralytics.nn.modules.conv import Conv
     from ultralytics.nn.tasks import DetectionModel
@@ -81,9 +86,10 @@ def load_ultralytics() -> SimpleNamespace:
 
 
 def build_yolov3(config: Mapping) -> nn.Module:
-    """A YOLOv3 network with fresh weights from the `model` table of a detector YAML (ultralytics' syntax)."""
+    """A YOLOv3 network with fresh weights from the `model` table of a detector YAML (ultralytics'
+    syntax)."""
     ultralytics = load_ultralytics()
-    activation = ultralytics.Conv.default_act    # a YAML's `activation` would stay for the next build
+    activation = ultralytics.Conv.default_act  # a YAML's `activation` would stay for the next build
     try:
         network = ultralytics.DetectionModel(dict(config), ch=3, nc=1, verbose=False)
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
@@ -96,13 +102,15 @@ def build_yolov3(config: Mapping) -> nn.Module:
 
 
 def detection_loss(network: nn.Module):
-    """ultralytics' loss (task-aligned, BCE, CIoU, DFL): `loss(preds, batch) -> (3 sums, items)`."""
+    """ultralytics' loss (task-aligned, BCE, CIoU, DFL): `loss(preds, batch) -> (3 sums,
+    items)`."""
     return load_ultralytics().Loss(network)
 
 
 @torch.no_grad()
 def start_as_identity(network: nn.Module, trained_layers: set[int]) -> None:
-    """Makes every shortcut block outside of `trained_layers` pass its input on unchanged, until trained."""
+    """Makes every shortcut block outside of `trained_layers` pass its input on unchanged, until
+    trained."""
     for number, layer in enumerate(network.model):
         for block in layer.modules() if number not in trained_layers else ():
             if getattr(block, 'add', False):
@@ -110,16 +118,19 @@ def start_as_identity(network: nn.Module, trained_layers: set[int]) -> None:
 
 
 class ContractDetector(nn.Module):
-    """The network as our files define it: uint8 (B, H, W, 3) BGR in, (B, N, 5) x0 y0 x1 y1 score out.
+    """The network as our files define it: uint8 (B, H, W, 3) BGR in, (B, N, 5) x0 y0 x1 y1 score
+    out.
 
-    H and W are multiples of the largest stride; boxes are in network pixels, before non-maximum suppression.
-    Scaling to 0..1 and the swap to RGB are folded into the first convolution.
+    H and W are multiples of the largest stride; boxes are in network pixels, before non-maximum
+    suppression. Scaling to 0..1 and the swap to RGB are folded into the first convolution.
     """
 
     def __init__(self, network: nn.Module):
         super().__init__()
         if getattr(network.model[-1], 'one2one_cv2', None) is not None:
-            raise ModelError('this network has an end-to-end head, needs a YOLOv3 head (one score a class and anchor)')
+            raise ModelError(
+                'this network has an end-to-end head, needs a YOLOv3 head (one score a class and anchor)'
+            )
         network = network.eval().float().fuse(verbose=False)
         first = network.model[0].conv
         with torch.no_grad():
@@ -135,23 +146,27 @@ class ContractDetector(nn.Module):
 def decode(network: nn.Module, output: tuple) -> torch.Tensor:
     """(B, N, 5) float32 x0 y0 x1 y1 px and score from an evaluating network's output.
 
-    Always in fp32: bf16 knows pixels over 256 only to a multiple of two. Anchors come from the feature maps' shapes,
-    so an exported graph takes any size. Each distance is the mean of a distribution over `reg_max` cells (DFL).
+    Always in fp32: bf16 knows pixels over 256 only to a multiple of two. Anchors come from the
+    feature maps' shapes, so an exported graph takes any size. Each distance is the mean of a
+    distribution over `reg_max` cells (DFL).
     """
     head, raw = network.model[-1], output[1]
     return decode_raw(raw, head.reg_max, *anchor_grid(raw['feats'], head.stride))
 
 
 def anchor_grid(feature_maps, strides) -> tuple[torch.Tensor, torch.Tensor]:
-    """Anchor points (N, 2) in grid units and their strides (N, 1), float32, for feature maps of all levels."""
+    """Anchor points (N, 2) in grid units and their strides (N, 1), float32, for feature maps of
+    all levels."""
     from ultralytics.utils.tal import make_anchors
     return make_anchors([level[:, :1].float() for level in feature_maps], strides)
 
 
-def decode_raw(raw: Mapping, reg_max: int, anchors: torch.Tensor, strides: torch.Tensor) -> torch.Tensor:
-    """`decode` with a grid that is there already: a CUDA graph cannot make one, which comes from the host."""
+def decode_raw(raw: Mapping, reg_max: int, anchors: torch.Tensor,
+               strides: torch.Tensor) -> torch.Tensor:
+    """`decode` with a grid that is there already: a CUDA graph cannot make one, which comes from
+    the host."""
     cells = torch.arange(reg_max, dtype=torch.float32, device=anchors.device)
-    logits = raw['boxes'].float().unflatten(1, (4, reg_max))                          # (B, 4, reg_max, N)
+    logits = raw['boxes'].float().unflatten(1, (4, reg_max))  # (B, 4, reg_max, N)
     distances = (logits.softmax(2) * cells[:, None]).sum(2) if reg_max > 1 else logits.squeeze(2)
     left_top, right_bottom = distances.transpose(1, 2).chunk(2, 2)
     boxes = torch.cat([anchors - left_top, anchors + right_bottom], 2) * strides      # (B, N, 4)
@@ -159,7 +174,8 @@ def decode_raw(raw: Mapping, reg_max: int, anchors: torch.Tensor, strides: torch
 
 
 def load_detector(path: Path) -> ContractDetector:
-    """The contract's detector from a safetensors file of ours, which carries its own model table."""
+    """The contract's detector from a safetensors file of ours, which carries its own model
+    table."""
     from safetensors import SafetensorError, safe_open
     try:
         with safe_open(str(path), framework='pt') as file:
@@ -173,5 +189,6 @@ def load_detector(path: Path) -> ContractDetector:
     missing, unexpected = network.load_state_dict(state, strict=False)
     missing = [key for key in missing if not key.endswith('num_batches_tracked')]
     if missing or unexpected:
-        raise ModelError(f'{path} does not fit its model: missing {missing[:3]}, unexpected {unexpected[:3]}')
+        raise ModelError(
+            f'{path} does not fit its model: missing {missing[:3]}, unexpected {unexpected[:3]}')
     return ContractDetector(network)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The 21 points of the AFLW set, which the paper's all-in-one network predicts, and the face square that they define.
+"""The 21 points of the AFLW set, which the paper's all-in-one network predicts, and the face
+square that they define.
 
-Order, sides as in the image: 0-5 brows, 6-8 left eye, 9-11 right eye (7 and 10 the centres), 12 left ear, 13-15 nose,
-16 right ear, 17-19 mouth, 20 chin. A point that is not known is NaN.
+Order, sides as in the image: 0-5 brows, 6-8 left eye, 9-11 right eye (7 and 10 the centres), 12
+left ear, 13-15 nose, 16 right ear, 17-19 mouth, 20 chin. A point that is not known is NaN.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ LEFT_EYE, RIGHT_EYE, EARS = 7, 10, (12, 16)
 FLIP_21 = np.array([5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 16, 15, 14, 13, 12, 19, 18, 17, 20])
 """FLIP_21[i] is the point that point i becomes in the mirrored face; it is its own inverse."""
 
-FROM_68 = ((17,), (19,), (21,), (22,), (24,), (26,), (36,), (36, 37, 38, 39, 40, 41), (39,), (42,),
-           (42, 43, 44, 45, 46, 47), (45,), (), (31,), (30,), (35,), (), (48,), tuple(range(60, 68)), (54,), (8,))
+FROM_68 = ((17, ), (19, ), (21, ), (22, ), (24, ), (26, ), (36, ), (36, 37, 38, 39, 40, 41),
+           (39, ), (42, ), (42, 43, 44, 45, 46, 47), (45, ), (), (31, ), (30, ), (35, ), (),
+           (48, ), tuple(range(60, 68)), (54, ), (8, ))
 """The iBUG landmarks whose mean is each point; they have no ears."""
 
-_LEFT_HALF = np.array([[-.905, -.256], [-.59, -.359], [-.292, -.304], [-.69, -.012], [-.5, 0], [-.303, .009],
-                       [np.nan, np.nan], [-.192, .692], [-.4, 1.06]])
+_LEFT_HALF = np.array([[-.905, -.256], [-.59, -.359], [-.292, -.304], [-.69, -.012], [-.5, 0],
+                       [-.303, .009], [np.nan, np.nan], [-.192, .692], [-.4, 1.06]])
 _MIDDLE = {14: (0., .586), 18: (0., 1.068), 20: (0., 1.798)}
 
 SIDE_EYES, DOWN_EYES = 2.56, .5
-"""The face square of AFLW's own tools: its side, and its centre below the eyes' midpoint, in distances between the eyes."""
+"""The face square of AFLW's own tools: its side, and its centre below the eyes' midpoint, in
+distances between the eyes."""
 
 FEWEST_POINTS = 4
 
@@ -40,8 +43,9 @@ def _template():
 
 
 TEMPLATE = _template()
-"""Where the points of a frontal face lie, in eye distances from the eyes' midpoint, x right, y down; ears NaN. The
-symmetrised median of 1,023 near-frontal faces (turned upright, eye distance 1) of YouTube Faces with 68 points."""
+"""Where the points of a frontal face lie, in eye distances from the eyes' midpoint, x right, y
+down; ears NaN. The symmetrised median of 1,023 near-frontal faces (turned upright, eye distance 1)
+of YouTube Faces with 68 points."""
 
 
 def from_68(landmarks):
@@ -55,9 +59,11 @@ def from_68(landmarks):
 
 
 def upright(points, visible=None):
-    """The similarity (2, 3) from TEMPLATE's units to the picture that fits the visible points best.
+    """The similarity (2, 3) from TEMPLATE's units to the picture that fits the visible points
+    best.
 
-    Eye centres alone decide where both are visible. None where fewer than four points are: such a face is dropped.
+    Eye centres alone decide where both are visible. None where fewer than four points are: such a
+    face is dropped.
     """
     known = np.isfinite(points).all(-1) & (True if visible is None else visible)
     if known[[LEFT_EYE, RIGHT_EYE]].all():
@@ -71,7 +77,8 @@ def upright(points, visible=None):
 
 
 def face_square(points, visible=None):
-    """The face's square x0, y0, x1, y1 from 21 points (21, 2): side 2.56 eye distances, centre half of one below the eyes.
+    """The face's square x0, y0, x1, y1 from 21 points (21, 2): side 2.56 eye distances, centre
+    half of one below the eyes.
 
     "Below" follows the face's own tilt. None where `upright` finds no face.
     """
@@ -84,7 +91,8 @@ def face_square(points, visible=None):
 
 
 def aligned_transform(points, visible, size_px, scale=1.):
-    """The transform (2, 3) to the upright crop of the face square, `scale` times as wide; None where there is no face."""
+    """The transform (2, 3) to the upright crop of the face square, `scale` times as wide; None
+    where there is no face."""
     transform = upright(points, visible)
     if transform is None:
         return None

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's networks, layer by layer: output shape, parameters, multiply-accumulates of one image.
+"""The paper's networks, layer by layer: output shape, parameters, multiply-accumulates of one
+image.
 
     face-attributes describe all_in_one
     face-attributes describe vgg_age --markdown
@@ -20,9 +21,11 @@ from face_attributes_ros.paper.vgg_age import INPUT_PX as VGG_PX
 from face_attributes_ros.paper.vgg_age import VggAgeNet
 
 NETWORKS = {
-    'all_in_one': (AllInOneNet, INPUT_PX, 'face, 21 landmarks, visibility, pose, smile, age, gender; no identity branch'),
+    'all_in_one': (AllInOneNet, INPUT_PX,
+                   'face, 21 landmarks, visibility, pose, smile, age, gender; no identity branch'),
     'vgg_age': (VggAgeNet, VGG_PX, 'eight age groups; the convolutions are frozen'),
-    'pool5': (CaffeNetPool5, CaffeNetPool5.input_px, 'expression features for a support vector machine'),
+    'pool5': (CaffeNetPool5, CaffeNetPool5.input_px,
+              'expression features for a support vector machine'),
 }
 
 
@@ -49,13 +52,17 @@ def run(args):
 
 
 def layers(name):
-    """The rows of a network in the order of computation; a PReLU's slopes count to the layer before it."""
+    """The rows of a network in the order of computation; a PReLU's slopes count to the layer
+    before it."""
     make, side, _ = NETWORKS[name]
     rows = []
     with torch.device('meta'):
         network = make().eval()
-        hooks = [module.register_forward_hook(_recorder(rows, path)) for path, module in network.named_modules()
-                 if not list(module.children())]
+        hooks = [
+            module.register_forward_hook(_recorder(rows, path))
+            for path, module in network.named_modules()
+            if not list(module.children())
+        ]
         network(torch.empty(1, 3, side, side))
     for hook in hooks:
         hook.remove()
@@ -66,9 +73,11 @@ def _recorder(rows, path):
     def record(module, inputs, output):
         parameters = sum(p.numel() for p in module.parameters())
         if isinstance(module, nn.PReLU):
-            rows[-1] = rows[-1]._replace(kind=f'{rows[-1].kind}, PReLU', parameters=rows[-1].parameters + parameters)
+            rows[-1] = rows[-1]._replace(kind=f'{rows[-1].kind}, PReLU',
+                                         parameters=rows[-1].parameters + parameters)
         elif kind := _kind(module):
-            rows.append(Layer(path, kind, tuple(output.shape[1:]), parameters, _macs(module, output)))
+            rows.append(
+                Layer(path, kind, tuple(output.shape[1:]), parameters, _macs(module, output)))
 
     return record
 
@@ -79,11 +88,13 @@ def _kind(module):
         return f'conv {module.kernel_size[0]}x{module.kernel_size[0]} /{module.stride[0]}{groups}'
     if isinstance(module, nn.MaxPool2d):
         return f'max pool {module.kernel_size}x{module.kernel_size} /{module.stride}'
-    return {nn.Linear: 'fully connected', nn.LocalResponseNorm: 'local response norm'}.get(type(module))
+    return {nn.Linear: 'fully connected',
+            nn.LocalResponseNorm: 'local response norm'}.get(type(module))
 
 
 def _macs(module, output):
-    """Multiply-accumulates of one image: every output value costs one row of the layer's weights."""
+    """Multiply-accumulates of one image: every output value costs one row of the layer's
+    weights."""
     if not isinstance(module, nn.Conv2d | nn.Linear):
         return 0
     return output[0].numel() * module.weight[0].numel()
@@ -93,12 +104,13 @@ def table(name, markdown=False):
     """The layer table as text, totals last."""
     _, side, about = NETWORKS[name]
     rows = layers(name)
-    total = Layer('total', f'{sum(row.parameters for row in rows) / 1e6:.1f} M parameters, '
-                  f'{sum(row.macs for row in rows) / 1e9:.3f} GMAC', (), sum(row.parameters for row in rows),
-                  sum(row.macs for row in rows))
+    total = Layer(
+        'total', f'{sum(row.parameters for row in rows) / 1e6:.1f} M parameters, '
+        f'{sum(row.macs for row in rows) / 1e9:.3f} GMAC', (), sum(row.parameters for row in rows),
+        sum(row.macs for row in rows))
     cells = [('layer', 'what', 'output', 'parameters', 'MACs')]
-    cells += [(row.name, row.kind, 'x'.join(map(str, row.shape)), f'{row.parameters:,}', f'{row.macs:,}') for row in
-              [*rows, total]]
+    cells += [(row.name, row.kind, 'x'.join(map(str, row.shape)), f'{row.parameters:,}',
+               f'{row.macs:,}') for row in [*rows, total]]
     title = f'{name}: {side} x {side} x 3 in; {about}'
     return f'{title}\n\n{_markdown(cells)}' if markdown else f'{title}\n{_plain(cells)}'
 
@@ -110,5 +122,7 @@ def _markdown(cells):
 
 def _plain(cells):
     widths = [max(map(len, column)) for column in zip(*cells)]
-    return '\n'.join('  '.join(cell.rjust(width) if index > 2 else cell.ljust(width)
-                               for index, (cell, width) in enumerate(zip(row, widths))) for row in cells)
+    return '\n'.join('  '.join(
+        cell.rjust(width) if index > 2 else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(row, widths)))
+                     for row in cells)

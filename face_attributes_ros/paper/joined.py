@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 
 class Joined(nn.Module):
-    """uint8 (B, S, S, 3) BGR crops to a tuple of the named outputs of all modules; each gives a dict of them."""
+    """uint8 (B, S, S, 3) BGR crops to a tuple of the named outputs of all modules; each gives a
+    dict of them."""
 
     def __init__(self, modules, outputs):
         super().__init__()

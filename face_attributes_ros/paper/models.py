@@ -4,9 +4,9 @@
     export FACE_ATTRIBUTES_PAPER_WEIGHTS=~/paper_weights
     attributes.model: all_in_one
 
-The folder holds `all_in_one.safetensors`, `vgg_age.safetensors` and `pool5_svm.safetensors`, as far as you use them;
-`train paper` and `evaluate pool5 --save` write them. 70 and 163 million parameters do not fit this repository. torch is
-imported when a model is opened, not before.
+The folder holds `all_in_one.safetensors`, `vgg_age.safetensors` and `pool5_svm.safetensors`, as
+far as you use them; `train paper` and `evaluate pool5 --save` write them. 70 and 163 million
+parameters do not fit this repository. torch is imported when a model is opened, not before.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from face_attributes_ros.engines.choose import Network, open_network
-from face_attributes_ros.errors import ModelError
 from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.errors import ModelError
 
 PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
 WEIGHTS_FOLDER = 'FACE_ATTRIBUTES_PAPER_WEIGHTS'
 COMPACT_M = 'attributes_m'
 LIVE_HEADS = ('age', 'gender', 'expression', 'smile', 'pose', 'face')
-"""What of these networks the pipeline takes; 21 landmarks and their visibility are for the two-stage test."""
+"""What of these networks the pipeline takes; 21 landmarks and their visibility are for the
+two-stage test."""
 
 
 class AttributeModel(NamedTuple):
-    """What the pipeline needs of an attribute network; `thresholds` as in the manifest, 0 where nothing was chosen."""
+    """What the pipeline needs of an attribute network; `thresholds` as in the manifest, 0 where
+    nothing was chosen."""
 
     network: Network
     outputs: tuple[str, ...]
@@ -37,10 +39,13 @@ class AttributeModel(NamedTuple):
     thresholds: dict[str, float]
 
 
-def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, backend='auto', precision='auto', threads=0):
-    """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the environment's).
+def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, backend='auto',
+                     precision='auto', threads=0):
+    """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the
+    environment's).
 
-    `heads` limits its outputs; None gives all that it has. `backend` is for `compact_m`: the others run on torch.
+    `heads` limits its outputs; None gives all that it has. `backend` is for `compact_m`: the
+    others run on torch.
     """
     if name not in PAPER_MODELS:
         raise ModelError(f'paper model {name!r} is not one of {", ".join(PAPER_MODELS)}')
@@ -50,15 +55,15 @@ def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, back
     network = _network([module for module, _ in parts], heads, device, precision, threads)
     about = parts[0][1]
     thresholds = {name: 0. for name in ('gender', 'expression') if name in network.outputs}
-    return AttributeModel(network, network.outputs, about['input_px'], about.get('crop_scale', 1.3),
-                      thresholds | about.get('thresholds', {}))
+    return AttributeModel(network, network.outputs, about['input_px'],
+                          about.get('crop_scale', 1.3), thresholds | about.get('thresholds', {}))
 
 
 def _network(modules, heads, device, precision, threads):
     import torch
 
-    from face_attributes_ros.paper.joined import Joined
     from face_attributes_ros.engines.torch import TorchNetwork
+    from face_attributes_ros.paper.joined import Joined
     given = [name for module in modules for name in module.outputs]
     outputs = tuple(name for name in heads or given if name in given)
     if threads:
@@ -69,15 +74,18 @@ def _network(modules, heads, device, precision, threads):
 def _compact(**engine):
     model = find_model(COMPACT_M, 'attributes')
     network = open_network(model.weights(engine['backend']), int8_path=model.int8_path, **engine)
-    return AttributeModel(network, network.outputs, model.input_px, model.crop_scale, dict(model.thresholds))
+    return AttributeModel(network, network.outputs, model.input_px, model.crop_scale,
+                          dict(model.thresholds))
 
 
 def weights_path(part, folder=None):
-    """Where the user's weights of a network are; ModelError names the folder and the file where they are not."""
+    """Where the user's weights of a network are; ModelError names the folder and the file where
+    they are not."""
     folder = folder or os.environ.get(WEIGHTS_FOLDER)
     if not folder:
-        raise ModelError(f'{part} needs weights of yours: set {WEIGHTS_FOLDER} to the folder of {part}.safetensors '
-                         '(docs/paper.md says how to make it)')
+        raise ModelError(
+            f'{part} needs weights of yours: set {WEIGHTS_FOLDER} to the folder of {part}.safetensors '
+            '(docs/paper.md says how to make it)')
     path = Path(folder).expanduser() / f'{part}.safetensors'
     if not path.is_file():
         raise ModelError(f'{part} needs weights of yours: {path} is missing')
@@ -85,12 +93,15 @@ def weights_path(part, folder=None):
 
 
 def read_weights(path):
-    """(path, tensors, metadata) of a safetensors file; metadata values that are JSON come back decoded."""
+    """(path, tensors, metadata) of a safetensors file; metadata values that are JSON come back
+    decoded."""
     from safetensors import SafetensorError, safe_open
     try:
         with safe_open(str(path), framework='pt') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return path, tensors, {key: _decoded(text) for key, text in (file.metadata() or {}).items()}
+            return path, tensors, {
+                key: _decoded(text) for key, text in (file.metadata() or {}).items()
+            }
     except (OSError, SafetensorError) as error:
         raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
 
@@ -112,7 +123,8 @@ def _filled(module, tensors, path):
 
 def _described(metadata, path, system):
     if metadata.get('system') != system:
-        raise ModelError(f'{path}: its metadata says system {metadata.get("system")!r}, needs {system!r}')
+        raise ModelError(
+            f'{path}: its metadata says system {metadata.get("system")!r}, needs {system!r}')
     return metadata
 
 
@@ -140,13 +152,16 @@ def _open_vgg_age(path, tensors, metadata):
 def _open_pool5_svm(path, tensors, metadata):
     from face_attributes_ros.paper.pool5 import Features, Pool5Contract, SvmHead, new_trunk
     about = _described(metadata, path, 'pool5_svm')
-    trunk = _filled(new_trunk(about['trunk'], about.get('network')), _under('trunk.', tensors), path)
+    trunk = _filled(new_trunk(about['trunk'], about.get('network')), _under('trunk.', tensors),
+                    path)
     head = _filled(SvmHead(len(tensors['head.mean'])), _under('head.', tensors), path)
     return Pool5Contract(Features(trunk), head), about
 
 
 def _under(prefix, tensors):
-    return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
+    }
 
 
 _OPENERS = {'all_in_one': _open_all_in_one, 'vgg_age': _open_vgg_age, 'pool5_svm': _open_pool5_svm}

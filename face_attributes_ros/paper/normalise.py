@@ -18,9 +18,10 @@ KINDS = {
     'vgg_face_rgb': ('rgb', VGG_FACE_MEAN_BGR[::-1], (1.,) * 3),
     'caffe': ('bgr', CAFFE_MEAN_BGR, (1.,) * 3),
 }
-"""By name: the channel order of the network, then mean and divisor of each channel in that order, levels 0..255.
-`imagenet` are torchvision's weights, `vgg_face` VGG-Face's Caffe release, `vgg_face_rgb` its MatConvNet release, `caffe` the
-CaffeNet and AlexNet of Caffe, `signed` networks of this package."""
+"""By name: the channel order of the network, then mean and divisor of each channel in that order,
+levels 0..255. `imagenet` are torchvision's weights, `vgg_face` VGG-Face's Caffe release,
+`vgg_face_rgb` its MatConvNet release, `caffe` the CaffeNet and AlexNet of Caffe, `signed` networks
+of this package."""
 
 
 class Normalise(nn.Module):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's expression features (Algorithm 2): a grey face through CaffeNet's five convolutions to POOL5, 256 x 6 x 6 =
-9216 numbers, and a support vector machine on top.
+"""The paper's expression features (Algorithm 2): a grey face through CaffeNet's five convolutions
+to POOL5, 256 x 6 x 6 = 9216 numbers, and a support vector machine on top.
 
-CaffeNet pools before it normalises. Its ImageNet weights are the user's to supply; `compact` runs the same algorithm on
-the trunk of the attribute network that this package trains.
+CaffeNet pools before it normalises. Its ImageNet weights are the user's to supply; `compact` runs
+the same algorithm on the trunk of the attribute network that this package trains.
 """
 
 from __future__ import annotations
@@ -16,34 +16,40 @@ from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.paper.preprocessing import LUMA_RGB
-from face_attributes_ros.paper.all_in_one import initialise, pooling
 from face_attributes_ros.networks.compact import CompactConfig, CompactNet
+from face_attributes_ros.paper.all_in_one import initialise, pooling
 from face_attributes_ros.paper.normalise import Normalise
+from face_attributes_ros.paper.preprocessing import LUMA_RGB
 
 GREY_PX = 64
-"""The paper resizes emotion crops to 64 x 64 grey; the network's own input size is reached from there."""
+"""The paper resizes emotion crops to 64 x 64 grey; the network's own input size is reached from
+there."""
 
 PAIRS = tuple(itertools.combinations(range(len(EXPRESSIONS)), 2))
 """The classes of each one-against-one machine, in scikit-learn's order."""
 
 ALEXNET_INDICES = (0, 3, 6, 8, 10)
-"""Where torchvision's alexnet keeps its five convolutions within `features`; Caffe calls them conv1 to conv5."""
+"""Where torchvision's alexnet keeps its five convolutions within `features`; Caffe calls them
+conv1 to conv5."""
 
 
 class CaffeNetPool5(nn.Module):
-    """Normalised (B, 3, 227, 227) to POOL5 (B, 9216): CaffeNet's convolutions, groups and local response normalisation."""
+    """Normalised (B, 3, 227, 227) to POOL5 (B, 9216): CaffeNet's convolutions, groups and local
+    response normalisation."""
 
     kind, input_px = 'caffe', 227
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 96, 11, 4), nn.ReLU(inplace=True), pooling(), nn.LocalResponseNorm(5),
-            nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(inplace=True), pooling(), nn.LocalResponseNorm(5),
-            nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(inplace=True),
-            nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU(inplace=True),
-            nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(inplace=True), pooling())
+        self.layers = nn.Sequential(nn.Conv2d(3, 96, 11, 4), nn.ReLU(inplace=True), pooling(),
+                                    nn.LocalResponseNorm(5),
+                                    nn.Conv2d(96, 256, 5, padding=2, groups=2),
+                                    nn.ReLU(inplace=True), pooling(), nn.LocalResponseNorm(5),
+                                    nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(inplace=True),
+                                    nn.Conv2d(384, 384, 3, padding=1, groups=2),
+                                    nn.ReLU(inplace=True),
+                                    nn.Conv2d(384, 256, 3, padding=1, groups=2),
+                                    nn.ReLU(inplace=True), pooling())
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +57,8 @@ class CaffeNetPool5(nn.Module):
 
 
 class AlexNetPool5(nn.Module):
-    """Normalised (B, 3, 224, 224) to POOL5 (B, 9216): the single-column AlexNet whose weights torchvision publishes."""
+    """Normalised (B, 3, 224, 224) to POOL5 (B, 9216): the single-column AlexNet whose weights
+    torchvision publishes."""
 
     kind, input_px = 'imagenet', 224
 
@@ -70,7 +77,8 @@ class AlexNetPool5(nn.Module):
 
 
 class CompactPool(nn.Module):
-    """Normalised (B, 3, 96, 96) to the last stage of our attribute network, (B, 192 * 6 * 6) for the size m."""
+    """Normalised (B, 3, 96, 96) to the last stage of our attribute network, (B, 192 * 6 * 6) for
+    the size m."""
 
     kind, input_px = 'signed', 96
 
@@ -96,7 +104,8 @@ def new_trunk(name, config=None):
 
 
 def load_trunk(trunk, tensors, path):
-    """Fills a trunk from a user's tensors: Caffe's or torchvision's names, or those of our attribute network."""
+    """Fills a trunk from a user's tensors: Caffe's or torchvision's names, or those of our
+    attribute network."""
     if isinstance(trunk, CompactPool):
         stages = enumerate(('stem', 'stage1', 'stage2', 'stage3'))
         found = {f'stages.{i}.{name[len(stage) + 1:]}': tensor for i, stage in stages
@@ -106,7 +115,9 @@ def load_trunk(trunk, tensors, path):
     missing = [name for name, own in trunk.state_dict().items()
                if name not in found or tuple(found[name].shape) != tuple(own.shape)]
     if missing:
-        raise ModelError(f'{path} does not fit {type(trunk).__name__}: {", ".join(missing[:3])} missing or of another shape')
+        raise ModelError(
+            f'{path} does not fit {type(trunk).__name__}: {", ".join(missing[:3])} missing or of another shape'
+        )
     trunk.load_state_dict(found)
 
 
@@ -120,7 +131,8 @@ def _convolutions(trunk, tensors):
 
 
 class GreyFace(nn.Module):
-    """uint8 (B, H, W, 3) BGR to (B, side, side, 3) floats 0..255: grey, shrunk to 64 x 64, enlarged, thrice the same."""
+    """uint8 (B, H, W, 3) BGR to (B, side, side, 3) floats 0..255: grey, shrunk to 64 x 64,
+    enlarged, thrice the same."""
 
     def __init__(self, side):
         super().__init__()
@@ -129,13 +141,15 @@ class GreyFace(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         grey = (image.to(self.luma.dtype) @ self.luma)[:, None]
-        small = F.interpolate(grey, (GREY_PX, GREY_PX), mode='bilinear', align_corners=False, antialias=True)
+        small = F.interpolate(grey, (GREY_PX, GREY_PX), mode='bilinear', align_corners=False,
+                              antialias=True)
         large = F.interpolate(small, (self.side, self.side), mode='bilinear', align_corners=False)
         return large.permute(0, 2, 3, 1).expand(-1, -1, -1, 3)
 
 
 class Features(nn.Module):
-    """uint8 (B, H, W, 3) BGR face crops to a trunk's features (B, F), as Algorithm 2 prepares them."""
+    """uint8 (B, H, W, 3) BGR face crops to a trunk's features (B, F), as Algorithm 2 prepares
+    them."""
 
     def __init__(self, trunk):
         super().__init__()
@@ -148,10 +162,12 @@ class Features(nn.Module):
 
 
 class SvmHead(nn.Module):
-    """A fitted linear one-against-one machine as tensors: features (B, F) to scores (B, 7) and probabilities.
+    """A fitted linear one-against-one machine as tensors: features (B, F) to scores (B, 7) and
+    probabilities.
 
-    A class's score is its number of won duels plus a little for how clearly, as scikit-learn's 'ovr' shape counts.
-    Probabilities are the softmax of scores over a temperature fitted on faces that the machine was not trained on.
+    A class's score is its number of won duels plus a little for how clearly, as scikit-learn's
+    'ovr' shape counts. Probabilities are the softmax of scores over a temperature fitted on faces
+    that the machine was not trained on.
     """
 
     def __init__(self, features: int):
@@ -164,7 +180,9 @@ class SvmHead(nn.Module):
 
     def scores(self, features: Tensor) -> Tensor:
         """(B, 7) in the order of EXPRESSIONS."""
-        duels = (features - self.mean) / self.scale @ self.coefficients.T + self.intercepts  # > 0: the pair's first class
+        duels = (
+            features - self.mean
+        ) / self.scale @ self.coefficients.T + self.intercepts  # > 0: the pair's first class
         scores = duels.new_zeros(len(duels), len(EXPRESSIONS))
         clear = torch.zeros_like(scores)
         for column, (first, second) in enumerate(PAIRS):
@@ -180,7 +198,8 @@ class SvmHead(nn.Module):
 
 
 class Pool5Contract(nn.Module):
-    """Features and machine as our attribute files define a network: uint8 (B, S, S, 3) BGR to `expression` (B, 7)."""
+    """Features and machine as our attribute files define a network: uint8 (B, S, S, 3) BGR to
+    `expression` (B, 7)."""
 
     outputs = ('expression',)
 

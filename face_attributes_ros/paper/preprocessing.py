@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's image preparation as options: bilinear resize by four coefficients, grey by luma weights.
+"""The paper's image preparation as options: bilinear resize by four coefficients, grey by luma
+weights.
 
-The default pipeline letterboxes with OpenCV (`boxes.Letterbox`); these are for reproducing the paper.
+The default pipeline letterboxes with OpenCV (`boxes.Letterbox`); these are for reproducing the
+paper.
 """
 
 from __future__ import annotations
@@ -13,16 +15,19 @@ PAPER_SIZE_PX = 448
 
 
 def bilinear_resize(image, width, height, antialias=False):
-    """The image (H, W) or (H, W, C) as (height, width[, C]) float32, sampled at half-pixel centres.
+    """The image (H, W) or (H, W, C) as (height, width[, C]) float32, sampled at half-pixel
+    centres.
 
     f(x, y) = a + b u + c v + d u v between the four neighbours, u and v the fractions of a pixel:
-    a = f00, b = f10 - f00, c = f01 - f00, d = f00 - f10 - f01 + f11. Edges repeat. With `antialias` the filter
-    widens by the factor of reduction, so that every source pixel counts when the image shrinks.
+    a = f00, b = f10 - f00, c = f01 - f00, d = f00 - f10 - f01 + f11. Edges repeat. With
+    `antialias` the filter widens by the factor of reduction, so that every source pixel counts
+    when the image shrinks.
     """
     values = np.asarray(image, np.float32)
     if antialias and (width < values.shape[1] or height < values.shape[0]):
         rows, columns = _weights(values.shape[0], height), _weights(values.shape[1], width)
-        return np.einsum('yi,ij...,xj->yx...', rows, values, columns, optimize=True).astype(np.float32)
+        return np.einsum('yi,ij...,xj->yx...', rows, values, columns,
+                         optimize=True).astype(np.float32)
     x0, x1, u = _neighbours(values.shape[1], width)
     y0, y1, v = _neighbours(values.shape[0], height)
     u, v = u.reshape(1, -1, *[1] * (values.ndim - 2)), v.reshape(-1, 1, *[1] * (values.ndim - 2))
@@ -40,7 +45,8 @@ def _neighbours(source, target):
 
 
 def _weights(source, target):
-    """(target, source) weights of a triangle filter as wide as the reduction, each row summing to one."""
+    """(target, source) weights of a triangle filter as wide as the reduction, each row summing to
+    one."""
     radius = max(source / target, 1.0)
     centres = (np.arange(target) + 0.5) * source / target
     distances = np.abs(np.arange(source) + 0.5 - centres[:, None]) / radius
@@ -54,5 +60,6 @@ def grey(image_bgr):
 
 
 def paper_input(image_bgr, antialias=False):
-    """The paper's network input: grey, resized to 448 x 448 whatever the aspect, (448, 448) float32 0..255."""
+    """The paper's network input: grey, resized to 448 x 448 whatever the aspect, (448, 448)
+    float32 0..255."""
     return bilinear_resize(grey(image_bgr), PAPER_SIZE_PX, PAPER_SIZE_PX, antialias)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where faces might be: the first step of the paper's two-stage test.
 
-A proposer is a function from an image (H, W, 3) uint8 BGR to boxes (N, 4) float32 xyxy and scores (N,); N = 0 is legal.
+A proposer is a function from an image (H, W, 3) uint8 BGR to boxes (N, 4) float32 xyxy and scores
+(N,); N = 0 is legal.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ def from_detector(detector):
 
 
 def selective_search(image_bgr):
-    """OpenCV's Selective Search (Uijlings et al. 2013), fast mode, on a small copy; scores are zero, order is its ranking.
+    """OpenCV's Selective Search (Uijlings et al. 2013), fast mode, on a small copy; scores are
+    zero, order is its ranking.
 
     Needs opencv-contrib in place of opencv; ParameterError without it.
     """
     if not hasattr(cv2, 'ximgproc'):
-        raise ParameterError('proposals selective_search need cv2.ximgproc: install opencv-contrib-python-headless in '
-                             'place of opencv-python-headless, or use yolov3 or sliding')
+        raise ParameterError(
+            'proposals selective_search need cv2.ximgproc: install opencv-contrib-python-headless in '
+            'place of opencv-python-headless, or use yolov3 or sliding')
     scale = min(1., _SEARCH_PX / max(image_bgr.shape[:2]))
     small = cv2.resize(image_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
@@ -57,14 +60,15 @@ def selective_search(image_bgr):
     x, y, width, height = np.asarray(search.process(), np.float32).reshape(-1, 4).T
     boxes = np.stack([x, y, x + width, y + height], 1)
     aspect = width / np.maximum(height, 1)
-    likely = (aspect > _ASPECTS[0]) & (aspect < _ASPECTS[1]) & (np.minimum(width, height) > _SMALLEST * max(small.shape))
+    likely = (aspect > _ASPECTS[0]) & (aspect < _ASPECTS[1]) & (np.minimum(width, height)
+                                                                > _SMALLEST * max(small.shape))
     boxes = boxes[likely][:_MOST_PROPOSALS] / np.float32(scale)
     return boxes, np.zeros(len(boxes), np.float32)
 
 
 def sliding(image_bgr, smallest=.15, step=2 ** .5, stride=.35):
-    """Squares on a grid: sides from `smallest` of the shorter side up to all of it, each `step` times the last, `stride`
-    sides apart; scores are zero."""
+    """Squares on a grid: sides from `smallest` of the shorter side up to all of it, each `step`
+    times the last, `stride` sides apart; scores are zero."""
     height, width = image_bgr.shape[:2]
     side, found = float(min(height, width)), []
     while side >= smallest * min(height, width):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's two-stage test (section 6.3; HyperFace, arXiv 1603.01249).
 
-Stage one looks at every proposal, makes a better box from the landmarks it saw, looks again (iterative region proposals),
-and merges what overlaps by medians (landmarks-based suppression). Stage two turns each face upright by a similarity
-transform, looks at it and at its mirror image, and averages.
+Stage one looks at every proposal, makes a better box from the landmarks it saw, looks again
+(iterative region proposals), and merges what overlaps by medians (landmarks-based suppression).
+Stage two turns each face upright by a similarity transform, looks at it and at its mirror image,
+and averages.
 
     test = TwoStage(network, outputs, size_px=80, crop_scale=1.3)
     looks = test.first(image_bgr, boxes)   # detection, landmarks, pose
@@ -16,23 +17,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from face_attributes_ros.paper import aflw
 from face_attributes_ros import alignment
 from face_attributes_ros.boxes import iou
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.estimator import unmirrored
+from face_attributes_ros.paper import aflw
 
 MEDIANS = ('visibility', 'pose', 'gender')
 
 SQUARE_SCALE = 1.26
-"""Side of a crop over the face square that landmarks define: eyes 0.31 of the crop apart, as in `alignment.CANONICAL_FIVE`.
-A detector's boxes follow its labels instead; their own scale is the model's `crop_scale`."""
+"""Side of a crop over the face square that landmarks define: eyes 0.31 of the crop apart, as in
+`alignment.CANONICAL_FIVE`. A detector's boxes follow its labels instead; their own scale is the
+model's `crop_scale`."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What the network saw in N boxes: scores (N,), 21 points (N, 21, 2) in source pixels, which of them are visible
-    (N, 21), and its other outputs by name, one row a box. `scale` is a crop's side over its box's."""
+    """What the network saw in N boxes: scores (N,), 21 points (N, 21, 2) in source pixels, which
+    of them are visible (N, 21), and its other outputs by name, one row a box. `scale` is a crop's
+    side over its box's."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -47,28 +50,36 @@ class Looks:
     def take(self, rows):
         """The looks of these rows."""
         heads = {name: values[rows] for name, values in self.heads.items()}
-        return Looks(self.boxes[rows], self.scores[rows], self.points[rows], self.visible[rows], heads, self.scale)
+        return Looks(self.boxes[rows], self.scores[rows], self.points[rows], self.visible[rows],
+                     heads, self.scale)
 
 
 def joined(parts):
     """Several looks as one."""
     heads = {name: np.concatenate([part.heads[name] for part in parts]) for name in parts[0].heads}
-    arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in ('boxes', 'scores', 'points', 'visible')]
+    arrays = [
+        np.concatenate([getattr(part, name)
+                        for part in parts])
+        for name in ('boxes', 'scores', 'points', 'visible')
+    ]
     return Looks(*arrays, heads, parts[0].scale)
 
 
 class TwoStage:
     """Runs an attribute network with `face` and `landmarks` (68 or 21 points) in two stages.
 
-    `rounds` looks in all; a box goes on to the next round with a score above `keep`, counts at the end above `accept`.
+    `rounds` looks in all; a box goes on to the next round with a score above `keep`, counts at the
+    end above `accept`.
     """
 
-    def __init__(self, network, outputs, *, size_px, crop_scale, rounds=3, keep=.25, accept=.5, overlap=.2, top=5,
-                 batch_max=32):
+    def __init__(self, network, outputs, *, size_px, crop_scale, rounds=3, keep=.25, accept=.5,
+                 overlap=.2, top=5, batch_max=32):
         missing = {'face', 'landmarks'} - set(outputs)
         if missing:
-            raise ModelError(f'the two-stage test needs a network with {" and ".join(sorted(missing))}')
-        self.network, self.outputs, self.size_px, self.crop_scale = network, tuple(outputs), size_px, crop_scale
+            raise ModelError(
+                f'the two-stage test needs a network with {" and ".join(sorted(missing))}')
+        self.network, self.outputs, self.size_px, self.crop_scale = network, tuple(
+            outputs), size_px, crop_scale
         self.rounds, self.keep, self.accept = rounds, keep, accept
         self.overlap, self.top, self.batch_max = overlap, top, batch_max
 
@@ -77,30 +88,39 @@ class TwoStage:
         return merged(self.propose(image_bgr, boxes), self.overlap, self.top)
 
     def propose(self, image_bgr, boxes):
-        """Iterative region proposals: the accepted looks of all rounds, before anything is merged."""
+        """Iterative region proposals: the accepted looks of all rounds, before anything is
+        merged."""
         rounds, scale = [], self.crop_scale
         for _ in range(self.rounds):
             looks = self.look(image_bgr, boxes, scale)
             looks = looks.take(looks.scores > self.keep)
-            squares = [aflw.face_square(points, visible) for points, visible in zip(looks.points, looks.visible)]
+            squares = [
+                aflw.face_square(points, visible)
+                for points, visible in zip(looks.points, looks.visible)
+            ]
             fitted = np.array([square is not None for square in squares], bool)
-            boxes = np.array([square for square in squares if square is not None], np.float32).reshape(-1, 4)
+            boxes = np.array([square for square in squares if square is not None],
+                             np.float32).reshape(-1, 4)
             scale = SQUARE_SCALE
             rounds.append(replace(looks.take(fitted), boxes=boxes, scale=scale))
         found = joined(rounds)
         return found.take(found.scores > self.accept)
 
     def look(self, image_bgr, boxes, scale=None):
-        """One look at each box (N, 4), as the network gives it; the crop is `scale` (default `crop_scale`) times as wide."""
+        """One look at each box (N, 4), as the network gives it; the crop is `scale` (default
+        `crop_scale`) times as wide."""
         scale = scale or self.crop_scale
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         transforms = alignment.square_transforms(boxes, scale, self.size_px)
-        return replace(self._looks(boxes, self._run(image_bgr, transforms), transforms), scale=scale)
+        return replace(self._looks(boxes, self._run(image_bgr, transforms), transforms),
+                       scale=scale)
 
     def second(self, image_bgr, looks, upright=True, mirror=True):
-        """Stage two: the heads of upright crops, averaged with those of their mirror images; landmarks in source pixels.
+        """Stage two: the heads of upright crops, averaged with those of their mirror images;
+        landmarks in source pixels.
 
-        A face too hidden to be turned upright is looked at as it is. Either half can be left out, for comparison.
+        A face too hidden to be turned upright is looked at as it is. Either half can be left out,
+        for comparison.
         """
         transforms = self._transforms(looks, upright)
         heads = self._run(image_bgr, transforms)
@@ -118,13 +138,15 @@ class TwoStage:
             return straight
         turned = [aflw.aligned_transform(points, visible, self.size_px, SQUARE_SCALE)
                   for points, visible in zip(looks.points, looks.visible)]
-        return np.array([t if t is not None else s for t, s in zip(turned, straight)]).reshape(-1, 2, 3)
+        return np.array([t if t is not None else s
+                         for t, s in zip(turned, straight)]).reshape(-1, 2, 3)
 
     def _looks(self, boxes, heads, transforms):
         points = to_source(heads['landmarks'] * self.size_px, transforms)
         heads['landmarks'] = points
         points = aflw.from_68(points) if points.shape[1] == len(alignment.FLIP_68) else points
-        visible = heads['visibility'] > .5 if 'visibility' in heads else np.isfinite(points).all(-1)
+        visible = heads['visibility'] > .5 if 'visibility' in heads else np.isfinite(points).all(
+            -1)
         return Looks(boxes, heads['face'], points, visible, heads)
 
     def _run(self, image_bgr, transforms, mirror=False):
@@ -132,8 +154,10 @@ class TwoStage:
         for out, transform in zip(crops, transforms):
             alignment.crop(image_bgr, transform, out)
         crops = np.ascontiguousarray(crops[:, :, ::-1]) if mirror else crops
-        # An empty batch is never given to a runtime: one grey crop tells the shapes, and its row is dropped.
-        batches = [crops[i:i + self.batch_max] for i in range(0, len(crops), self.batch_max)] or [self._blank()]
+        # An empty batch is never given to a runtime: one grey crop tells the shapes, and its row
+        # is dropped.
+        batches = [crops[i:i + self.batch_max]
+                   for i in range(0, len(crops), self.batch_max)] or [self._blank()]
         parts = [self.network(batch) for batch in batches]
         return {name: np.concatenate([np.asarray(part[i]) for part in parts])[:len(crops)]
                 for i, name in enumerate(self.outputs)}
@@ -149,11 +173,13 @@ def to_source(points, transforms):
 
 
 def mirrored_back(heads):
-    """Heads of mirrored crops as if they had not been mirrored; landmarks and visibility of 21 points swap sides too."""
+    """Heads of mirrored crops as if they had not been mirrored; landmarks and visibility of 21
+    points swap sides too."""
     if heads['landmarks'].shape[1] != aflw.POINTS:
         return unmirrored(heads)
     points = heads['landmarks'][:, aflw.FLIP_21] * [-1, 1] + [1, 0]
-    heads = unmirrored({name: values for name, values in heads.items() if name != 'landmarks'}) | {'landmarks': points}
+    heads = unmirrored({name: values for name, values in heads.items() if name != 'landmarks'
+                        }) | {'landmarks': points}
     if 'visibility' in heads:
         heads['visibility'] = heads['visibility'][:, aflw.FLIP_21]
     return heads
@@ -168,7 +194,8 @@ def precise_boxes(looks):
 
 
 def clusters(boxes, scores, overlap):
-    """Row numbers of each face: the best box left and whatever overlaps it by more than `overlap`, best score first."""
+    """Row numbers of each face: the best box left and whatever overlaps it by more than `overlap`,
+    best score first."""
     order, found = np.argsort(-scores, kind='stable'), []
     while order.size:
         together = iou(boxes[order[:1]], boxes[order])[0] > overlap
@@ -179,12 +206,15 @@ def clusters(boxes, scores, overlap):
 
 
 def merged(looks, overlap=.2, top=5):
-    """Landmarks-based suppression: one look a cluster, the medians of its `top` best; the score is the best one's."""
+    """Landmarks-based suppression: one look a cluster, the medians of its `top` best; the score is
+    the best one's."""
     groups = clusters(precise_boxes(looks), looks.scores, overlap)
     best = looks.take(np.array([rows[0] for rows in groups], np.intp))
     for face, rows in enumerate(groups):
         rows = rows[:top]
-        best.points[face], best.visible[face] = np.median(looks.points[rows], 0), np.median(looks.visible[rows], 0) > .5
+        best.points[face], best.visible[face] = np.median(looks.points[rows],
+                                                          0), np.median(looks.visible[rows],
+                                                                        0) > .5
         for name in set(MEDIANS) & set(best.heads):
             best.heads[name][face] = np.median(looks.heads[name][rows], 0)
         square = aflw.face_square(best.points[face], best.visible[face])

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's age network (section 5; Qawaqneh et al., arXiv 1709.01664): VGG-16's convolutions, frozen, and four new
-fully connected layers of 4096, 5000, 5000 and 8 that answer with one of Adience's eight age groups.
+"""The paper's age network (section 5; Qawaqneh et al., arXiv 1709.01664): VGG-16's convolutions,
+frozen, and four new fully connected layers of 4096, 5000, 5000 and 8 that answer with one of
+Adience's eight age groups.
 
-The paper's "eleven layers, eight convolutional" counts blocks; the published VGG-Face network is VGG-16 (configuration
-D): thirteen convolutions, each followed by a ReLU, in five blocks that end in pooling.
+The paper's "eleven layers, eight convolutional" counts blocks; the published VGG-Face network is
+VGG-16 (configuration D): thirteen convolutions, each followed by a ReLU, in five blocks that end
+in pooling.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ GRID = 7
 
 @dataclass(frozen=True)
 class VggAgeConfig:
-    """`width` scales every layer but the output; 1 is the paper's network. `kind` says what the convolutions were
-    trained to see (`normalise.KINDS`), `dropout` is the share dropped."""
+    """`width` scales every layer but the output; 1 is the paper's network. `kind` says what the
+    convolutions were trained to see (`normalise.KINDS`), `dropout` is the share dropped."""
 
     width: float = 1.
     dropout: float = .6
@@ -47,7 +49,8 @@ class VggAgeConfig:
 
 
 class VggConvolutions(nn.Module):
-    """VGG-16 up to its last pooling: normalised (B, 3, 224, 224) to (B, 512, 7, 7). Layers are named conv1_1 to conv5_3."""
+    """VGG-16 up to its last pooling: normalised (B, 3, 224, 224) to (B, 512, 7, 7). Layers are
+    named conv1_1 to conv5_3."""
 
     def __init__(self, config: VggAgeConfig = VggAgeConfig()):
         super().__init__()
@@ -55,7 +58,9 @@ class VggConvolutions(nn.Module):
         for number, (channels, layers) in enumerate(BLOCKS, 1):
             for layer in range(1, layers + 1):
                 name, outputs = f'conv{number}_{layer}', config.of(channels)
-                self.add_module(name, nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)))
+                self.add_module(
+                    name,
+                    nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)))
                 self.names.append(name)
                 inputs = outputs
         self.apply(initialise)
@@ -75,15 +80,21 @@ class VggAgeHeads(nn.Sequential):
         sizes = [config.features, config.of(4096), config.of(5000), config.of(5000)]
         layers = []
         for inputs, outputs in zip(sizes, sizes[1:]):
-            layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(config.dropout)]
+            layers += [
+                nn.Linear(inputs, outputs),
+                nn.ReLU(inplace=True),
+                nn.Dropout(config.dropout)
+            ]
         super().__init__(*layers, nn.Linear(sizes[-1], len(AGE_GROUPS_YEARS)))
         self.apply(initialise)
 
 
 class VggAgeNet(nn.Module):
-    """Convolutions and heads in one: normalised crops (B, 3, 224, 224) to logits (B, 8) of AGE_GROUPS_YEARS.
+    """Convolutions and heads in one: normalised crops (B, 3, 224, 224) to logits (B, 8) of
+    AGE_GROUPS_YEARS.
 
-    `years_in_group` (8, 101) is how ages spread within a group: evenly, until training puts its own labels' histogram in.
+    `years_in_group` (8, 101) is how ages spread within a group: evenly, until training puts its
+    own labels' histogram in.
     """
 
     def __init__(self, config: VggAgeConfig = VggAgeConfig()):
@@ -105,7 +116,8 @@ def even_years() -> Tensor:
 
 
 class VggAgeContract(nn.Module):
-    """The network as our attribute files define it: uint8 (B, 224, 224, 3) BGR to `age` (B, 101) probabilities."""
+    """The network as our attribute files define it: uint8 (B, 224, 224, 3) BGR to `age` (B, 101)
+    probabilities."""
 
     outputs = ('age',)
 
@@ -124,7 +136,8 @@ TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 def load_convolutions(convolutions: VggConvolutions, tensors: dict[str, Tensor], path):
-    """Fills the convolutions from a user's tensors, named `conv1_1.weight` (VGG-Face) or `features.0.weight` (torchvision).
+    """Fills the convolutions from a user's tensors, named `conv1_1.weight` (VGG-Face) or
+    `features.0.weight` (torchvision).
 
     Raises ModelError where a layer is missing or has another shape.
     """
@@ -134,7 +147,9 @@ def load_convolutions(convolutions: VggConvolutions, tensors: dict[str, Tensor],
         for part, own in (('weight', layer.weight), ('bias', layer.bias)):
             found = tensors.get(f'{name}.{part}', tensors.get(f'features.{index}.{part}'))
             if found is None or found.shape != own.shape:
-                raise ModelError(f'{path}: {name}.{part} (or features.{index}.{part}) is '
-                                 f'{"missing" if found is None else tuple(found.shape)}, needs {tuple(own.shape)}')
+                raise ModelError(
+                    f'{path}: {name}.{part} (or features.{index}.{part}) is '
+                    f'{"missing" if found is None else tuple(found.shape)}, needs {tuple(own.shape)}'
+                )
             state[f'{name}.0.{part}'] = found.float()
     convolutions.load_state_dict(state)

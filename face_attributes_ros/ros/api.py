@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's tables of topics, services and parameters, made from the code; `tools/tables.py` puts them in place."""
+"""The README's tables of topics, services and parameters, made from the code; `tools/tables.py`
+puts them in place."""
 
 from __future__ import annotations
 
@@ -8,32 +9,43 @@ from face_attributes_ros.ros.companions import image_source, recorder
 from face_attributes_ros.ros.outputs.publishers import TOPICS
 
 SERVICES = {
-    '~/enable': ('std_srvs/SetBool', 'Stops the work, subscriptions and all, or takes it up again; the networks stay loaded.'),
+    '~/enable': (
+        'std_srvs/SetBool',
+        'Stops the work, subscriptions and all, or takes it up again; the networks stay loaded.'),
     '~/reset_tracks': ('std_srvs/Trigger', 'Forgets all tracks; ids go on counting.'),
 }
 INPUTS = {
     'image': ('sensor_msgs/Image', 'The camera, with `image_transport` raw.'),
-    'image/compressed': ('sensor_msgs/CompressedImage', 'The camera, with `image_transport` compressed: JPEG or PNG.'),
-    'camera_info': ('sensor_msgs/CameraInfo', 'Beside the image unless remapped; optional, for positions and markers.'),
+    'image/compressed': ('sensor_msgs/CompressedImage',
+                         'The camera, with `image_transport` compressed: JPEG or PNG.'),
+    'camera_info': ('sensor_msgs/CameraInfo',
+                    'Beside the image unless remapped; optional, for positions and markers.'),
 }
 
 
 def topics():
     """The table of topics, for one camera without a name."""
     rows = ['| Topic | Type | QoS | Meaning |', '|---|---|---|---|']
-    rows += [f'| in `{name}` | {kind} | best effort, depth 1 | {text} |' for name, (kind, text) in INPUTS.items()]
+    rows += [
+        f'| in `{name}` | {kind} | best effort, depth 1 | {text} |'
+        for name, (kind, text) in INPUTS.items()
+    ]
     for name, (kind, depth, text) in TOPICS.items():
         package = kind.__module__.split('.')[0]
-        rows.append(f'| out `~/{name}` | {package}/{kind.__name__} | reliable, depth {depth} | {text} |')
-    rows.append('| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a second: rates, latency, '
-                'drops, models, device; and why, when no image comes. |')
+        rows.append(
+            f'| out `~/{name}` | {package}/{kind.__name__} | reliable, depth {depth} | {text} |')
+    rows.append(
+        '| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a second: rates, latency, '
+        'drops, models, device; and why, when no image comes. |')
     return '\n'.join(rows) + '\n'
 
 
 def services():
     """The table of services; those of every lifecycle node come on top."""
     rows = ['| Service | Type | Meaning |', '|---|---|---|']
-    return '\n'.join(rows + [f'| `{name}` | {kind} | {text} |' for name, (kind, text) in SERVICES.items()]) + '\n'
+    return '\n'.join(
+        rows + [f'| `{name}` | {kind} | {text} |'
+                for name, (kind, text) in SERVICES.items()]) + '\n'
 
 
 TABLES = {
@@ -43,4 +55,3 @@ TABLES = {
     'ros-image-source': lambda: params.markdown(image_source.PARAMETERS),
     'ros-recorder': lambda: params.markdown(recorder.PARAMETERS),
 }
-

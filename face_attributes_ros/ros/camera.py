@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One input of the node: its subscriptions, what became of its images, and how an image message is read."""
+"""One input of the node: its subscriptions, what became of its images, and how an image message is
+read."""
 
 from __future__ import annotations
 
@@ -19,14 +20,15 @@ from face_attributes_ros.ros.messages import seconds
 
 
 def newest():
-    """Matches reliable and best-effort publishers; an image that nobody took in time is not worth waiting for. A new
-    profile each time: rclpy writes what qos_overrides say into it."""
+    """Matches reliable and best-effort publishers; an image that nobody took in time is not worth
+    waiting for. A new profile each time: rclpy writes what qos_overrides say into it."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 @dataclass
 class Frame:
-    """An image message read: `bgr` (H, W, 3) uint8; `message` is the message itself where `bgr` is a view of it."""
+    """An image message read: `bgr` (H, W, 3) uint8; `message` is the message itself where `bgr` is
+    a view of it."""
 
     header: object
     bgr: np.ndarray
@@ -39,7 +41,8 @@ class Frame:
 
 
 class Camera:
-    """One of the node's inputs. `counts` says what became of its images: received, processed, too_old, unreadable."""
+    """One of the node's inputs. `counts` says what became of its images: received, processed,
+    too_old, unreadable."""
 
     def __init__(self, node, name, transport, put):
         self.node, self.name, self.compressed, self._put = node, name, transport == 'compressed', put
@@ -73,9 +76,11 @@ class Camera:
             return
         self.subscribed_s, self.arrived_s = time.monotonic(), None
         self._subscriptions = [
-            self.node.create_subscription(self.message_type, self.topic, self._on_image, newest(),
-                                          qos_overriding_options=QoSOverridingOptions.with_default_policies()),
-            self.node.create_subscription(CameraInfo, self.info_topic, self._on_info, newest())]
+            self.node.create_subscription(
+                self.message_type, self.topic, self._on_image, newest(),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies()),
+            self.node.create_subscription(CameraInfo, self.info_topic, self._on_info, newest())
+        ]
 
     def unsubscribe(self):
         """Stops listening."""
@@ -89,17 +94,19 @@ class Camera:
         self._put(self.name, msg)
 
     def _on_info(self, msg):
-        fx, fy, cx, cy = msg.k[0], msg.k[4], msg.k[2] + .5, msg.k[5] + .5  # ROS's pixels have their centres at whole numbers
+        fx, fy, cx, cy = msg.k[0], msg.k[
+            4], msg.k[2] + .5, msg.k[5] + .5  # ROS's pixels have their centres at whole numbers
         good = msg.width > 0 and fx > 0 and fy > 0 and all(map(math.isfinite, (fx, fy, cx, cy)))
         self.focal = tuple(value / msg.width for value in (fx, fy, cx, cy)) if good else None
 
     def focal_px(self, width):
-        """(fx, fy, cx, cy) in our pixels of an image that is `width` wide, whatever size it was calibrated at; None without
-        camera_info."""
+        """(fx, fy, cx, cy) in our pixels of an image that is `width` wide, whatever size it was
+        calibrated at; None without camera_info."""
         return self.focal and tuple(value * width for value in self.focal)
 
     def read(self, msg, max_age_s):
-        """The Frame of a message; None if it is too old or cannot be read, which is counted and, the latter, logged."""
+        """The Frame of a message; None if it is too old or cannot be read, which is counted and,
+        the latter, logged."""
         age_s = self.age_s(msg.header)
         if 0 < max_age_s < age_s:
             self.counts['too_old'] += 1
@@ -114,7 +121,8 @@ class Camera:
         return Frame(msg.header, bgr, msg if is_view else None)
 
     def age_s(self, header):
-        """Seconds since an image's stamp by the node's clock; NaN without a stamp, or before simulated time has begun."""
+        """Seconds since an image's stamp by the node's clock; NaN without a stamp, or before
+        simulated time has begun."""
         stamp, now = header.stamp, self.node.get_clock().now().nanoseconds
         if now == 0 or (stamp.sec, stamp.nanosec) == (0, 0):
             return math.nan

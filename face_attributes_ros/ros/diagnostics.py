@@ -30,9 +30,14 @@ class CameraReport:
         period, self._before_s = max(1e-3, now - self._before_s), now
         new, self._before = counts - self._before, counts
         level, message = self._judge(new, active, now, no_image_after_s)
-        latencies = [self.camera.latencies_ms.popleft() for _ in range(len(self.camera.latencies_ms))]
-        values = {'topic': self.camera.topic, 'camera_info': self._info(), 'input rate (Hz)': f'{new["received"] / period:.1f}',
-                  'frame rate (Hz)': f'{new["processed"] / period:.1f}', **_latency(latencies)}
+        latencies = [
+            self.camera.latencies_ms.popleft() for _ in range(len(self.camera.latencies_ms))
+        ]
+        values = {
+            'topic': self.camera.topic, 'camera_info': self._info(),
+            'input rate (Hz)': f'{new["received"] / period:.1f}',
+            'frame rate (Hz)': f'{new["processed"] / period:.1f}', **_latency(latencies)
+        }
         for kind in ('processed', 'replaced', 'too_old', 'unreadable'):
             values[kind] = str(counts[kind])
         return make_status(name, level, message, values)
@@ -50,19 +55,25 @@ class CameraReport:
         if new['unreadable']:
             return WARN, f'{new["unreadable"]} images on {camera.topic} could not be read: see the log'
         if new['too_old'] and not new['processed']:
-            return WARN, (f'all images on {camera.topic} are older than max_frame_age: do the clocks of camera and node agree? '
-                          'For a bag, set use_sim_time or max_frame_age 0')
-        return OK, 'running' if new['processed'] else 'images come, nobody subscribes to what is found in them'
+            return WARN, (
+                f'all images on {camera.topic} are older than max_frame_age: do the clocks of camera and node agree? '
+                'For a bag, set use_sim_time or max_frame_age 0')
+        return OK, 'running' if new[
+            'processed'] else 'images come, nobody subscribes to what is found in them'
 
 
 def _latency(latencies):
     if not latencies:
         return {}
-    return {'latency mean (ms)': f'{sum(latencies) / len(latencies):.1f}', 'latency max (ms)': f'{max(latencies):.1f}'}
+    return {
+        'latency mean (ms)': f'{sum(latencies) / len(latencies):.1f}',
+        'latency max (ms)': f'{max(latencies):.1f}'
+    }
 
 
 def why_no_image(camera, silent_s):
-    """One sentence that says why no image comes, as far as the graph tells: topic, publishers, their QoS."""
+    """One sentence that says why no image comes, as far as the graph tells: topic, publishers,
+    their QoS."""
     node, topic = camera.node, camera.topic
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
@@ -88,20 +99,26 @@ def _cause(camera, publishers):
     if camera.subscription is None:
         return 'not subscribed'
     ours = camera.subscription.qos_profile
-    bad = [reason for info in publishers for fits, reason in [qos_check_compatible(info.qos_profile, ours)]
-           if fits == QoSCompatibility.ERROR]
+    bad = [
+        reason for info in publishers
+        for fits, reason in [qos_check_compatible(info.qos_profile, ours)]
+        if fits == QoSCompatibility.ERROR
+    ]
     if len(bad) == len(publishers):
         return f'its QoS does not match ours ({ours.reliability.name}, {ours.durability.name}): {bad[0]}'
     if camera.arrived_s is not None:
         return 'it stopped sending'
-    return ('it is matched, but nothing arrives. Either it sends nothing, or its images are too large for the default shared '
-            'memory of Fast DDS: start it with FASTDDS_DEFAULT_PROFILES_FILE=' + str(share_file('config/fastdds_large_images.xml')))
+    return (
+        'it is matched, but nothing arrives. Either it sends nothing, or its images are too large for the default shared '
+        'memory of Fast DDS: start it with FASTDDS_DEFAULT_PROFILES_FILE=' +
+        str(share_file('config/fastdds_large_images.xml')))
 
 
 def make_status(name, level, message, values):
     """A DiagnosticStatus; `values` become text."""
-    return DiagnosticStatus(level=level, name=name, message=message, hardware_id='face_attributes',
-                            values=[KeyValue(key=str(key), value=str(value)) for key, value in values.items()])
+    return DiagnosticStatus(
+        level=level, name=name, message=message, hardware_id='face_attributes',
+        values=[KeyValue(key=str(key), value=str(value)) for key, value in values.items()])
 
 
 def make_array(statuses, stamp):

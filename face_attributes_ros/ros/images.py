@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/Image <-> numpy. bgr8, rgb8 and mono8 are views of the message's own memory, row padding and all.
+"""sensor_msgs/Image <-> numpy. bgr8, rgb8 and mono8 are views of the message's own memory, row
+padding and all.
 
-What needs arithmetic goes through cv_bridge where one is importable that can do it, and through OpenCV here where not:
-the only cv_bridge on PyPI is ROS 1's, which fails on today's OpenCV.
+What needs arithmetic goes through cv_bridge where one is importable that can do it, and through
+OpenCV here where not: the only cv_bridge on PyPI is ROS 1's, which fails on today's OpenCV.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from face_attributes_ros.errors import ImageError
 
 @dataclass(frozen=True)
 class Encoding:
-    """How pixels lie in memory, and what makes them BGR: `to_bgr` takes the view of the message's data. `even` is what
-    width and height have to be multiples of; `rows` is the number of rows in memory for each row of the image."""
+    """How pixels lie in memory, and what makes them BGR: `to_bgr` takes the view of the message's
+    data. `even` is what width and height have to be multiples of; `rows` is the number of rows in
+    memory for each row of the image."""
 
     channels: int
     dtype: str = 'u1'
@@ -38,7 +40,8 @@ def _colour(code):
 
 def _sixteen_bit(to_bgr):
     # As cv_bridge does: the full range of 16 bits becomes that of 8.
-    return lambda pixels: to_bgr(cv2.convertScaleAbs(np.ascontiguousarray(pixels, np.uint16), alpha=255 / 65535))
+    return lambda pixels: to_bgr(
+        cv2.convertScaleAbs(np.ascontiguousarray(pixels, np.uint16), alpha=255 / 65535))
 
 
 def _float(to_bgr):
@@ -48,7 +51,9 @@ def _float(to_bgr):
 def _unit_to_bytes(pixels):
     low, high = float(pixels.min()), float(pixels.max())
     if not 0 <= low <= high <= 1:  # false for NaN too
-        raise ImageError(f'float image has values from {low} to {high}, needs brightness from 0 to 1 (a depth image?)')
+        raise ImageError(
+            f'float image has values from {low} to {high}, needs brightness from 0 to 1 (a depth image?)'
+        )
     return cv2.convertScaleAbs(np.ascontiguousarray(pixels, np.float32), alpha=255)
 
 
@@ -57,10 +62,14 @@ def _same(pixels):
 
 
 _GRAY = _colour(cv2.COLOR_GRAY2BGR)
-_UYVY, _YUY2 = (Encoding(2, 'u1', _colour(code), (2, 1)) for code in (cv2.COLOR_YUV2BGR_UYVY, cv2.COLOR_YUV2BGR_YUY2))
-# OpenCV names a mosaic by the second and third pixel of its second row, ROS by the first two of the first.
-_BAYER = {'rggb': cv2.COLOR_BayerBG2BGR, 'bggr': cv2.COLOR_BayerRG2BGR, 'gbrg': cv2.COLOR_BayerGR2BGR,
-          'grbg': cv2.COLOR_BayerGB2BGR}
+_UYVY, _YUY2 = (Encoding(2, 'u1', _colour(code), (2, 1))
+                for code in (cv2.COLOR_YUV2BGR_UYVY, cv2.COLOR_YUV2BGR_YUY2))
+# OpenCV names a mosaic by the second and third pixel of its second row, ROS by the first two of
+# the first.
+_BAYER = {
+    'rggb': cv2.COLOR_BayerBG2BGR, 'bggr': cv2.COLOR_BayerRG2BGR, 'gbrg': cv2.COLOR_BayerGR2BGR,
+    'grbg': cv2.COLOR_BayerGB2BGR
+}
 
 ENCODINGS = {
     'bgr8': Encoding(3),
@@ -82,8 +91,14 @@ ENCODINGS = {
     'yuyv': _YUY2,
     'nv12': Encoding(1, 'u1', _colour(cv2.COLOR_YUV2BGR_NV12), (2, 2), 1.5),
     'nv21': Encoding(1, 'u1', _colour(cv2.COLOR_YUV2BGR_NV21), (2, 2), 1.5),
-    **{f'bayer_{name}8': Encoding(1, 'u1', _colour(code), (2, 2)) for name, code in _BAYER.items()},
-    **{f'bayer_{name}16': Encoding(1, 'u2', _sixteen_bit(_colour(code)), (2, 2)) for name, code in _BAYER.items()},
+    **{
+        f'bayer_{name}8': Encoding(1, 'u1', _colour(code), (2, 2)) for name, code in _BAYER.items(
+        )
+    },
+    **{
+        f'bayer_{name}16': Encoding(1, 'u2', _sixteen_bit(_colour(code)), (2, 2)) for name, code in _BAYER.items(
+        )
+    },
 }
 """What `to_bgr` understands."""
 
@@ -92,36 +107,48 @@ _NOT_FOR_BRIDGE = (*_VIEWS, '32FC1', '32FC3')  # cv_bridge has no opinion on wha
 
 
 def view(msg):
-    """The pixels of an Image as they lie in memory: a writable view (H, W) or (H, W, channels) that copies nothing.
+    """The pixels of an Image as they lie in memory: a writable view (H, W) or (H, W, channels)
+    that copies nothing.
 
-    Row padding (`step`) and byte order are honoured; planar encodings have their chroma rows below. ImageError if the
-    encoding is not one of ENCODINGS or the sizes do not agree with the data.
+    Row padding (`step`) and byte order are honoured; planar encodings have their chroma rows
+    below. ImageError if the encoding is not one of ENCODINGS or the sizes do not agree with the
+    data.
     """
     encoding = _checked(msg)
     shape = (round(msg.height * encoding.rows), msg.width, encoding.channels)
     dtype = np.dtype(('>' if msg.is_bigendian else '<') + encoding.dtype)
-    pixels = np.ndarray(shape, dtype, msg.data, strides=(msg.step, encoding.channels * dtype.itemsize, dtype.itemsize))
+    pixels = np.ndarray(shape, dtype, msg.data,
+                        strides=(msg.step, encoding.channels * dtype.itemsize, dtype.itemsize))
     return pixels[..., 0] if encoding.channels == 1 else pixels
 
 
 def _checked(msg):
     encoding = ENCODINGS.get(msg.encoding)
     if encoding is None:
-        raise ImageError(f'image encoding is {msg.encoding!r}, needs one of {", ".join(ENCODINGS)}')
-    if msg.width % encoding.even[0] or msg.height % encoding.even[1] or not msg.width or not msg.height:
-        needs = f'multiples of {encoding.even[0]} and {encoding.even[1]} above 0' if encoding.even != (1, 1) else 'both above 0'
+        raise ImageError(
+            f'image encoding is {msg.encoding!r}, needs one of {", ".join(ENCODINGS)}')
+    if msg.width % encoding.even[0] or msg.height % encoding.even[
+            1] or not msg.width or not msg.height:
+        needs = f'multiples of {encoding.even[0]} and {encoding.even[1]} above 0' if encoding.even != (
+            1, 1) else 'both above 0'
         raise ImageError(f'{msg.encoding} image is {msg.width}x{msg.height}, needs {needs}')
     least = msg.width * encoding.channels * np.dtype(encoding.dtype).itemsize
     if msg.step < least:
-        raise ImageError(f'{msg.encoding} image {msg.width} wide has step {msg.step}, needs at least {least} bytes')
-    needed = msg.step * (round(msg.height * encoding.rows) - 1) + least  # the last row may come without its padding
+        raise ImageError(
+            f'{msg.encoding} image {msg.width} wide has step {msg.step}, needs at least {least} bytes'
+        )
+    needed = msg.step * (round(msg.height * encoding.rows) -
+                         1) + least  # the last row may come without its padding
     if len(msg.data) < needed:
-        raise ImageError(f'{msg.encoding} image {msg.width}x{msg.height} has {len(msg.data)} bytes of data, needs {needed}')
+        raise ImageError(
+            f'{msg.encoding} image {msg.width}x{msg.height} has {len(msg.data)} bytes of data, needs {needed}'
+        )
     return encoding
 
 
 def to_bgr(msg):
-    """An Image as (H, W, 3) uint8 BGR; for bgr8 a view of the message, else new. ImageError where that cannot be."""
+    """An Image as (H, W, 3) uint8 BGR; for bgr8 a view of the message, else new. ImageError where
+    that cannot be."""
     pixels = view(msg)
     convert = ENCODINGS[msg.encoding].to_bgr
     if convert is None:
@@ -134,7 +161,8 @@ def _converted(convert, pixels, msg):
     try:
         return convert(pixels)
     except cv2.error as error:
-        raise ImageError(f'{msg.encoding} image {msg.width}x{msg.height}: {error.err or error}') from error
+        raise ImageError(
+            f'{msg.encoding} image {msg.width}x{msg.height}: {error.err or error}') from error
 
 
 class Bridge:
@@ -157,7 +185,8 @@ class Bridge:
             pixels = np.asarray(self._bridge.imgmsg_to_cv2(msg, 'bgr8'))
         except Exception:  # cv_bridge's C++ and Python halves, of all versions, have no exception in common
             pixels = None
-        if pixels is None or pixels.shape != (msg.height, msg.width, 3) or pixels.dtype != np.uint8:
+        if pixels is None or pixels.shape != (msg.height, msg.width,
+                                              3) or pixels.dtype != np.uint8:
             self._failed.add(msg.encoding)
             return None
         return pixels

@@ -26,8 +26,8 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 def _transition(callback):
-    """rclpy turns whatever a transition raises into ERROR without a word: says it first. Our own errors are one line, and
-    the transition did not happen; anything else is a bug."""
+    """rclpy turns whatever a transition raises into ERROR without a word: says it first. Our own
+    errors are one line, and the transition did not happen; anything else is a bug."""
     @functools.wraps(callback)
     def wrapped(self, state):
         try:
@@ -43,8 +43,9 @@ def _transition(callback):
 
 
 class FaceAttributesNode(LifecycleNode):
-    """Lifecycle: configure loads and warms up the networks, activate subscribes, deactivate stops and keeps the networks,
-    cleanup lets go of them. `pipeline_factory(settings)` makes the pipeline."""
+    """Lifecycle: configure loads and warms up the networks, activate subscribes, deactivate stops
+    and keeps the networks, cleanup lets go of them. `pipeline_factory(settings)` makes the
+    pipeline."""
 
     def __init__(self, pipeline_factory=build_pipeline, name='face_attributes', **kwargs):
         super().__init__(name, **kwargs)
@@ -53,7 +54,9 @@ class FaceAttributesNode(LifecycleNode):
         self._enabled, self._active, self._warnings = True, False, {}
         self.worker = Worker(self._work, self._interval_s())
         names, transport = self.values['cameras'], self.values['image_transport']
-        self.cameras = {camera: Camera(self, camera, transport, self.worker.put) for camera in names}
+        self.cameras = {
+            camera: Camera(self, camera, transport, self.worker.put) for camera in names
+        }
         self.outputs = {camera: Outputs(self, camera) for camera in names}
         self.add_on_set_parameters_callback(parameters.live_callback(self.values, self._on_values))
         self._make_diagnostics()
@@ -61,8 +64,10 @@ class FaceAttributesNode(LifecycleNode):
         self.create_service(Trigger, '~/reset_tracks', self._on_reset_tracks)
 
     def begin(self):
-        """Configures and activates if the parameter autostart says so; ends the process where that fails."""
-        if self.values['autostart'] and not (self.trigger_configure() == SUCCESS == self.trigger_activate()):
+        """Configures and activates if the parameter autostart says so; ends the process where that
+        fails."""
+        if self.values['autostart'] and not (self.trigger_configure() == SUCCESS ==
+                                             self.trigger_activate()):
             raise Finished(1)
 
     def end(self):
@@ -75,7 +80,8 @@ class FaceAttributesNode(LifecycleNode):
 
     @_transition
     def on_configure(self, state):
-        """Loads the networks and runs each once; FAILURE with one line in the log where they cannot be had."""
+        """Loads the networks and runs each once; FAILURE with one line in the log where they
+        cannot be had."""
         start = time.monotonic()
         self._pipeline = self._factory(self._settings())
         self._pipeline.warm_up()
@@ -172,10 +178,16 @@ class FaceAttributesNode(LifecycleNode):
 
     def _make_diagnostics(self):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
-        self._reports = {name: diagnostics.CameraReport(camera, self.worker.replaced) for name, camera in self.cameras.items()}
-        # By the steady clock: with simulated time paused, it is all the more of interest why nothing happens.
-        self._timer = self.create_timer(1., self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._watch = self.create_timer(.1, self._raise_fault, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._reports = {
+            name: diagnostics.CameraReport(camera, self.worker.replaced)
+            for name, camera in self.cameras.items()
+        }
+        # By the steady clock: with simulated time paused, it is all the more of interest why
+        # nothing happens.
+        self._timer = self.create_timer(1., self._report,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._watch = self.create_timer(.1, self._raise_fault,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _raise_fault(self):
         if self.worker.fault is not None:
@@ -186,22 +198,31 @@ class FaceAttributesNode(LifecycleNode):
         statuses = [self._node_status()]
         for camera, report in self._reports.items():
             name = f'{self.get_name()}: {camera or "image"}'
-            statuses.append(report.status(name, working, self.values['diagnostics.no_image_after']))
+            statuses.append(report.status(name, working,
+                                          self.values['diagnostics.no_image_after']))
         self._log_new(statuses)
-        self._diagnostics.publish(diagnostics.make_array(statuses, self.get_clock().now().to_msg()))
+        self._diagnostics.publish(diagnostics.make_array(statuses,
+                                                         self.get_clock().now().to_msg()))
 
     def _node_status(self):
         name, state = self.get_fully_qualified_name(), self._state_machine.current_state[1]
-        values = {'state': state, 'enabled': self._enabled, **(self._pipeline.description if self._pipeline else {})}
+        values = {
+            'state': state, 'enabled': self._enabled,
+            **(self._pipeline.description if self._pipeline else {})
+        }
         if self._pipeline:
-            values |= {f'{stage} (ms)': f'{ms:.1f}' for stage, ms in list(self._pipeline.stage_ms.items())}
+            values |= {
+                f'{stage} (ms)': f'{ms:.1f}' for stage, ms in list(self._pipeline.stage_ms.items())
+            }
         if others := diagnostics.namesakes(self):
-            return diagnostics.make_status(self.get_name(), diagnostics.WARN, f'{others} other nodes are named {name}', values)
+            return diagnostics.make_status(self.get_name(), diagnostics.WARN,
+                                           f'{others} other nodes are named {name}', values)
         return diagnostics.make_status(self.get_name(), diagnostics.OK, state, values)
 
     def _log_new(self, statuses):
         for status in statuses:
-            topic_of_complaint = status.message.split(':')[-1] if status.level != diagnostics.OK else ''
+            topic_of_complaint = status.message.split(
+                ':')[-1] if status.level != diagnostics.OK else ''
             if topic_of_complaint != self._warnings.get(status.name, '') and topic_of_complaint:
                 self.get_logger().warning(f'{status.name}: {status.message}')
             self._warnings[status.name] = topic_of_complaint

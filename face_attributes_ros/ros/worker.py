@@ -9,10 +9,12 @@ from collections import Counter
 
 
 class Worker:
-    """Hands the newest item of each camera to `work(batch: dict)`, one batch at a time, in a thread of its own.
+    """Hands the newest item of each camera to `work(batch: dict)`, one batch at a time, in a
+    thread of its own.
 
-    `put` never waits. An item that is replaced before it was taken is counted in `replaced`, by camera. Two batches
-    start at least `interval_s` apart. What `work` or an order raises ends the thread and is kept in `fault`.
+    `put` never waits. An item that is replaced before it was taken is counted in `replaced`, by
+    camera. Two batches start at least `interval_s` apart. What `work` or an order raises ends the
+    thread and is kept in `fault`.
     """
 
     def __init__(self, work, interval_s=0.):
@@ -32,7 +34,8 @@ class Worker:
             self._condition.notify()
 
     def order(self, task):
-        """Has `task()` done between two batches; at once, by the caller, while the thread is not running."""
+        """Has `task()` done between two batches; at once, by the caller, while the thread is not
+        running."""
         with self._condition:
             running = self._thread is not None
             if running:
@@ -49,7 +52,8 @@ class Worker:
             self._thread.start()
 
     def stop(self, timeout_s=None):
-        """Ends the thread after the batch at hand and forgets what was not taken; whether it ended in time."""
+        """Ends the thread after the batch at hand and forgets what was not taken; whether it ended
+        in time."""
         with self._condition:
             thread, self._stopping = self._thread, True
             self._condition.notify()
@@ -90,4 +94,5 @@ class Worker:
             return orders, batch
 
     def _wait_s(self):
-        return 0. if self._started_s is None else self._started_s + self.interval_s - time.monotonic()
+        return 0. if self._started_s is None else self._started_s + self.interval_s - time.monotonic(
+        )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch', reason='torch is needed for training and the torch backend only')
+torch = pytest.importorskip('torch',
+                            reason='torch is needed for training and the torch backend only')
 
 from face_attributes_ros import boxes  # noqa: E402
 from face_attributes_ros.device.boxes import front, suppress, to_source  # noqa: E402
@@ -23,7 +24,8 @@ def expected(rows, confidence, iou):
 
 
 def kept(rows, confidence=.3, iou=.45, **limits):
-    found = suppress(torch.from_numpy(rows)[None], torch.tensor(confidence), torch.tensor(iou), **limits)
+    found = suppress(
+        torch.from_numpy(rows)[None], torch.tensor(confidence), torch.tensor(iou), **limits)
     return found.rows[0][found.keep[0]].numpy(), bool(found.exact[0])
 
 
@@ -52,7 +54,8 @@ def test_flat_and_inverted_boxes_overlap_nothing():
 
 
 def chain(length):
-    """Each box overlaps the next: greedy keeps every other one, and only one after the other is this known."""
+    """Each box overlaps the next: greedy keeps every other one, and only one after the other is
+    this known."""
     return np.float32([[10 * i, 0, 10 * i + 15, 10, .99 - .01 * i] for i in range(length)])
 
 
@@ -78,7 +81,8 @@ def test_not_a_number_is_no_face():
     rows[3] = np.nan
     found, exact = kept(rows)
     assert exact and np.isfinite(found).all()
-    source = to_source(torch.from_numpy(rows)[None], torch.zeros(4), torch.ones(4), torch.full((4,), 9.))
+    source = to_source(
+        torch.from_numpy(rows)[None], torch.zeros(4), torch.ones(4), torch.full((4, ), 9.))
     assert torch.isfinite(source[..., :4]).all()
 
 
@@ -95,12 +99,14 @@ def test_boxes_go_back_to_the_source_as_the_letterbox_says():
     geometry = [torch.tensor(pair * 2, dtype=torch.float32)
                 for pair in ((left, top), (1283 / inner_width, 721 / inner_height), (1283, 721))]
     found = to_source(torch.from_numpy(rows)[None], *geometry)[0].numpy()
-    np.testing.assert_allclose(found[:, :4], boxes.clip(letterbox.to_source(rows[:, :4]), 1283, 721), rtol=1e-6)
+    np.testing.assert_allclose(found[:, :4], boxes.clip(letterbox.to_source(rows[:, :4]), 1283,
+                                                        721), rtol=1e-6)
     np.testing.assert_array_equal(found[:, 4], rows[:, 4])
 
 
 def test_faces_come_to_the_front_and_small_flat_or_late_ones_do_not_count():
-    rows = torch.tensor([[[0., 0, 50, 50, .9], [0, 0, 0, 50, .8], [0, 0, 5, 5, .7], [0, 0, 30, 8, .6], [0, 0, 40, 40, .5]]])
+    rows = torch.tensor([[[0., 0, 50, 50, .9], [0, 0, 0, 50, .8], [0, 0, 5, 5, .7],
+                          [0, 0, 30, 8, .6], [0, 0, 40, 40, .5]]])
     keep = torch.ones(1, 5, dtype=torch.bool)
     faces, number = front(rows, keep, torch.tensor(12.), torch.tensor(100.))
     assert faces[0, :int(number), 4].tolist() == pytest.approx([.9, .6, .5])

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be said of the CUDA graph without a GPU: nothing in the captured work looks at the host, and calls come in order."""
+"""What can be said of the CUDA graph without a GPU: nothing in the captured work looks at the
+host, and calls come in order."""
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch', reason='torch is needed for training and the torch backend only')
+torch = pytest.importorskip('torch',
+                            reason='torch is needed for training and the torch backend only')
 if find_spec('ultralytics') is None:
     pytest.skip('ultralytics builds the detector of the torch backend', allow_module_level=True)
 
@@ -15,19 +17,20 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_flatten  # noqa: E402
 
 from face_attributes_ros.boxes import Letterbox  # noqa: E402
-from face_attributes_ros.engines.choose import open_network  # noqa: E402
-from face_attributes_ros.errors import DeviceError  # noqa: E402
-from face_attributes_ros.engines.models import find_model  # noqa: E402
 from face_attributes_ros.device import plan as device_plan  # noqa: E402
-from face_attributes_ros.networks.attributes import OUTPUTS, with_fixed_pool  # noqa: E402
 from face_attributes_ros.device.plan import DeviceNetworks, Plan  # noqa: E402
 from face_attributes_ros.device.yolov3 import CapturableDetector  # noqa: E402
+from face_attributes_ros.engines.choose import open_network  # noqa: E402
+from face_attributes_ros.engines.models import find_model  # noqa: E402
+from face_attributes_ros.errors import DeviceError  # noqa: E402
+from face_attributes_ros.networks.attributes import OUTPUTS, with_fixed_pool  # noqa: E402
 
 META = torch.device('meta')
 
 
 class HostTensors(TorchDispatchMode):
-    """Collects the operations that read or make a tensor of the host. Reading a value off the device fails by itself."""
+    """Collects the operations that read or make a tensor of the host. Reading a value off the
+    device fails by itself."""
 
     def __init__(self):
         super().__init__()
@@ -35,20 +38,25 @@ class HostTensors(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         given = operation(*args, **(kwargs or {}))
-        tensors = [value for value in tree_flatten((args, kwargs, given))[0] if isinstance(value, torch.Tensor)]
+        tensors = [
+            value for value in tree_flatten((args, kwargs, given))[0]
+            if isinstance(value, torch.Tensor)
+        ]
         if any(tensor.device != META for tensor in tensors):
             self.found.append(str(operation))
         return given
 
 
 def on_meta(name, task):
-    module = open_network(find_model(name, task).weights('torch'), backend='torch', device='cpu').module
+    module = open_network(find_model(name, task).weights('torch'), backend='torch',
+                          device='cpu').module
     return module.to(META, torch.float16)
 
 
 def detector_on_meta():
     contract = on_meta('detector_tiny', 'detector')
-    contract.network.model[-1].stride = torch.tensor([8., 16., 32.])    # read once, before a capture, for the grid
+    contract.network.model[-1].stride = torch.tensor(
+        [8., 16., 32.])  # read once, before a capture, for the grid
     return contract
 
 
@@ -70,7 +78,8 @@ def test_what_is_not_made_for_capture_is_caught():
     with pytest.raises(RuntimeError), HostTensors():
         detector_on_meta().to(META)(torch.zeros(1, 64, 96, 3, dtype=torch.uint8, device=META))
     with HostTensors() as host:
-        on_meta('attributes_m', 'attributes')(torch.zeros(1, 80, 80, 3, dtype=torch.uint8, device=META))
+        on_meta('attributes_m', 'attributes')(torch.zeros(1, 80, 80, 3, dtype=torch.uint8,
+                                                          device=META))
     assert host.found
 
 
@@ -109,7 +118,8 @@ class Pretended:
             note('capture ends')
 
         class Captured(device_plan.Captured):
-            """Runs the work where a real graph would be replayed, into the outputs that the capture left."""
+            """Runs the work where a real graph would be replayed, into the outputs that the
+            capture left."""
 
             def __init__(self, work, stream, pool):
                 super().__init__(work, stream, pool)
@@ -121,10 +131,13 @@ class Pretended:
                     static.copy_(new)
                 return outputs
 
-        for name, fake in {'stream': lambda stream: nullcontext(), 'Event': Event, 'CUDAGraph': Graph, 'graph': graph,
-                           'graph_pool_handle': lambda: 1}.items():
+        for name, fake in {
+                'stream': lambda stream: nullcontext(), 'Event': Event, 'CUDAGraph': Graph,
+                'graph': graph, 'graph_pool_handle': lambda: 1
+        }.items():
             monkeypatch.setattr(torch.cuda, name, fake)
-        monkeypatch.setattr(torch, 'empty', lambda *shape, pin_memory=False, **kind: real_empty(*shape, **kind))
+        monkeypatch.setattr(torch, 'empty',
+                            lambda *shape, pin_memory=False, **kind: real_empty(*shape, **kind))
         monkeypatch.setattr(device_plan, 'Captured', Captured)
         self.stream, self.uploads = Stream('compute'), Stream('uploads')
 
@@ -153,7 +166,8 @@ def process(rig, number, sizes=((64, 48),)):
 
 def test_every_number_of_slots_is_captured_when_a_size_is_first_seen(rig, pretended):
     process(rig, 0)
-    assert pretended.calls.count('capture begins') == pretended.calls.count('capture ends') == len(device_plan.BUCKETS)
+    assert pretended.calls.count('capture begins') == pretended.calls.count('capture ends') == len(
+        device_plan.BUCKETS)
     pretended.calls.clear()
     process(rig, 1)
     assert 'capture begins' not in pretended.calls
@@ -164,7 +178,8 @@ def test_what_cannot_be_captured_is_an_error_with_a_way_out(rig, monkeypatch):
         raise RuntimeError('operation not permitted\nCompile with TORCH_USE_CUDA_DSA')
 
     monkeypatch.setattr(torch.cuda, 'graph', refuse)
-    with pytest.raises(DeviceError, match='operation not permitted.; detector.backend ultralytics'):
+    with pytest.raises(DeviceError,
+                       match='operation not permitted.; detector.backend ultralytics'):
         process(rig, 0)
     assert torch.backends.cudnn.benchmark is False
 
@@ -173,8 +188,10 @@ def test_a_frame_is_one_upload_one_replay_and_one_wait(rig, pretended):
     process(rig, 0)
     pretended.calls.clear()
     tracks = process(rig, 1)['c0']
-    assert pretended.calls == ['uploads waits for compute', 'event on uploads', 'compute waits for uploads', 'replay',
-                               'host waits for compute']
+    assert pretended.calls == [
+        'uploads waits for compute', 'event on uploads', 'compute waits for uploads', 'replay',
+        'host waits for compute'
+    ]
     assert len(tracks) == 3 and tracks[0].raw.p_female == pytest.approx(40 / 255, abs=1e-3)
 
 
@@ -182,7 +199,8 @@ def test_cameras_of_other_sizes_still_wait_once(rig, pretended):
     process(rig, 0, sizes=((64, 48), (48, 64), (64, 48)))
     pretended.calls.clear()
     found = process(rig, 1, sizes=((64, 48), (48, 64), (64, 48)))
-    assert pretended.calls.count('replay') == 2 and pretended.calls.count('host waits for compute') == 1
+    assert pretended.calls.count('replay') == 2 and pretended.calls.count(
+        'host waits for compute') == 1
     assert [round(255 * found[f'c{i}'][0].raw.p_female) for i in range(3)] == [40, 41, 42]
 
 
@@ -195,5 +213,7 @@ def test_a_buffer_of_the_ring_is_filled_again_only_when_its_copy_is_over(rig, pr
 
 def test_a_larger_frame_gets_a_larger_buffer(rig):
     for number, size in enumerate([(64, 48), (64, 48), (64, 48), (96, 64), (32, 32)]):
-        seen = [track.raw.p_female for track in process(rig, number, sizes=(size,))['c0'] if track.raw]
+        seen = [
+            track.raw.p_female for track in process(rig, number, sizes=(size, ))['c0'] if track.raw
+        ]
         assert seen == pytest.approx([40 * number / 255] * 3, abs=1e-3)

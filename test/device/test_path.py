@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device path gives what the plain pipeline gives; here on CPU tensors, with fake networks and with the shipped ones."""
+"""The device path gives what the plain pipeline gives; here on CPU tensors, with fake networks and
+with the shipped ones."""
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,17 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch', reason='torch is needed for training and the torch backend only')
+torch = pytest.importorskip('torch',
+                            reason='torch is needed for training and the torch backend only')
 if find_spec('ultralytics') is None:
     pytest.skip('ultralytics builds the detector of the torch backend', allow_module_level=True)
 
 from device_rig import Rig, assert_alike, people  # noqa: E402
 
-from face_attributes_ros.errors import DeviceError, ImageError, ModelError  # noqa: E402
 from face_attributes_ros.device import path as device_path  # noqa: E402
 from face_attributes_ros.device.views import device_views  # noqa: E402
 from face_attributes_ros.device.yolov3 import CapturableDetector  # noqa: E402
 from face_attributes_ros.engines.torch import OneClass, open_ultralytics  # noqa: E402
+from face_attributes_ros.errors import DeviceError, ImageError, ModelError  # noqa: E402
 from face_attributes_ros.pipeline import Pipeline, Settings, build_pipeline  # noqa: E402
 
 ON_TORCH = Settings(device='cpu', detector_backend='torch', attributes_backend='torch', threads=1)
@@ -57,7 +59,9 @@ def test_slots_follow_the_last_frame_and_one_pass_is_enough_then():
     rig = Rig()
     rig.finds(*people(3))
     rig.device.process({'': (picture(), 0.)})
-    assert rig.attributes.batches == [1, 4]         # one slot for a start, a second pass for the other two, padded to a bucket
+    assert rig.attributes.batches == [
+        1, 4
+    ]  # one slot for a start, a second pass for the other two, padded to a bucket
     rig.device.process({'': (picture(), .03)})
     assert rig.attributes.batches == [1, 4, 4]
     rig.finds(*people(30))
@@ -68,7 +72,8 @@ def test_slots_follow_the_last_frame_and_one_pass_is_enough_then():
 
 def test_a_larger_batch_gives_more_slots():
     rig = Rig(batch_max=40)
-    assert rig.path.buckets == (0, 1, 4, 16, 40) and [rig.path.bucket(n) for n in (0, 3, 17, 99)] == [0, 4, 40, 40]
+    assert rig.path.buckets == (0, 1, 4, 16, 40) and [rig.path.bucket(n)
+                                                      for n in (0, 3, 17, 99)] == [0, 4, 40, 40]
     rig.finds(*people(30))
     for i in range(2):
         both(rig, {'': (picture(), i / 30)})
@@ -78,7 +83,10 @@ def test_a_larger_batch_gives_more_slots():
 def test_cameras_of_the_same_and_of_other_sizes():
     rig = Rig()
     rig.finds(*people(3))
-    frames = {'a': picture(seed=1), 'b': picture(640, 480, seed=2), 'c': picture(seed=3), 'd': picture(333, 517, seed=4)}
+    frames = {
+        'a': picture(seed=1), 'b': picture(640, 480, seed=2), 'c': picture(seed=3),
+        'd': picture(333, 517, seed=4)
+    }
     for i in range(3):
         found = both(rig, {camera: (image, i / 30) for camera, image in frames.items()})
     assert {camera: len(tracks) for camera, tracks in found.items()} == dict.fromkeys('abcd', 3)
@@ -89,7 +97,8 @@ def test_cameras_of_the_same_and_of_other_sizes():
 def test_the_frame_size_may_change_and_few_plans_are_kept():
     rig = Rig()
     rig.finds(*people(2))
-    sizes = [(640, 480), (1280, 720), (640, 480), (64, 48), (1, 1), (1920, 1080), (30, 400), (99, 99), (640, 480)]
+    sizes = [(640, 480), (1280, 720), (640, 480), (64, 48), (1, 1), (1920, 1080), (30, 400),
+             (99, 99), (640, 480)]
     for i, size in enumerate(sizes):
         both(rig, {'': (picture(*size), float(i))})
     assert len(rig.path._plans) == device_path.MOST_SIZES
@@ -98,8 +107,10 @@ def test_the_frame_size_may_change_and_few_plans_are_kept():
 def test_settings_change_live():
     rig = Rig()
     rig.finds(*people(6), [4., 6, 24, 25, .5], [300., 200, 305, 205, .4])
-    for i, change in enumerate([{}, {'detector_confidence': .94}, {'detector_max_faces': 2}, {'detector_iou': 1.},
-                                {'detector_min_face_px': 30, 'detector_confidence': .1}, {'detector_confidence': .1}]):
+    for i, change in enumerate([{}, {'detector_confidence': .94}, {'detector_max_faces': 2},
+                                {'detector_iou': 1.},
+                                {'detector_min_face_px': 30,
+                                 'detector_confidence': .1}, {'detector_confidence': .1}]):
         for pipeline in (rig.device, rig.plain):
             pipeline.update(replace(Settings(), **change))
         both(rig, {'': (picture(), i / 30)})
@@ -109,7 +120,8 @@ def test_more_candidates_than_the_device_sorts_are_suppressed_by_the_host():
     rig = Rig(detector_max_faces=1000, detector_confidence=.1)
     rng = np.random.default_rng(0)
     centre, side = rng.uniform(20, 230, (600, 2)), rng.uniform(10, 30, (600, 1))
-    rig.finds(*np.concatenate([centre - side, centre + side, rng.uniform(.2, .9, (600, 1))], 1).tolist())
+    rig.finds(*np.concatenate([centre - side, centre +
+                               side, rng.uniform(.2, .9, (600, 1))], 1).tolist())
     tracks, = both(rig, {'': (picture(320, 320), 0.)}).values()
     assert len(tracks) > 20 and all(track.raw for track in tracks)
 
@@ -129,7 +141,8 @@ def test_every_nth_frame_is_looked_at_and_only_then_costs():
         rig.attributes.batches.clear()
         track = both(rig, {'': (picture(), i / 30)})[''][0]
         looks.append((track.raw is not None, list(rig.attributes.batches)))
-    assert looks == [(True, [1, 4]), (False, []), (True, [4]), (False, []), (False, []), (True, [4]), (False, [])]
+    assert looks == [(True, [1, 4]), (False, []), (True, [4]), (False, []), (False, []),
+                     (True, [4]), (False, [])]
 
 
 def test_switches_hide_or_save_the_work():
@@ -138,7 +151,8 @@ def test_switches_hide_or_save_the_work():
     both(rig, {'': (picture(), 0.)})
     assert rig.attributes.batches == []
     for pipeline in (rig.device, rig.plain):
-        pipeline.update(replace(pipeline.settings, attributes_enable=True, attributes_enable_gender=False))
+        pipeline.update(
+            replace(pipeline.settings, attributes_enable=True, attributes_enable_gender=False))
     track = rig.device.process({'': (picture(), .03)})[''][0]
     assert track.raw.p_female is None and track.raw.age_years == 40
 
@@ -154,8 +168,11 @@ def test_views_alone_are_a_detector_and_an_estimator():
     rig.finds(*people(3))
     faces = rig.device.detector(image)
     first = rig.device.estimator(image, faces)
-    second = rig.device.estimator(image, faces)         # the resident frame was used up: through the plain estimator
-    assert [a.p_female for a in first] == pytest.approx([a.p_female for a in second], abs=3 / 255) and len(first) == 3
+    second = rig.device.estimator(
+        image, faces)  # the resident frame was used up: through the plain estimator
+    assert [a.p_female
+            for a in first] == pytest.approx([a.p_female
+                                              for a in second], abs=3 / 255) and len(first) == 3
     assert rig.device.estimator(picture(seed=5), []) == [] and rig.device.detector.detect([]) == []
     assert rig.device.estimator.crops([picture(50, 60)])[0].age_years == 40
 
@@ -178,9 +195,11 @@ def test_warming_up_sees_the_sizes():
 
 
 def on_the_device(settings=ON_TORCH):
-    """The shipped networks on the device path, on the CPU, where `build_pipeline` would not choose it."""
+    """The shipped networks on the device path, on the CPU, where `build_pipeline` would not choose
+    it."""
     plain = build_pipeline(settings)
-    pipeline = Pipeline(*device_views(plain.detector, plain.estimator), settings, plain.description)
+    pipeline = Pipeline(*device_views(plain.detector, plain.estimator), settings,
+                        plain.description)
     pipeline._configure_detector()
     return pipeline
 
@@ -192,19 +211,24 @@ def test_the_shipped_networks_see_the_same_in_a_photograph(name):
         pytest.skip('this ultralytics came without its pictures')
     settings = replace(ON_TORCH, detector_confidence=.2)
     image, ours = cv2.imread(str(path)), on_the_device(settings)
-    numpy_path = build_pipeline(replace(settings, precision='fp32', detector_backend='onnxruntime', attributes_backend='onnxruntime'))
+    numpy_path = build_pipeline(
+        replace(settings, precision='fp32', detector_backend='onnxruntime',
+                attributes_backend='onnxruntime'))
     for i in range(2):
-        mine, theirs = ours.process({'': (image, i / 30)})[''], numpy_path.process({'': (image, i / 30)})['']
+        mine, theirs = ours.process({'': (image, i / 30)
+                                     })[''], numpy_path.process({'': (image, i / 30)})['']
     assert len(mine) == len(theirs) >= 2
     for a, b in zip(mine, theirs):
         np.testing.assert_allclose(a.face.box_xyxy, b.face.box_xyxy, atol=1)
         assert a.face.score == pytest.approx(b.face.score, abs=.02)
-        assert a.raw.age_years == pytest.approx(b.raw.age_years, abs=1.5) and a.raw.smile == pytest.approx(b.raw.smile, abs=.05)
+        assert a.raw.age_years == pytest.approx(
+            b.raw.age_years, abs=1.5) and a.raw.smile == pytest.approx(b.raw.smile, abs=.05)
         assert a.raw.p_female == pytest.approx(b.raw.p_female, abs=.05)
         np.testing.assert_allclose(a.raw.expression_probs, b.raw.expression_probs, atol=.05)
         angles = [[one.raw.yaw_rad, one.raw.pitch_rad, one.raw.roll_rad] for one in (a, b)]
         np.testing.assert_allclose(*angles, atol=.05)
-        side = max(a.face.box_xyxy[2] - a.face.box_xyxy[0], a.face.box_xyxy[3] - a.face.box_xyxy[1])
+        side = max(a.face.box_xyxy[2] - a.face.box_xyxy[0],
+                   a.face.box_xyxy[3] - a.face.box_xyxy[1])
         np.testing.assert_allclose(a.raw.landmarks_xy, b.raw.landmarks_xy, atol=.02 * side)
 
 
@@ -221,8 +245,10 @@ def test_half_precision_changes_little():
     assert len(mine) == len(theirs) >= 2
     for a, b in zip(mine, theirs):
         np.testing.assert_allclose(a.face.box_xyxy, b.face.box_xyxy, atol=.5)
-        assert a.face.score == pytest.approx(b.face.score, abs=.01) and a.raw.age_years == pytest.approx(b.raw.age_years, abs=.7)
-        assert a.raw.p_female == pytest.approx(b.raw.p_female, abs=.02) and a.raw.yaw_rad == pytest.approx(b.raw.yaw_rad, abs=.02)
+        assert a.face.score == pytest.approx(
+            b.face.score, abs=.01) and a.raw.age_years == pytest.approx(b.raw.age_years, abs=.7)
+        assert a.raw.p_female == pytest.approx(
+            b.raw.p_female, abs=.02) and a.raw.yaw_rad == pytest.approx(b.raw.yaw_rad, abs=.02)
 
 
 def test_a_detector_alone_is_a_path_too():
@@ -230,7 +256,8 @@ def test_a_detector_alone_is_a_path_too():
     rig.path.networks = rig.path.networks._replace(attributes=None, outputs=())
     rig.finds(*people(5))
     assert len(both(rig, {'': (picture(), 0.)})['']) == 5 and rig.attributes.batches == []
-    detector, estimator = device_views(build_pipeline(replace(ON_TORCH, attributes_model='')).detector, None)
+    detector, estimator = device_views(
+        build_pipeline(replace(ON_TORCH, attributes_model='')).detector, None)
     assert estimator is None and detector.path.networks.width == 0
     assert detector(np.zeros((48, 64, 3), np.uint8)) == []
 
@@ -240,19 +267,23 @@ def test_the_capturable_detector_is_the_contracts():
     for shape in ((1, 64, 96), (2, 96, 64), (1, 64, 96)):
         image = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8)
         torch.testing.assert_close(CapturableDetector(contract)(image.float()), contract(image))
-        torch.testing.assert_close(CapturableDetector(contract, 0)(image), OneClass(contract, 0)(image))
+        torch.testing.assert_close(
+            CapturableDetector(contract, 0)(image),
+            OneClass(contract, 0)(image))
 
 
 def test_on_the_cpu_torch_runs_through_the_plain_path():
     pipeline = build_pipeline(ON_TORCH)
-    assert type(pipeline.detector).__name__ == 'FaceDetector' and pipeline.description['attributes_engine'].endswith('cpu, fp32')
+    assert type(pipeline.detector).__name__ == 'FaceDetector' and pipeline.description[
+        'attributes_engine'].endswith('cpu, fp32')
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
 @pytest.mark.parametrize('part', ['detector', 'attributes'])
 def test_a_gpu_that_is_not_there_is_an_error(part):
     with pytest.raises(DeviceError, match='device cuda:0: torch finds 0 CUDA devices'):
-        build_pipeline(Settings(device='cuda:0', **{f'{part}_backend': 'torch', 'detector_backend': 'torch'}))
+        build_pipeline(
+            Settings(device='cuda:0', **{f'{part}_backend': 'torch', 'detector_backend': 'torch'}))
 
 
 def test_two_devices_are_no_path():
@@ -267,10 +298,14 @@ def test_two_devices_are_no_path():
 def test_a_gpu_gives_what_the_cpu_gives(precision):
     path = Path(find_spec('ultralytics').origin).parent / 'assets' / 'zidane.jpg'
     image = cv2.imread(str(path))
-    ours = build_pipeline(replace(ON_TORCH, device='cuda:0', precision=precision, detector_confidence=.2))
+    ours = build_pipeline(
+        replace(ON_TORCH, device='cuda:0', precision=precision, detector_confidence=.2))
     theirs = build_pipeline(replace(ON_TORCH, detector_confidence=.2))
-    assert type(ours.detector).__name__ == 'DeviceFaceDetector' and precision in ours.description['detector_engine']
-    for i, frames in enumerate([{'': image}, {'': image}, {'': image[:, ::-1]}, {'a': image, 'b': image[:400]}]):
+    assert type(
+        ours.detector
+    ).__name__ == 'DeviceFaceDetector' and precision in ours.description['detector_engine']
+    for i, frames in enumerate([{'': image}, {'': image}, {'': image[:, ::-1]},
+                                {'a': image, 'b': image[:400]}]):
         stamped = {camera: (frame, i / 30) for camera, frame in frames.items()}
         mine, other = ours.process(stamped), theirs.process(stamped)
         for camera in frames:
@@ -287,4 +322,5 @@ def test_a_graph_is_captured_once_a_size_and_follows_live_settings():
     plan, = pipeline.detector.path._plans.values()
     pipeline.update(replace(pipeline.settings, detector_confidence=.99))
     assert pipeline.process({'': (picture(), .03)}) == {'': []}
-    assert list(pipeline.detector.path._plans.values()) == [plan] and set(plan.runs) == {0, 1, 4, 16}
+    assert list(pipeline.detector.path._plans.values()) == [plan] and set(
+        plan.runs) == {0, 1, 4, 16}

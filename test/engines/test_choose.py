@@ -34,7 +34,8 @@ def path(tmp_path_factory):
 @pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize('count', [1, 3])
 def test_every_runtime_gives_the_same_answer(path, backend, count):
-    network = engines.open_network(path, backend=backend, device='cpu', precision='fp32', threads=1)
+    network = engines.open_network(path, backend=backend, device='cpu', precision='fp32',
+                                   threads=1)
     batch = np.random.default_rng(0).integers(0, 255, (count, 4, 6, 3), np.uint8)
     mean, twice = network(batch)
     np.testing.assert_allclose(mean, batch.reshape(count, -1).mean(1), rtol=1e-5)
@@ -46,12 +47,18 @@ def test_every_runtime_gives_the_same_answer(path, backend, count):
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_an_output_keeps_its_name_where_a_step_before_it_was_fused_away(backend, tmp_path):
     helper, kind = onnx.helper, onnx.TensorProto
-    nodes = [helper.make_node('Cast', ['image'], ['a'], to=kind.FLOAT), helper.make_node('Identity', ['a'], ['zzz']),
-             helper.make_node('Identity', ['zzz'], ['landmarks'])]
-    graph = helper.make_graph(nodes, 'fused', [helper.make_tensor_value_info('image', kind.UINT8, ['b', 2, 2, 3])],
-                              [helper.make_tensor_value_info('landmarks', kind.FLOAT, ['b', 2, 2, 3])])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9), tmp_path / 'fused.onnx')
-    network = engines.open_network(tmp_path / 'fused.onnx', backend=backend, device='cpu', precision='fp32', threads=1)
+    nodes = [
+        helper.make_node('Cast', ['image'], ['a'], to=kind.FLOAT),
+        helper.make_node('Identity', ['a'], ['zzz']),
+        helper.make_node('Identity', ['zzz'], ['landmarks'])
+    ]
+    graph = helper.make_graph(
+        nodes, 'fused', [helper.make_tensor_value_info('image', kind.UINT8, ['b', 2, 2, 3])],
+        [helper.make_tensor_value_info('landmarks', kind.FLOAT, ['b', 2, 2, 3])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9),
+              tmp_path / 'fused.onnx')
+    network = engines.open_network(tmp_path / 'fused.onnx', backend=backend, device='cpu',
+                                   precision='fp32', threads=1)
     assert network.outputs == ('landmarks',)
 
 
@@ -65,14 +72,19 @@ def test_auto_says_what_it_chose(path):
     ({'backend': 'tflite'}, ParameterError, 'needs one of auto, onnxruntime'),
     ({'backend': 'ultralytics'}, (ParameterError, DeviceError), 'ultralytics'),
     ({'precision': 'int3'}, ParameterError, 'needs one of auto, fp32'),
-    ({'backend': 'openvino', 'device': 'cuda:0'}, DeviceError, "'cuda:0' is not offered by openvino: needs cpu|not installed"),
-    ({'backend': 'onnxruntime', 'device': 'cpu', 'precision': 'fp16'}, DeviceError, "'fp16' is not offered by onnxruntime"),
-    ({'device': 'cpu', 'precision': 'int8'}, ModelError, 'tiny.onnx has no int8_file in the manifest'),
-    ({'backend': 'onnxruntime', 'device': 'cuda:0', 'precision': 'int8'}, DeviceError,
-     "'int8' is not offered by onnxruntime on cuda:0: needs a CPU"),
-    ({'backend': 'tensorrt', 'device': 'cpu'}, DeviceError, "'cpu' is not offered by tensorrt: needs cuda:N"),
+    ({'backend': 'openvino', 'device': 'cuda:0'
+      }, DeviceError, "'cuda:0' is not offered by openvino: needs cpu|not installed"),
+    ({'backend': 'onnxruntime', 'device': 'cpu', 'precision': 'fp16'
+      }, DeviceError, "'fp16' is not offered by onnxruntime"),
+    ({'device': 'cpu', 'precision': 'int8'
+      }, ModelError, 'tiny.onnx has no int8_file in the manifest'),
+    ({'backend': 'onnxruntime', 'device': 'cuda:0', 'precision': 'int8'
+      }, DeviceError, "'int8' is not offered by onnxruntime on cuda:0: needs a CPU"),
+    ({'backend': 'tensorrt', 'device': 'cpu'
+      }, DeviceError, "'cpu' is not offered by tensorrt: needs cuda:N"),
     ({'backend': 'tensorrt', 'device': 'cuda:0', 'precision': 'bf16'}, DeviceError, 'tensorrt'),
-    ({'backend': 'tensorrt', 'device': 'cuda:0', 'precision': 'int8'}, DeviceError, "'int8' is not offered by tensorrt"),
+    ({'backend': 'tensorrt', 'device': 'cuda:0', 'precision': 'int8'
+      }, DeviceError, "'int8' is not offered by tensorrt"),
 ])
 def test_a_wrong_request_is_an_error_and_no_fallback(path, request_, error, message):
     with pytest.raises(error, match=message):
@@ -89,44 +101,65 @@ def test_a_gpu_that_is_not_there_is_an_error(path):
 
 @pytest.fixture(scope='module')
 def leaky(tmp_path_factory):
-    """A convolution, rounded to int8 before and after a leaky activation: what `export int8` writes for a YOLOv3."""
+    """A convolution, rounded to int8 before and after a leaky activation: what `export int8`
+    writes for a YOLOv3."""
     helper, kind, numpy_helper = onnx.helper, onnx.TensorProto, onnx.numpy_helper
-    constants = {'weights': np.array([[[[-3]]], [[[2]]]], np.int8).repeat(3, 1), 'one': np.float32(1), 'sixth': np.float32(.5),
-                 'zero': np.uint8(0), 'middle': np.uint8(200), 'scale': np.float32(10), 'level': np.int8(0)}
+    constants = {
+        'weights': np.array([[[[-3]]], [[[2]]]],
+                            np.int8).repeat(3, 1), 'one': np.float32(1), 'sixth': np.float32(.5),
+        'zero': np.uint8(0), 'middle': np.uint8(200), 'scale': np.float32(10), 'level': np.int8(0)
+    }
     make = helper.make_node
-    nodes = [make('Transpose', ['image'], ['nchw'], perm=[0, 3, 1, 2]), make('Cast', ['nchw'], ['x'], to=kind.FLOAT),
-             make('QuantizeLinear', ['x', 'one', 'zero'], ['xq']), make('DequantizeLinear', ['xq', 'one', 'zero'], ['xd']),
-             make('DequantizeLinear', ['weights', 'sixth', 'level'], ['w']), make('Conv', ['xd', 'w'], ['c']),
-             make('QuantizeLinear', ['c', 'scale', 'middle'], ['cq']), make('DequantizeLinear', ['cq', 'scale', 'middle'], ['cd']),
-             make('LeakyRelu', ['cd'], ['a'], alpha=.1),
-             make('QuantizeLinear', ['a', 'scale', 'middle'], ['aq']), make('DequantizeLinear', ['aq', 'scale', 'middle'], ['y'])]
+    nodes = [
+        make('Transpose', ['image'], ['nchw'], perm=[0, 3, 1, 2]),
+        make('Cast', ['nchw'], ['x'], to=kind.FLOAT),
+        make('QuantizeLinear', ['x', 'one', 'zero'], ['xq']),
+        make('DequantizeLinear', ['xq', 'one', 'zero'], ['xd']),
+        make('DequantizeLinear', ['weights', 'sixth', 'level'], ['w']),
+        make('Conv', ['xd', 'w'], ['c']),
+        make('QuantizeLinear', ['c', 'scale', 'middle'], ['cq']),
+        make('DequantizeLinear', ['cq', 'scale', 'middle'], ['cd']),
+        make('LeakyRelu', ['cd'], ['a'], alpha=.1),
+        make('QuantizeLinear', ['a', 'scale', 'middle'], ['aq']),
+        make('DequantizeLinear', ['aq', 'scale', 'middle'], ['y'])
+    ]
     graph = helper.make_graph(
         nodes, 'leaky', [helper.make_tensor_value_info('image', kind.UINT8, ['b', 'h', 'w', 3])],
         [helper.make_tensor_value_info('y', kind.FLOAT, ['b', 2, 'h', 'w'])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()])
     out = tmp_path_factory.mktemp('int8') / 'leaky_int8.onnx'
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), out)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8),
+              out)
     return out
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_int8_opens_the_int8_file_and_every_runtime_gives_its_answer(path, leaky, backend):
-    network = engines.open_network(path, int8_path=leaky, backend=backend, device='cpu', precision='int8', threads=1)
+    network = engines.open_network(path, int8_path=leaky, backend=backend, device='cpu',
+                                   precision='int8', threads=1)
     batch = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
     sums = batch.astype(np.float32).sum(3) * .5
     expected = np.stack([-3 * sums * .1, 2 * sums], 1)
-    np.testing.assert_allclose(network(batch)[0], expected.clip(-2000, 550), atol=5.6)     # half a level, and a tenth of one before
+    np.testing.assert_allclose(network(batch)[0], expected.clip(-2000, 550),
+                               atol=5.6)  # half a level, and a tenth of one before
     assert 'int8' in network.description
 
 
 @pytest.mark.parametrize('backend, device, has_int8, bf16, avx2, expected', [
-    ('openvino', 'cpu', True, True, True, 'bf16'), ('openvino', 'cpu', True, False, True, 'int8'),
-    ('openvino', 'cpu', False, False, True, 'fp32'), ('onnxruntime', 'cpu', True, True, True, 'int8'),
-    ('onnxruntime', 'cpu', True, False, False, 'fp32'), ('onnxruntime', 'cpu', False, True, True, 'fp32'),
-    ('onnxruntime', 'cuda:0', True, True, True, 'fp32'), ('tensorrt', 'cuda:0', True, True, True, 'fp16'),
+    ('openvino', 'cpu', True, True, True, 'bf16'),
+    ('openvino', 'cpu', True, False, True, 'int8'),
+    ('openvino', 'cpu', False, False, True, 'fp32'),
+    ('onnxruntime', 'cpu', True, True, True, 'int8'),
+    ('onnxruntime', 'cpu', True, False, False, 'fp32'),
+    ('onnxruntime', 'cpu', False, True, True, 'fp32'),
+    ('onnxruntime', 'cuda:0', True, True, True, 'fp32'),
+    ('tensorrt', 'cuda:0', True, True, True, 'fp16'),
 ])
-def test_auto_precision_follows_the_processor_and_the_manifest(monkeypatch, tmp_path, backend, device, has_int8, bf16, avx2, expected):
-    (tmp_path / 'cpuinfo').write_text('model name : x\nflags\t\t: fpu sse2' + ' avx2' * avx2 + '\n')
+def test_auto_precision_follows_the_processor_and_the_manifest(monkeypatch, tmp_path, backend,
+                                                               device, has_int8, bf16, avx2,
+                                                               expected):
+    (tmp_path / 'cpuinfo').write_text('model name : x\nflags\t\t: fpu sse2' + ' avx2' * avx2 +
+                                      '\n')
     monkeypatch.setattr(engines, 'CPU_INFO', tmp_path / 'cpuinfo')
     monkeypatch.setattr(engines, '_has_bf16', lambda: bf16)
     assert engines.choose_precision(backend, device, has_int8) == expected

@@ -29,7 +29,8 @@ def manifest(tmp_path):
 
 def test_a_users_manifest_is_read(manifest):
     model = models.find_model(f'{manifest}:one', 'detector')
-    assert (model.input_px, model.thresholds['score'], model.path.read_bytes()) == (448, .4, b'weights')
+    assert (model.input_px, model.thresholds['score'], model.path.read_bytes()) == (448, .4,
+                                                                                    b'weights')
 
 
 def damage(manifest):
@@ -56,9 +57,13 @@ def with_int8(manifest, made_from=None):
     """An int8 file beside the float one, made from it unless said otherwise."""
     (manifest.parent / 'one_int8.onnx').write_bytes(b'small')
     sha = hashlib.sha256(b'weights').hexdigest()
-    keys = {'int8_file': 'one_int8.onnx', 'int8_sha256': hashlib.sha256(b'small').hexdigest(), 'int8_made_from': made_from or sha}
+    keys = {
+        'int8_file': 'one_int8.onnx', 'int8_sha256': hashlib.sha256(b'small').hexdigest(),
+        'int8_made_from': made_from or sha
+    }
     lines = ''.join(f'{key} = "{value}"\n' for key, value in keys.items())
-    manifest.write_text(manifest.read_text().replace('input_px = 448\n', f'input_px = 448\n{lines}'))
+    manifest.write_text(manifest.read_text().replace('input_px = 448\n',
+                                                     f'input_px = 448\n{lines}'))
 
 
 def damage_int8(manifest):
@@ -85,11 +90,13 @@ def wrong_task(manifest):
     manifest.write_text(manifest.read_text().replace('"detector"', '"cats"'))
 
 
-@pytest.mark.parametrize('change, message', [
-    (damage, 'damaged or was changed'), (truncate, 'damaged or was changed'), (remove, 'is missing'), (spoil, 'manifest'),
-    (forget_key, 'input_px is None, needs a int'), (wrong_task, "'cats', needs one of"),
-    (damage_int8, 'one_int8.onnx has sha256'), (remove_int8, 'one_int8.onnx is missing'),
-    (other_weights, 'made from other weights than file: run face-attributes export int8 again')])
+@pytest.mark.parametrize(
+    'change, message',
+    [(damage, 'damaged or was changed'), (truncate, 'damaged or was changed'),
+     (remove, 'is missing'), (spoil, 'manifest'), (forget_key, 'input_px is None, needs a int'),
+     (wrong_task, "'cats', needs one of"), (damage_int8, 'one_int8.onnx has sha256'),
+     (remove_int8, 'one_int8.onnx is missing'),
+     (other_weights, 'made from other weights than file: run face-attributes export int8 again')])
 def test_what_is_wrong_is_named(manifest, change, message):
     change(manifest)
     with pytest.raises(ModelError, match=message):

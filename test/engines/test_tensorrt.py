@@ -8,8 +8,11 @@ import pytest
 from face_attributes_ros.engines import tensorrt
 from face_attributes_ros.errors import DeviceError
 
-GPU_BUILD = SimpleNamespace(__version__='1.32.0', get_available_providers=lambda: [tensorrt.PROVIDER, 'CPUExecutionProvider'])
-CPU_BUILD = SimpleNamespace(__version__='1.32.0', get_available_providers=lambda: ['CPUExecutionProvider'])
+GPU_BUILD = SimpleNamespace(
+    __version__='1.32.0',
+    get_available_providers=lambda: [tensorrt.PROVIDER, 'CPUExecutionProvider'])
+CPU_BUILD = SimpleNamespace(__version__='1.32.0',
+                            get_available_providers=lambda: ['CPUExecutionProvider'])
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +26,8 @@ def gpu(monkeypatch, tmp_path):
 def test_the_precision_and_the_gpu_are_asked_for(precision, half):
     provider, options = tensorrt.tensorrt_provider('cuda:1', precision, GPU_BUILD)
     assert provider == 'TensorrtExecutionProvider'
-    assert (options['device_id'], options['trt_fp16_enable'], options['trt_engine_cache_enable']) == (1, half, True)
+    assert (options['device_id'], options['trt_fp16_enable'],
+            options['trt_engine_cache_enable']) == (1, half, True)
 
 
 def test_an_engine_is_kept_for_this_gpu_and_these_versions_only(tmp_path):
@@ -32,15 +36,18 @@ def test_an_engine_is_kept_for_this_gpu_and_these_versions_only(tmp_path):
     assert options['trt_engine_cache_path'] == str(folder) and folder.is_dir()
 
 
-@pytest.mark.parametrize('change', [('NVIDIA H100, 9.0', '10.3.0', '1.32.0'), ('NVIDIA Orin, 8.7', '10.4.0', '1.32.0'),
+@pytest.mark.parametrize('change', [('NVIDIA H100, 9.0', '10.3.0', '1.32.0'),
+                                    ('NVIDIA Orin, 8.7', '10.4.0', '1.32.0'),
                                     ('NVIDIA Orin, 8.7', '10.3.0', '1.33.0')])
 def test_another_gpu_or_version_has_another_folder(change):
-    assert tensorrt.cache_folder(*change) != tensorrt.cache_folder('NVIDIA Orin, 8.7', '10.3.0', '1.32.0')
+    assert tensorrt.cache_folder(*change) != tensorrt.cache_folder('NVIDIA Orin, 8.7', '10.3.0',
+                                                                   '1.32.0')
 
 
 @pytest.mark.parametrize('device, precision, runtime, message', [
     ('cpu', 'fp16', GPU_BUILD, "'cpu' is not offered by tensorrt: needs cuda:N"),
-    ('cuda:0', 'fp16', CPU_BUILD, 'this ONNX Runtime has no TensorRT .it has CPUExecutionProvider.'),
+    ('cuda:0', 'fp16', CPU_BUILD,
+     'this ONNX Runtime has no TensorRT .it has CPUExecutionProvider.'),
     ('cuda:0', 'bf16', GPU_BUILD, "'bf16' is not offered by tensorrt on cuda:0: needs fp32, fp16"),
 ])
 def test_what_is_missing_is_named(device, precision, runtime, message):

@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch', reason='torch is needed for training and the torch backend only')
+torch = pytest.importorskip('torch',
+                            reason='torch is needed for training and the torch backend only')
 pytest.importorskip('safetensors')
 
 from face_attributes_ros.engines.choose import open_network  # noqa: E402
-from face_attributes_ros.errors import DataError, ModelError  # noqa: E402
 from face_attributes_ros.engines.models import find_model, load_manifest  # noqa: E402
+from face_attributes_ros.errors import DataError, ModelError  # noqa: E402
 from face_attributes_ros.networks.attributes import OUTPUTS, Shipped, load_shipped, with_fixed_pool  # noqa: E402
 from face_attributes_ros.networks.compact import CompactConfig, CompactNet  # noqa: E402
 from face_attributes_ros.training.attributes.torch_file import main, save_torch  # noqa: E402
@@ -25,14 +26,16 @@ TOLERANCE = {'age': 2e-3, 'landmarks': 2e-3}
 def crops(count, size):
     """Smooth pictures: the like of faces in contrast."""
     noise = np.random.default_rng(0).integers(0, 255, (count, 6, 6, 3), np.uint8)
-    return np.stack([cv2.resize(some, (size, size), interpolation=cv2.INTER_CUBIC) for some in noise])
+    return np.stack(
+        [cv2.resize(some, (size, size), interpolation=cv2.INTER_CUBIC) for some in noise])
 
 
 @pytest.fixture
 def trained(tmp_path):
     """A checkpoint as training leaves it: no calibration in it."""
     torch.manual_seed(0)
-    save_tensors(tmp_path / 'run.safetensors', CompactNet(TINY).state_dict(), {'network': TINY.to_dict(), 'step': 1})
+    save_tensors(tmp_path / 'run.safetensors',
+                 CompactNet(TINY).state_dict(), {'network': TINY.to_dict(), 'step': 1})
     return tmp_path / 'run.safetensors'
 
 
@@ -40,24 +43,28 @@ def trained(tmp_path):
 def test_the_shipped_weights_give_what_the_onnx_file_gives(count):
     pytest.importorskip('onnxruntime')
     model = find_model('attributes_m', 'attributes')
-    ours = with_fixed_pool(load_shipped(model.torch_weights()), model.input_px)(torch.from_numpy(crops(count, model.input_px)))
+    ours = with_fixed_pool(load_shipped(model.torch_weights()),
+                           model.input_px)(torch.from_numpy(crops(count, model.input_px)))
     network = open_network(model.path, backend='onnxruntime', device='cpu', threads=1)
     theirs = dict(zip(network.outputs, network(crops(count, model.input_px))))
     for name, found in zip(OUTPUTS, ours, strict=True):
-        np.testing.assert_allclose(found.numpy(), theirs[name], atol=TOLERANCE.get(name, .01), err_msg=name)
+        np.testing.assert_allclose(found.numpy(), theirs[name], atol=TOLERANCE.get(name, .01),
+                                   err_msg=name)
 
 
 def test_calibration_travels_in_the_file(trained):
-    entries = save_torch(trained, trained.with_name('shipped.safetensors'), {'age': .5, 'gender': 2.},
-                         {'expression': [.5, 0, 0, 0, 0, 0, -.5]})
+    entries = save_torch(trained, trained.with_name('shipped.safetensors'),
+                         {'age': .5, 'gender': 2.}, {'expression': [.5, 0, 0, 0, 0, 0, -.5]})
     assert entries['torch_file'] == 'shipped.safetensors' and len(entries['torch_sha256']) == 64
     loaded = load_shipped(trained.with_name('shipped.safetensors'))
     assert loaded.temperatures == {'age': .5, 'gender': 2.}
     image = torch.from_numpy(crops(2, 32))
     plain = dict(zip(OUTPUTS, Shipped(loaded_network(trained)).eval()(image)))
     ours = dict(zip(OUTPUTS, loaded(image)))
-    torch.testing.assert_close(ours['gender'].logit() * 2, plain['gender'].logit(), atol=2e-3, rtol=1e-2)
-    ratio = ours['expression'][:, 0] / ours['expression'][:, 6] / (plain['expression'][:, 0] / plain['expression'][:, 6])
+    torch.testing.assert_close(ours['gender'].logit() * 2, plain['gender'].logit(), atol=2e-3,
+                               rtol=1e-2)
+    ratio = ours['expression'][:, 0] / ours['expression'][:, 6] / (plain['expression'][:, 0] /
+                                                                   plain['expression'][:, 6])
     torch.testing.assert_close(ratio.log(), torch.ones(2), atol=1e-2, rtol=0)
 
 
@@ -95,12 +102,21 @@ def test_the_command_takes_the_calibration_from_the_onnx_file(trained, tmp_path,
     onnx = pytest.importorskip('onnx')
     graph = onnx.helper.make_graph([], 'empty', [], [])
     model = onnx.helper.make_model(graph)
-    for key, value in {'temperatures': {'age': .7}, 'offsets': {'expression': [.5, 0, 0, 0, 0, 0, -.5]}}.items():
+    for key, value in {
+            'temperatures': {'age': .7}, 'offsets': {'expression': [.5, 0, 0, 0, 0, 0, -.5]}
+    }.items():
         model.metadata_props.add(key=key, value=json.dumps(value))
     onnx.save(model, tmp_path / 'a.onnx')
     manifest = tmp_path / 'manifest.toml'
-    manifest.write_text('[models.a]\ntask = "attributes"\nfile = "a.onnx"\nsha256 = "x"\nlicence = "y"\ndata = "z"\ninput_px = 32\n')
-    words = ['--weights', str(trained), '--onnx', str(tmp_path / 'a.onnx'), '--manifest', str(manifest)]
+    manifest.write_text(
+        '[models.a]\ntask = "attributes"\nfile = "a.onnx"\nsha256 = "x"\nlicence = "y"\ndata = "z"\ninput_px = 32\n'
+    )
+    words = [
+        '--weights',
+        str(trained), '--onnx',
+        str(tmp_path / 'a.onnx'), '--manifest',
+        str(manifest)
+    ]
     assert main(words) == 0 and 'a.safetensors' in capsys.readouterr().out
     shipped = load_shipped(load_manifest(manifest)['a'].torch_weights())
     assert shipped.temperatures == {'age': .7} and shipped.shifted == ('expression',)

@@ -3,10 +3,23 @@ import numpy as np
 import pytest
 import torch
 
-from face_attributes_ros.networks.compact import (HEADS, VARIANTS, CompactConfig, CompactNet, GridPool,
-                                                  area_matrix, folded, multiply_adds)
-from face_attributes_ros.networks.heads import (decode, euler_from_rotation, predicted_landmarks,
-                                                predicted_rotation, rotation_from_euler)
+from face_attributes_ros.networks.compact import (
+    HEADS,
+    VARIANTS,
+    CompactConfig,
+    CompactNet,
+    GridPool,
+    area_matrix,
+    folded,
+    multiply_adds,
+)
+from face_attributes_ros.networks.heads import (
+    decode,
+    euler_from_rotation,
+    predicted_landmarks,
+    predicted_rotation,
+    rotation_from_euler,
+)
 
 TINY = CompactConfig(8, ((8, 1), (16, 2), (16, 2)), 8, 8, 16, 8, 16, 2)
 
@@ -21,7 +34,8 @@ def test_any_multiple_of_sixteen_goes_in(size):
     assert set(raw) == set(HEADS)
 
 
-@pytest.mark.parametrize('name, least, most', [('s', 50e6, 70e6), ('m', 140e6, 175e6), ('l', 380e6, 440e6)])
+@pytest.mark.parametrize('name, least, most', [('s', 50e6, 70e6), ('m', 140e6, 175e6),
+                                               ('l', 380e6, 440e6)])
 def test_variants_cost_what_they_promise_at_112_px(name, least, most):
     assert least < multiply_adds(CompactNet(VARIANTS[name]), 112) < most
 
@@ -37,7 +51,8 @@ def test_folding_keeps_the_outputs():
         before, after = network(pixels), folded(network)(pixels)
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded(network).stage2.modules())
+    assert not any(
+        isinstance(module, torch.nn.BatchNorm2d) for module in folded(network).stage2.modules())
 
 
 @pytest.mark.parametrize('size_in, size_out', [(4, 4), (3, 4), (7, 4), (5, 2)])
@@ -53,7 +68,8 @@ def test_grid_pool_averages_whole_cells():
 
 
 def test_angles_survive_the_trip_through_six_numbers():
-    angles = torch.tensor(np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3)), dtype=torch.float64)
+    angles = torch.tensor(
+        np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3)), dtype=torch.float64)
     rotation = rotation_from_euler(angles)
     torch.testing.assert_close(rotation @ rotation.transpose(1, 2),
                                torch.eye(3, dtype=torch.float64).expand(50, 3, 3))
@@ -73,10 +89,11 @@ def test_turning_the_image_adds_to_roll_alone():
 
 
 def test_zero_outputs_are_a_frontal_face_in_the_middle():
-    raw = {name: torch.zeros(1, size) for name, size in (('age', 101), ('gender', 1), ('expression', 7),
-                                                         ('smile', 1),
-                                                         ('pose', 6), ('landmarks', 136), ('face', 1),
-                                                         ('quality', 1))}
+    raw = {
+        name: torch.zeros(1, size)
+        for name, size in (('age', 101), ('gender', 1), ('expression', 7), ('smile', 1),
+                           ('pose', 6), ('landmarks', 136), ('face', 1), ('quality', 1))
+    }
     outputs = decode(raw)
     assert outputs['pose'].abs().max() == 0
     assert (predicted_landmarks(raw['landmarks']) == 0.5).all()
@@ -84,10 +101,13 @@ def test_zero_outputs_are_a_frontal_face_in_the_middle():
 
 
 def test_a_temperature_above_one_makes_answers_less_sure():
-    raw = {name: torch.full((1, size), 2.0) for name, size in (('gender', 1), ('smile', 1), ('pose', 6),
-                                                               ('landmarks', 136),
-                                                               ('face', 1), ('quality', 1))}
+    raw = {
+        name: torch.full((1, size), 2.0)
+        for name, size in (('gender', 1), ('smile', 1), ('pose', 6), ('landmarks', 136),
+                           ('face', 1), ('quality', 1))
+    }
     raw |= {'age': torch.arange(101.0)[None], 'expression': torch.arange(7.0)[None]}
     plain, calm = decode(raw), decode(raw, {'gender': 2.0, 'expression': 2.0})
-    assert calm['gender'] < plain['gender'] and calm['expression'].max() < plain['expression'].max()
+    assert calm['gender'] < plain['gender'] and calm['expression'].max() < plain['expression'].max(
+    )
     assert torch.equal(calm['age'], plain['age'])

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,7 +14,12 @@ from places import RECIPES
 from safetensors.torch import save_file
 
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3, load_detector, load_ultralytics
+from face_attributes_ros.networks.yolov3 import (
+    ContractDetector,
+    build_yolov3,
+    load_detector,
+    load_ultralytics,
+)
 from face_attributes_ros.training.detector.export import gflops
 
 
@@ -24,7 +28,8 @@ def saved(tmp_path_factory):
     torch.manual_seed(0)
     network = build_yolov3(MICRO).eval()
     path = tmp_path_factory.mktemp('weights') / 'detector.safetensors'
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path, {'model': json.dumps(MICRO)})
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path,
+              {'model': json.dumps(MICRO)})
     return network, path
 
 
@@ -39,7 +44,8 @@ def test_detector_folds_scale_and_channel_order(saved):
     network, path = saved
     image = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
     expected = network(image.flip(-1).permute(0, 3, 1, 2).float() / 255)[0]      # RGB, 0..1
-    torch.testing.assert_close(load_detector(path)(image), expected.permute(0, 2, 1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        load_detector(path)(image), expected.permute(0, 2, 1), atol=1e-4, rtol=1e-4)
 
 
 def test_fused_weights_equal_unfused(saved):
@@ -55,7 +61,8 @@ def test_fused_weights_equal_unfused(saved):
 
 def test_low_precision_keeps_pixels(saved):
     image = torch.randint(0, 256, (1, 320, 448, 3), dtype=torch.uint8)
-    whole, half = (load_detector(saved[1]).to(dtype)(image) for dtype in (torch.float32, torch.bfloat16))
+    whole, half = (load_detector(saved[1]).to(dtype)(image)
+                   for dtype in (torch.float32, torch.bfloat16))
     assert half.dtype == torch.float32
     assert (whole - half)[..., :4].abs().max() < .3
 
@@ -79,14 +86,17 @@ def test_an_activation_does_not_leak_into_the_next_network():
     assert load_ultralytics().Conv.default_act is before
 
 
-@pytest.mark.parametrize('change', [{'head': [[[2, 9], 1, 'Detect', ['nc']]]}, {'backbone': [[-1, 1, 'Nothing', [8]]]}])
+@pytest.mark.parametrize(
+    'change', [{'head': [[[2, 9], 1, 'Detect', ['nc']]]}, {'backbone': [[-1, 1, 'Nothing', [8]]]}])
 def test_a_wrong_model_table_is_a_model_error(change):
     with pytest.raises(ModelError, match='cannot build'):
         build_yolov3(MICRO | change)
 
 
 def test_weights_of_another_model_are_refused(saved, tmp_path):
-    tensors = {k: v.contiguous() for k, v in saved[0].state_dict().items() if not k.startswith('model.0')}
+    tensors = {
+        k: v.contiguous() for k, v in saved[0].state_dict().items() if not k.startswith('model.0')
+    }
     save_file(tensors, tmp_path / 'other.safetensors', {'model': json.dumps(MICRO)})
     with pytest.raises(ModelError, match='missing'):
         load_detector(tmp_path / 'other.safetensors')
@@ -99,7 +109,8 @@ def test_weights_of_another_model_are_refused(saved, tmp_path):
 
 
 def test_ultralytics_starts_silent_and_offline(tmp_path):
-    """In a fresh process: no settings in the home, no telemetry, no installs, no network, threads untouched."""
+    """In a fresh process: no settings in the home, no telemetry, no installs, no network, threads
+    untouched."""
     program = '''
 import socket
 def refuse(*a, **k):
@@ -112,8 +123,9 @@ load_ultralytics()
 from ultralytics.utils import AUTOINSTALL, ONLINE, SETTINGS
 print(SETTINGS['sync'], AUTOINSTALL, ONLINE, torch.get_num_threads())
 '''
-    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=120,
-                          env=os.environ | {'HOME': str(tmp_path), 'XDG_CONFIG_HOME': str(tmp_path)})
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          timeout=120, env=os.environ
+                          | {'HOME': str(tmp_path), 'XDG_CONFIG_HOME': str(tmp_path)})
     assert done.stdout.split() == ['False', 'False', 'False', '1'], done.stderr
     assert list(tmp_path.rglob('*ltralytics*')) == []
 

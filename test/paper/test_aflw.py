@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from face_attributes_ros.paper import aflw
 from face_attributes_ros import alignment
+from face_attributes_ros.paper import aflw
 
 ALL = np.ones(21, bool)
 FACE = aflw.TEMPLATE * 40 + [100, 80]  # eyes 40 px apart, their middle at (100, 80)
@@ -11,7 +11,8 @@ FACE = aflw.TEMPLATE * 40 + [100, 80]  # eyes 40 px apart, their middle at (100,
 
 def turned(points, degrees, centre=(100, 80)):
     angle = np.radians(degrees)
-    return (points - centre) @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) + centre
+    return (points - centre) @ np.array([[np.cos(angle), np.sin(angle)],
+                                         [-np.sin(angle), np.cos(angle)]]) + centre
 
 
 def test_flip_is_its_own_inverse_and_mirrors_the_template():
@@ -22,14 +23,16 @@ def test_flip_is_its_own_inverse_and_mirrors_the_template():
 def test_21_points_of_68_mirror_as_the_68_do():
     landmarks = np.random.default_rng(0).uniform(0, 100, (3, 68, 2))
     mirrored = landmarks[:, alignment.FLIP_68] * [-1, 1]
-    assert np.allclose(aflw.from_68(mirrored), aflw.from_68(landmarks)[:, aflw.FLIP_21] * [-1, 1], equal_nan=True)
+    assert np.allclose(aflw.from_68(mirrored),
+                       aflw.from_68(landmarks)[:, aflw.FLIP_21] * [-1, 1], equal_nan=True)
     assert np.isnan(aflw.from_68(landmarks)).all(-1).nonzero()[1].tolist() == [*aflw.EARS] * 3
     assert aflw.from_68(np.zeros((0, 68, 2))).shape == (0, 21, 2)
 
 
 def test_face_square_is_aflws():
     # side 2.56 * 40; centre half an eye distance below the middle of the eyes
-    assert aflw.face_square(FACE).tolist() == pytest.approx([100 - 51.2, 100 - 51.2, 100 + 51.2, 100 + 51.2])
+    assert aflw.face_square(FACE).tolist() == pytest.approx(
+        [100 - 51.2, 100 - 51.2, 100 + 51.2, 100 + 51.2])
 
 
 def test_down_follows_the_tilt_of_the_face():
@@ -58,7 +61,8 @@ def test_all_points_in_one_place_are_no_face():
 @pytest.mark.parametrize('degrees', [0, 30, -75])
 def test_aligned_crop_is_upright_and_framed_as_the_square(degrees):
     transform = aflw.aligned_transform(turned(FACE, degrees), ALL, 128, 1.25)
-    eyes = turned(FACE, degrees)[[aflw.LEFT_EYE, aflw.RIGHT_EYE]] @ transform[:, :2].T + transform[:, 2]
+    eyes = turned(FACE, degrees)[[aflw.LEFT_EYE, aflw.RIGHT_EYE
+                                  ]] @ transform[:, :2].T + transform[:, 2]
     distance = 128 / (2.56 * 1.25)
     assert eyes.tolist() == [pytest.approx([64 - distance / 2, 64 - distance / 2]),
                              pytest.approx([64 + distance / 2, 64 - distance / 2])]

@@ -23,9 +23,12 @@ HAS = {'all_in_one': {'age_years', 'p_female', 'smile', 'yaw_rad', 'face_prob'},
 
 
 def pipeline_of(model):
-    detector = FaceDetector(lambda batch: [np.tile(np.float32([[[40, 40, 160, 160, .9]]]), (len(batch), 1, 1))])
-    return Pipeline(detector, AttributeEstimator(model.network, model.outputs, size_px=model.size_px,
-                                                 crop_scale=model.crop_scale))
+    detector = FaceDetector(
+        lambda batch: [np.tile(np.float32([[[40, 40, 160, 160, .9]]]), (len(batch), 1, 1))])
+    return Pipeline(
+        detector,
+        AttributeEstimator(model.network, model.outputs, size_px=model.size_px,
+                           crop_scale=model.crop_scale))
 
 
 @pytest.fixture(scope='module')
@@ -38,7 +41,8 @@ def test_each_system_runs_in_the_pipeline(name, weights, monkeypatch):
     monkeypatch.setenv(paper.WEIGHTS_FOLDER, str(weights))
     model = paper.open_paper_model(name, 'cpu')
     track, = pipeline_of(model).process({'': (picture(0, 240), 1.)})['']
-    fields = ('age_years', 'p_female', 'expression', 'smile', 'yaw_rad', 'landmarks_xy', 'face_prob')
+    fields = ('age_years', 'p_female', 'expression', 'smile', 'yaw_rad', 'landmarks_xy',
+              'face_prob')
     assert {field for field in fields if getattr(track.raw, field) is not None} == HAS[name]
     assert 'torch' in model.network.description
     assert set(model.thresholds) == {'gender', 'expression'} & set(model.outputs)
@@ -53,16 +57,19 @@ def test_two_stage_gets_landmarks_too(weights):
 
 def test_compact_m_is_the_shipped_model(monkeypatch):
     asked = []
-    shipped = SimpleNamespace(weights={'openvino': 'm.onnx'}.get, input_px=80, crop_scale=1.4, thresholds={'gender': .7},
-                              int8_path='m_int8.onnx')
+    shipped = SimpleNamespace(weights={'openvino': 'm.onnx'}.get, input_px=80, crop_scale=1.4,
+                              thresholds={'gender': .7}, int8_path='m_int8.onnx')
     monkeypatch.setattr(paper, 'find_model', lambda *names: asked.append(names) or shipped)
     monkeypatch.setattr(paper, 'open_network', lambda path, **engine: SimpleNamespace(
         outputs=('age', 'gender'), path=path, engine=engine))
     model = paper.open_paper_model('compact_m', 'cpu', backend='openvino', threads=2)
-    assert model.network.engine == {'device': 'cpu', 'backend': 'openvino', 'precision': 'auto', 'threads': 2,
-                                    'int8_path': 'm_int8.onnx'}
+    assert model.network.engine == {
+        'device': 'cpu', 'backend': 'openvino', 'precision': 'auto', 'threads': 2,
+        'int8_path': 'm_int8.onnx'
+    }
     assert asked == [('attributes_m', 'attributes')]
-    assert (model.network.path, model.outputs, model.size_px, model.crop_scale) == ('m.onnx', ('age', 'gender'), 80, 1.4)
+    assert (model.network.path, model.outputs, model.size_px,
+            model.crop_scale) == ('m.onnx', ('age', 'gender'), 80, 1.4)
     assert model.thresholds == {'gender': .7}
 
 
@@ -70,7 +77,8 @@ def test_compact_m_is_the_shipped_model(monkeypatch):
 def test_without_weights_it_says_what_to_do(name, tmp_path, monkeypatch):
     first = name.split('+')[0]
     monkeypatch.delenv(paper.WEIGHTS_FOLDER, raising=False)
-    with pytest.raises(ModelError, match=f'{first} needs weights of yours: set {paper.WEIGHTS_FOLDER}'):
+    with pytest.raises(ModelError,
+                       match=f'{first} needs weights of yours: set {paper.WEIGHTS_FOLDER}'):
         paper.open_paper_model(name)
     monkeypatch.setenv(paper.WEIGHTS_FOLDER, str(tmp_path))
     with pytest.raises(ModelError, match=f'{first}.safetensors is missing'):
@@ -95,16 +103,19 @@ def rewritten(weights, tmp_path, name, change):
 
 
 def test_random_convolutions_never_go_live(weights, tmp_path):
-    rewritten(weights, tmp_path, 'vgg_age', lambda tensors, metadata: metadata.update(convolutions='random'))
+    rewritten(weights, tmp_path, 'vgg_age',
+              lambda tensors, metadata: metadata.update(convolutions='random'))
     with pytest.raises(ModelError, match='random convolutions'):
         paper.open_paper_model('vgg_age+pool5_svm', 'cpu', folder=tmp_path)
 
 
 def test_damaged_or_foreign_weights_are_refused(weights, tmp_path):
-    rewritten(weights, tmp_path, 'all_in_one', lambda tensors, metadata: tensors.pop('conv1.0.bias'))
+    rewritten(weights, tmp_path, 'all_in_one',
+              lambda tensors, metadata: tensors.pop('conv1.0.bias'))
     with pytest.raises(ModelError, match='does not fit'):
         paper.open_paper_model('all_in_one', 'cpu', folder=tmp_path)
-    rewritten(weights, tmp_path, 'all_in_one', lambda tensors, metadata: metadata.update(system='other'))
+    rewritten(weights, tmp_path, 'all_in_one',
+              lambda tensors, metadata: metadata.update(system='other'))
     with pytest.raises(ModelError, match="system 'other', needs 'all_in_one'"):
         paper.open_paper_model('all_in_one', 'cpu', folder=tmp_path)
     (tmp_path / 'all_in_one.safetensors').write_bytes(b'not a file of tensors')

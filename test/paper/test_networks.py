@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
-from pathlib import Path
 
 import numpy as np
-from places import ROOT
 import pytest
+from places import ROOT
 
 torch = pytest.importorskip('torch', reason='torch is needed for the paper\'s networks only')
 pytest.importorskip('safetensors')
@@ -22,6 +21,7 @@ from face_attributes_ros.paper.all_in_one import (
 )
 from face_attributes_ros.paper.normalise import KINDS, Normalise  # noqa: E402
 from face_attributes_ros.paper.pool5 import GREY_PX, GreyFace, load_trunk, new_trunk  # noqa: E402
+from face_attributes_ros.paper.preprocessing import bilinear_resize, grey  # noqa: E402
 from face_attributes_ros.paper.vgg_age import (
     TORCHVISION_INDICES,
     VggAgeConfig,
@@ -29,14 +29,14 @@ from face_attributes_ros.paper.vgg_age import (
     VggAgeNet,
     load_convolutions,
 )
-from face_attributes_ros.paper.preprocessing import bilinear_resize, grey  # noqa: E402
 
 DOCUMENTED = ROOT / 'docs' / 'paper_networks.md'
 
 
 @pytest.mark.parametrize('name', describe.NETWORKS)
 def test_layer_table_is_the_documented_one(name):
-    found = re.search(rf'<!-- {name} -->\n+(.*?)\n+<!-- /{name} -->', DOCUMENTED.read_text(), re.DOTALL)
+    found = re.search(rf'<!-- {name} -->\n+(.*?)\n+<!-- /{name} -->', DOCUMENTED.read_text(),
+                      re.DOTALL)
     assert found.group(1).strip() == describe.table(name, markdown=True)
 
 
@@ -48,9 +48,12 @@ def test_sizes_are_the_papers(name, parameters, macs):
     assert sum(row.macs for row in rows) == pytest.approx(macs, rel=1e-3)
 
 
-@pytest.mark.parametrize('name, layer, shape', [
-    ('all_in_one', 'pool1', (96, 27, 27)), ('all_in_one', 'conv3.0', (384, 13, 13)), ('all_in_one', 'pool5', (512, 6, 6)),
-    ('all_in_one', 'fc_full.0', (2048,)), ('vgg_age', 'heads.9', (8,)), ('pool5', 'layers.14', (256, 6, 6))])
+@pytest.mark.parametrize('name, layer, shape', [('all_in_one', 'pool1', (96, 27, 27)),
+                                                ('all_in_one', 'conv3.0', (384, 13, 13)),
+                                                ('all_in_one', 'pool5', (512, 6, 6)),
+                                                ('all_in_one', 'fc_full.0', (2048, )),
+                                                ('vgg_age', 'heads.9', (8, )),
+                                                ('pool5', 'layers.14', (256, 6, 6))])
 def test_layers_have_the_papers_shapes(name, layer, shape):
     assert {row.name: row.shape for row in describe.layers(name)}[layer] == shape
 
@@ -60,8 +63,9 @@ def test_all_in_one_takes_both_sizes(side):
     with torch.device('meta'):
         outputs = AllInOneNet()(torch.empty(2, 3, side, side))
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {
-        'face': (2, 2), 'landmarks': (2, 42), 'visibility': (2, 21), 'pose': (2, 3), 'smile': (2, 2), 'age': (2, 1),
-        'gender': (2, 2)}
+        'face': (2, 2), 'landmarks': (2, 42), 'visibility': (2, 21), 'pose': (2, 3),
+        'smile': (2, 2), 'age': (2, 1), 'gender': (2, 2)
+    }
 
 
 def test_all_in_one_contract_gives_what_the_files_promise():
@@ -70,8 +74,11 @@ def test_all_in_one_contract_gives_what_the_files_promise():
     found = contract(torch.from_numpy(np.stack([picture(i, 224) for i in range(2)])))
     assert set(found) == set(contract.outputs)
     assert {name: tuple(found[name].shape[1:]) for name in found} == {
-        'age': (101,), 'gender': (), 'smile': (), 'face': (), 'pose': (3,), 'landmarks': (21, 2), 'visibility': (21,)}
-    assert all(((found[name] >= 0) & (found[name] <= 1)).all() for name in ('gender', 'smile', 'face', 'age'))
+        'age': (101, ), 'gender': (), 'smile': (), 'face': (), 'pose': (3, ), 'landmarks': (21, 2),
+        'visibility': (21, )
+    }
+    assert all(((found[name] >= 0) & (found[name] <= 1)).all()
+               for name in ('gender', 'smile', 'face', 'age'))
 
 
 @pytest.mark.parametrize('years', [-4., 0., .7, 3., 42.3, 98., 100., 130.])
@@ -85,7 +92,10 @@ def test_ages_of_a_group_stay_in_the_group():
     torch.manual_seed(0)
     network = VggAgeNet(VggAgeConfig(TINY))
     probs = VggAgeContract(network)(torch.from_numpy(picture(0, 224)[None]))['age'][0]
-    outside = [year for year in range(101) if not any(low <= year <= high for low, high in AGE_GROUPS_YEARS)]
+    outside = [
+        year for year in range(101)
+        if not any(low <= year <= high for low, high in AGE_GROUPS_YEARS)
+    ]
     assert probs.sum().item() == pytest.approx(1, abs=1e-5)
     assert probs[outside].sum() == 0 and probs[50] > 0
 
@@ -97,25 +107,34 @@ def test_vgg_takes_a_users_convolutions(names):
     for name, index in zip(network.convolutions.names, TORCHVISION_INDICES):
         layer = getattr(network.convolutions, name)[0]
         key = name if names == 'vgg_face' else f'features.{index}'
-        tensors |= {f'{key}.weight': torch.rand_like(layer.weight), f'{key}.bias': torch.rand_like(layer.bias)}
+        tensors |= {
+            f'{key}.weight': torch.rand_like(layer.weight),
+            f'{key}.bias': torch.rand_like(layer.bias)
+        }
     load_convolutions(network.convolutions, tensors, 'file')
     last = 'conv5_3' if names == 'vgg_face' else 'features.28'
     assert torch.equal(network.convolutions.conv5_3[0].weight, tensors[f'{last}.weight'])
     with pytest.raises(ModelError, match='file: conv5_3.bias .* is missing'):
-        load_convolutions(network.convolutions, {k: v for k, v in tensors.items() if k != f'{last}.bias'}, 'file')
+        load_convolutions(network.convolutions,
+                          {k: v for k, v in tensors.items() if k != f'{last}.bias'}, 'file')
 
 
 @pytest.mark.parametrize('name, keys', [('caffenet', [f'conv{i}' for i in range(1, 6)]),
                                         ('alexnet', [f'features.{i}' for i in (0, 3, 6, 8, 10)])])
 def test_pool5_takes_a_users_convolutions(name, keys):
     trunk = new_trunk(name)
-    tensors, own = {}, iter([layer for layer in trunk.layers if isinstance(layer, torch.nn.Conv2d)])
+    tensors, own = {}, iter(
+        [layer for layer in trunk.layers if isinstance(layer, torch.nn.Conv2d)])
     for key, layer in zip(keys, own):
-        tensors |= {f'{key}.weight': torch.rand_like(layer.weight), f'{key}.bias': torch.rand_like(layer.bias)}
+        tensors |= {
+            f'{key}.weight': torch.rand_like(layer.weight),
+            f'{key}.bias': torch.rand_like(layer.bias)
+        }
     load_trunk(trunk, tensors, 'file')
     assert torch.equal(trunk.layers[0].weight, tensors[f'{keys[0]}.weight'])
     with torch.device('meta'):
-        assert new_trunk(name)(torch.empty(1, 3, trunk.input_px, trunk.input_px)).shape == (1, 9216)
+        assert new_trunk(name)(torch.empty(1, 3, trunk.input_px,
+                                           trunk.input_px)).shape == (1, 9216)
     with pytest.raises(ModelError, match='does not fit'):
         load_trunk(trunk, {}, 'file')
 

@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 
-from face_attributes_ros.paper import aflw
 from face_attributes_ros import alignment
 from face_attributes_ros.boxes import iou
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.paper import aflw
 from face_attributes_ros.paper.two_stage import (
     Looks,
     TwoStage,
@@ -28,7 +28,8 @@ OUTPUTS = ('face', 'landmarks', 'visibility', 'pose', 'gender', 'age')
 
 
 class Seer:
-    """Knows one tilted face; the closer the crop to it, the likelier `face`. `gender` says whether it saw it mirrored."""
+    """Knows one tilted face; the closer the crop to it, the likelier `face`. `gender` says whether
+    it saw it mirrored."""
 
     def __init__(self):
         self.calls = []
@@ -44,7 +45,8 @@ class Seer:
         far = size // 4
         steps = (0, 0), (size // 2, 0), (0, size // 2)
         corner, right, down = (crop[far + dy, far + dx, :2].astype(float) for dx, dy in steps)
-        back = np.column_stack([right - corner, down - corner]) / (size // 2)  # crop pixels to source pixels
+        back = np.column_stack([right - corner, down - corner]) / (
+            size // 2)  # crop pixels to source pixels
         if abs(np.linalg.det(back)) < 1e-6:
             return .0, np.zeros((21, 2)), np.ones(21), np.zeros(3), .5, np.full(101, 1 / 101)
         points = (POINTS - corner) @ np.linalg.inv(back).T + far
@@ -54,7 +56,8 @@ class Seer:
         centre = corner + back @ ([size / 2 - far] * 2)
         score = np.exp(-np.linalg.norm(centre - (SQUARE[:2] + SQUARE[2:]) / 2) / 40)
         pose = [.3 * (-1 if mirrored else 1), .1, roll]
-        return score, points / size, np.ones(21), pose, .2 + .6 * mirrored, np.eye(101)[20 + 20 * mirrored]
+        return score, points / size, np.ones(21), pose, .2 + .6 * mirrored, np.eye(101)[20 + 20 *
+                                                                                        mirrored]
 
 
 @pytest.fixture
@@ -86,8 +89,8 @@ def test_rounds_move_proposals_to_the_face(two_stage):
 
 def test_each_kind_of_box_has_its_own_crop(seer):
     sides = []
-    test = TwoStage(lambda crops: sides.append(float(np.ptp(crops[0, :, 10, 1]))) or seer(crops), OUTPUTS, size_px=120,
-                    crop_scale=.8)
+    test = TwoStage(lambda crops: sides.append(float(np.ptp(crops[0, :, 10, 1]))) or seer(crops),
+                    OUTPUTS, size_px=120, crop_scale=.8)
     test.propose(IMAGE, NEAR[:1])
     assert sides == pytest.approx([90 * .8, *[(SQUARE[2] - SQUARE[0]) * 1.26] * 2], abs=3)
     sides.clear()
@@ -97,7 +100,8 @@ def test_each_kind_of_box_has_its_own_crop(seer):
 
 def test_what_is_not_a_face_goes_no_further(two_stage, seer):
     assert len(two_stage.propose(IMAGE, FAR)) == 0
-    assert seer.calls == [1, 1, 1]  # one look at the box, then only the blank that keeps shapes known
+    assert seer.calls == [1, 1,
+                          1]  # one look at the box, then only the blank that keeps shapes known
 
 
 def test_one_face_comes_out_once(two_stage):
@@ -118,10 +122,12 @@ def test_second_stage_averages_the_upright_face_and_its_mirror(two_stage):
     assert heads['gender'][0] == pytest.approx(.5)  # .2 straight, .8 mirrored
     assert heads['age'][0] @ np.arange(101) == pytest.approx(30)
     assert np.abs(heads['landmarks'][0] - POINTS).max() < 2  # flipped back before the mean
-    assert heads['pose'][0] == pytest.approx([.3, .1, ANGLE], abs=.03)  # yaw's sign undone, the turn added to roll
+    assert heads['pose'][0] == pytest.approx([.3, .1, ANGLE],
+                                             abs=.03)  # yaw's sign undone, the turn added to roll
 
 
-@pytest.mark.parametrize('upright, mirror, gender', [(False, False, .2), (True, False, .2), (False, True, .5)])
+@pytest.mark.parametrize('upright, mirror, gender', [(False, False, .2), (True, False, .2),
+                                                     (False, True, .5)])
 def test_halves_of_the_second_stage_can_be_left_out(two_stage, upright, mirror, gender):
     heads = two_stage.second(IMAGE, two_stage.first(IMAGE, NEAR), upright, mirror)
     assert heads['gender'][0] == pytest.approx(gender)
@@ -138,7 +144,9 @@ def test_mirrored_heads_of_68_and_21_points_swap_sides():
 def looks_of(shifts, scores, visibility=None):
     points = np.stack([POINTS + [shift, 0] for shift in shifts])
     visible = np.ones((len(shifts), 21), bool)
-    heads = {'pose': np.array([[shift, 0., 0.] for shift in shifts]), 'gender': np.array(shifts, float)}
+    heads = {
+        'pose': np.array([[shift, 0., 0.] for shift in shifts]), 'gender': np.array(shifts, float)
+    }
     if visibility is not None:
         heads['visibility'] = visibility
     return Looks(np.zeros((len(shifts), 4)), np.array(scores), points, visible, heads)
@@ -148,7 +156,8 @@ def test_suppression_takes_medians_of_the_best_five():
     faces = merged(looks_of([0, 1, 2, 3, 4, 30], [.9, .8, .7, .95, .6, .5]))
     assert len(faces) == 1
     assert faces.scores[0] == .95
-    assert faces.points[0] == pytest.approx(POINTS + [2, 0])  # median of 0 1 2 3 4; the sixth does not count
+    assert faces.points[0] == pytest.approx(
+        POINTS + [2, 0])  # median of 0 1 2 3 4; the sixth does not count
     assert (faces.heads['pose'][0, 0], faces.heads['gender'][0]) == (2, 2)
     assert faces.boxes[0] == pytest.approx(SQUARE + [2, 0, 2, 0])
 
@@ -167,7 +176,8 @@ def test_clusters_are_around_the_best_box_not_chained():
 def test_precise_boxes_hold_visible_points_only():
     looks = looks_of([0], [.5])
     looks.visible[0] = np.isin(np.arange(21), [6, 11])
-    assert precise_boxes(looks)[0] == pytest.approx([*np.minimum(*POINTS[[6, 11]]), *np.maximum(*POINTS[[6, 11]])])
+    assert precise_boxes(looks)[0] == pytest.approx(
+        [*np.minimum(*POINTS[[6, 11]]), *np.maximum(*POINTS[[6, 11]])])
 
 
 def test_a_network_without_landmarks_is_refused():

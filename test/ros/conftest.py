@@ -5,12 +5,12 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
-from fake_node import FakePipeline  # noqa: E402
-from harness import BEST_EFFORT, FACES, Bench, Child, make_context, matched  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
+from fake_node import FakePipeline
+from harness import BEST_EFFORT, FACES, Bench, Child, make_context, matched
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
 
-from face_attributes_ros.ros.node import FaceAttributesNode  # noqa: E402
+from face_attributes_ros.ros.node import FaceAttributesNode
 
 
 @pytest.fixture(scope='session')
@@ -29,9 +29,11 @@ def bench(context):
 
 @pytest.fixture
 def start(bench):
-    """start(faces=1, delay_s=0, **parameters) -> (node, pipelines): the node around fake pipelines, active by default.
+    """start(faces=1, delay_s=0, **parameters) -> (node, pipelines): the node around fake
+    pipelines, active by default.
 
-    Dots in parameter names are double underscores; `pipelines` lists every pipeline that the node has made.
+    Dots in parameter names are double underscores; `pipelines` lists every pipeline that the node
+    has made.
     """
     def start_(faces=1, delay_s=0., factory=None, **parameters):
         pipelines = []
@@ -40,8 +42,11 @@ def start(bench):
             pipelines.append((factory or FakePipeline)(settings, delay_s, faces))
             return pipelines[-1]
 
-        overrides = [Parameter(name.replace('__', '.'), value=value) for name, value in parameters.items()]
-        node = bench.add(FaceAttributesNode(make, context=bench.context, parameter_overrides=overrides))
+        overrides = [
+            Parameter(name.replace('__', '.'), value=value) for name, value in parameters.items()
+        ]
+        node = bench.add(
+            FaceAttributesNode(make, context=bench.context, parameter_overrides=overrides))
         node.begin()
         return node, pipelines
 

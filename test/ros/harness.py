@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ROS tests share: a bench with real rclpy in this process, and child processes that talk to it over DDS."""
+"""What the ROS tests share: a bench with real rclpy in this process, and child processes that talk
+to it over DDS."""
 
 import ctypes
 import gc
@@ -34,7 +35,8 @@ BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 def make_context():
-    """A context, which is a DDS participant: one serves all tests, since participants are slow to find and to forget."""
+    """A context, which is a DDS participant: one serves all tests, since participants are slow to
+    find and to forget."""
     prepare_environment()
     context = rclpy.Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
@@ -45,7 +47,8 @@ class Bench:
     """An executor, a node that plays the rest of the robot, and what it heard, by topic."""
 
     def __init__(self, context):
-        gc.collect()  # a lifecycle node is gone from the graph only when Python has really let go of it
+        gc.collect(
+        )  # a lifecycle node is gone from the graph only when Python has really let go of it
         self.context = context
         self.executor = SingleThreadedExecutor(context=self.context)
         self.nodes = []
@@ -100,17 +103,20 @@ def picture(width=64, height=48, value=100, encoding='bgr8', stamp=None, frame_i
 
 
 def end_with_parent():
-    """Asks Linux to end this process when the test run ends, however that ends: a node left behind disturbs later runs."""
+    """Asks Linux to end this process when the test run ends, however that ends: a node left behind
+    disturbs later runs."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 class Child:
-    """A process, of Python unless `program` says otherwise, whose lines of output are read as they come."""
+    """A process, of Python unless `program` says otherwise, whose lines of output are read as they
+    come."""
 
     def __init__(self, *command, program=(sys.executable, '-u'), env=None, **options):
-        self.process = subprocess.Popen([*program, *map(str, command)], stdout=subprocess.PIPE, text=True,
-                                        stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
-                                        preexec_fn=end_with_parent, **options)
+        self.process = subprocess.Popen([*program, *map(str, command)], stdout=subprocess.PIPE,
+                                        text=True, stderr=subprocess.STDOUT,
+                                        env={**os.environ,
+                                             **(env or {})}, preexec_fn=end_with_parent, **options)
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -129,8 +135,10 @@ class Child:
     def wait_until(self, condition, patience_s=PATIENCE_S, what='a condition'):
         end = time.monotonic() + patience_s
         while not condition():
-            assert self.process.poll() is None, f'ended with {self.process.returncode} before {what}:\n{self.output}'
-            assert time.monotonic() < end, f'waited {patience_s} s in vain for {what}:\n{self.output}'
+            assert self.process.poll(
+            ) is None, f'ended with {self.process.returncode} before {what}:\n{self.output}'
+            assert time.monotonic(
+            ) < end, f'waited {patience_s} s in vain for {what}:\n{self.output}'
             time.sleep(.01)
 
     def end(self, number):
@@ -143,7 +151,8 @@ class Child:
         return code, took_s
 
     def kill(self):
-        """Ends it; by force only where it does not end by itself, since that leaks DDS's shared memory."""
+        """Ends it; by force only where it does not end by itself, since that leaks DDS's shared
+        memory."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:

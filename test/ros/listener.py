@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hears ~/faces twice, best effort and reliable, and prints a JSON line a message: python listener.py TOPIC"""
+"""Hears ~/faces twice, best effort and reliable, and prints a JSON line a message: python
+listener.py TOPIC"""
 
 import json
 import sys
 
 import rclpy
+from face_attributes_ros.msg import FaceAttributesArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.ros.messages import to_dict
 from face_attributes_ros.ros.run import prepare_environment
 

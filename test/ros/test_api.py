@@ -3,6 +3,7 @@
 
 from face_attributes_ros.ros import api
 
+
 def test_tables_name_what_the_node_has(start):
     node, _ = start()
     name = node.get_name()
@@ -13,5 +14,6 @@ def test_tables_name_what_the_node_has(start):
         direction, topic = row.split('`')[0].strip('| '), row.split('`')[1]
         if topic != 'image/compressed':
             assert topic in (inputs if direction == 'in' else outputs)
-    assert {f'~/{topic}' for topic in api.TOPICS} == {topic for topic in outputs if topic.startswith('~/')} - {'~/transition_event'}
+    assert {f'~/{topic}' for topic in api.TOPICS
+            } == {topic for topic in outputs if topic.startswith('~/')} - {'~/transition_event'}
     assert set(api.SERVICES) == {service for service in services if service in api.SERVICES}

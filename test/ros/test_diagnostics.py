@@ -16,7 +16,8 @@ RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 @pytest.fixture
 def status(bench, start):
-    """status(condition, **parameters) -> the first status of the camera that meets the condition."""
+    """status(condition, **parameters) -> the first status of the camera that meets the
+    condition."""
     def status_(condition, name='face_attributes: image', each=lambda: None, **parameters):
         heard, _ = bench.listen('/diagnostics', DiagnosticArray)
         if not any(node.get_name() == 'face_attributes' for node in bench.nodes):
@@ -25,7 +26,9 @@ def status(bench, start):
 
         def met():
             each()
-            found[:] = [s for message in heard for s in message.status if s.name == name and condition(s)]
+            found[:] = [
+                s for message in heard for s in message.status if s.name == name and condition(s)
+            ]
             return found
 
         bench.spin_until(met)
@@ -46,8 +49,10 @@ def test_says_how_it_goes_once_a_second(bench, start, status):
     bench.listen('/face_attributes/faces')
     start(max_frame_age=0.)
     publisher = bench.robot.create_publisher(Image, 'image', BEST_EFFORT)
-    found = status(lambda s: s.message == 'running', each=lambda: publisher.publish(picture(stamp=bench.now())))
-    assert float(values(found)['frame rate (Hz)']) > 0 and float(values(found)['latency mean (ms)']) > 0
+    found = status(lambda s: s.message == 'running',
+                   each=lambda: publisher.publish(picture(stamp=bench.now())))
+    assert float(values(found)['frame rate (Hz)']) > 0 and float(
+        values(found)['latency mean (ms)']) > 0
     assert values(found)['topic'] == '/image' and int(values(found)['processed']) > 0
     node = status(lambda s: s.message == 'active', name='face_attributes')
     assert (values(node)['detector'], values(node)['detector_engine']) == ('fake', 'a test')
@@ -57,10 +62,12 @@ def test_no_publisher_is_named(bench, status):
     assert status(warns('/image has no publisher')).message.startswith('no image for ')
 
 
-@pytest.mark.parametrize('transport, there, hint', [('raw', 'image/compressed', 'compressed'), ('compressed', 'image', 'raw')])
+@pytest.mark.parametrize('transport, there, hint', [('raw', 'image/compressed', 'compressed'),
+                                                    ('compressed', 'image', 'raw')])
 def test_a_publisher_of_the_other_transport_is_named(bench, status, transport, there, hint):
     bench.robot.create_publisher(CompressedImage if hint == 'compressed' else Image, there, 1)
-    found = status(warns(f'there is one on /{there}: set image_transport to {hint}'), image_transport=transport)
+    found = status(warns(f'there is one on /{there}: set image_transport to {hint}'),
+                   image_transport=transport)
     assert 'has no publisher' in found.message
 
 
@@ -75,7 +82,10 @@ def stranger():
 
 def test_another_type_on_the_topic_is_named(stranger, status):
     stranger.create_publisher(CompressedImage, 'image', 1)
-    status(warns('from /robot (RELIABLE, VOLATILE): it is sensor_msgs/msg/CompressedImage, needs sensor_msgs/msg/Image'))
+    status(
+        warns(
+            'from /robot (RELIABLE, VOLATILE): it is sensor_msgs/msg/CompressedImage, needs sensor_msgs/msg/Image'
+        ))
 
 
 def test_quality_of_service_that_does_not_match_is_named(bench, status):
@@ -108,13 +118,15 @@ def test_images_that_are_all_too_old_are_named(bench, start, status):
     publisher = bench.robot.create_publisher(Image, 'image', RELIABLE)
     old = bench.now()
     old.sec -= 1000
-    status(warns('are older than max_frame_age'), each=lambda: publisher.publish(picture(stamp=old)))
+    status(warns('are older than max_frame_age'),
+           each=lambda: publisher.publish(picture(stamp=old)))
 
 
 def test_a_namesake_is_named(bench, start, status):
     start()
     bench.add(Node('face_attributes', context=bench.context))
-    assert '1 other nodes are named /face_attributes' in status(warns('named'), name='face_attributes').message
+    assert '1 other nodes are named /face_attributes' in status(warns('named'),
+                                                                name='face_attributes').message
 
 
 def test_an_inactive_node_does_not_complain(bench, status):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to BGR, each encoding against pixels worked out by hand, and every kind of message that lies."""
+"""Image messages to BGR, each encoding against pixels worked out by hand, and every kind of
+message that lies."""
 
 import sys
 import types
@@ -24,8 +25,9 @@ def message(encoding, pixels, *, pad=0, bigendian=False, height=None, width=None
     pixels = np.ascontiguousarray(pixels)
     rows = pixels.reshape(pixels.shape[0], -1).view(np.uint8)
     padded = np.pad(rows, ((0, 0), (0, pad)), constant_values=77)
-    return Image(encoding=encoding, height=height or pixels.shape[0], width=width or pixels.shape[1], step=padded.shape[1],
-                 is_bigendian=int(bigendian), data=padded.tobytes())
+    return Image(encoding=encoding, height=height or pixels.shape[0], width=width
+                 or pixels.shape[1], step=padded.shape[1], is_bigendian=int(bigendian),
+                 data=padded.tobytes())
 
 
 def mosaic(pattern):
@@ -38,7 +40,8 @@ def yuv_levels():
     """Y, U, V of the flat colour by BT.601 in video range, as in ITU-R BT.601 section 2.5.2."""
     r, g, b = RED / 255, GREEN / 255, BLUE / 255
     luma = .299 * r + .587 * g + .114 * b
-    return round(16 + 219 * luma), round(128 + 224 * (b - luma) / 1.772), round(128 + 224 * (r - luma) / 1.402)
+    return round(16 + 219 * luma), round(128 + 224 * (b - luma) / 1.772), round(128 + 224 *
+                                                                                (r - luma) / 1.402)
 
 
 def packed(order):
@@ -82,8 +85,10 @@ CASES = [
     ('yuyv', packed('yuyv'), COLOUR, 3),
     ('nv12', planar('uv'), COLOUR, 3),
     ('nv21', planar('vu'), COLOUR, 3),
-    *[(f'bayer_{pattern}8', mosaic(pattern), COLOUR, 0) for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')],
-    *[(f'bayer_{pattern}16', mosaic(pattern).astype('<u2') * 257, COLOUR, 0) for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')],
+    *[(f'bayer_{pattern}8', mosaic(pattern), COLOUR, 0)
+      for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')],
+    *[(f'bayer_{pattern}16', mosaic(pattern).astype('<u2') * 257, COLOUR, 0)
+      for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')],
 ]
 
 
@@ -92,18 +97,21 @@ def test_the_table_has_every_encoding():
 
 
 @pytest.mark.parametrize('pad', [0, 4, 5])
-@pytest.mark.parametrize('encoding, pixels, expected, tolerance', CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize('encoding, pixels, expected, tolerance', CASES,
+                         ids=[case[0] for case in CASES])
 def test_each_encoding_becomes_bgr(encoding, pixels, expected, tolerance, pad):
     found = images.to_bgr(message(encoding, pixels, pad=pad, height=6, width=8))
     assert found.shape == (6, 8, 3) and found.dtype == np.uint8
     assert np.abs(found.astype(int) - expected).max() <= tolerance
 
 
-@pytest.mark.parametrize('encoding, pixels, expected, tolerance', [c for c in CASES if c[1].dtype.itemsize > 1],
+@pytest.mark.parametrize('encoding, pixels, expected, tolerance',
+                         [c for c in CASES if c[1].dtype.itemsize > 1],
                          ids=[c[0] for c in CASES if c[1].dtype.itemsize > 1])
 def test_byte_order_is_honoured(encoding, pixels, expected, tolerance):
     swapped = pixels.byteswap()
-    assert np.array_equal(images.to_bgr(message(encoding, swapped, bigendian=True, pad=3)), expected)
+    assert np.array_equal(images.to_bgr(message(encoding, swapped, bigendian=True, pad=3)),
+                          expected)
 
 
 @pytest.mark.parametrize('encoding, channels', [('bgr8', 3), ('rgb8', 3), ('mono8', 1)])
@@ -121,7 +129,8 @@ def test_bgr8_is_a_view_and_what_it_came_from_can_be_drawn_on():
 
 @pytest.mark.parametrize('width, height', [(1, 1), (8000, 6000)])
 def test_tiny_and_huge_images(width, height):
-    assert images.to_bgr(message('rgb8', np.zeros((height, width, 3), np.uint8))).shape == (height, width, 3)
+    assert images.to_bgr(message('rgb8', np.zeros((height, width, 3),
+                                                  np.uint8))).shape == (height, width, 3)
 
 
 def changed(msg, **fields):
@@ -143,12 +152,15 @@ def bgr8():
     (changed(bgr8(), step=0), 'step 0'),
     (changed(bgr8(), data=bytes(143)), 'has 143 bytes of data, needs 144'),
     (changed(bgr8(), data=b''), 'has 0 bytes'),
-    (changed(bgr8(), height=2**32 - 1, width=2**30, step=2**32 - 1), 'bytes of data, needs'),
-    (message('yuv422', packed('uyvy'), width=7), 'yuv422 image is 7x6, needs multiples of 2 and 1 above 0'),
+    (changed(bgr8(), height=2 ** 32 - 1, width=2 ** 30, step=2 ** 32 - 1), 'bytes of data, needs'),
+    (message('yuv422', packed('uyvy'),
+             width=7), 'yuv422 image is 7x6, needs multiples of 2 and 1 above 0'),
     (message('nv12', planar('uv'), height=5, width=8), 'multiples of 2 and 2'),
-    (message('nv12', planar('uv')[:6], height=6, width=8), 'needs 72'),
+    (message('nv12',
+             planar('uv')[:6], height=6, width=8), 'needs 72'),
     (message('32FC1', np.array([[0, np.nan]], '<f4')), 'float image has values from nan'),
-    (message('32FC1', np.array([[0, np.inf]], '<f4')), 'from 0.0 to inf, needs brightness from 0 to 1'),
+    (message('32FC1', np.array([[0, np.inf]],
+                               '<f4')), 'from 0.0 to inf, needs brightness from 0 to 1'),
     (message('32FC1', np.array([[.5, 3]], '<f4')), 'a depth image?'),
 ], ids=lambda value: value if isinstance(value, str) else '')
 def test_wrong_images_are_refused_with_the_reason(msg, text):
@@ -163,7 +175,8 @@ def test_last_row_may_come_without_its_padding():
     assert np.array_equal(images.to_bgr(msg), RANDOM[..., :3])
 
 
-@pytest.mark.parametrize('encoding, pixels', [('bgr8', RANDOM[..., :3]), ('mono8', GREY_RAMP), ('mono16', GREY_RAMP.astype('u2'))])
+@pytest.mark.parametrize('encoding, pixels', [('bgr8', RANDOM[..., :3]), ('mono8', GREY_RAMP),
+                                              ('mono16', GREY_RAMP.astype('u2'))])
 def test_from_array_and_back(encoding, pixels):
     header = Header(frame_id='eye')
     msg = images.from_array(pixels[:, ::-1], header, encoding)
@@ -198,7 +211,8 @@ def _broken(msg):
     raise TypeError('OpenCV 5 is not what ROS 1 expected')
 
 
-@pytest.mark.parametrize('convert', [_broken, lambda msg: None, lambda msg: np.zeros((6, 8), np.uint8)])
+@pytest.mark.parametrize('convert',
+                         [_broken, lambda msg: None, lambda msg: np.zeros((6, 8), np.uint8)])
 def test_ours_steps_in_where_cv_bridge_cannot_and_it_is_not_asked_again(monkeypatch, convert):
     calls = fake_bridge(monkeypatch, convert)
     for _ in range(2):
@@ -207,9 +221,11 @@ def test_ours_steps_in_where_cv_bridge_cannot_and_it_is_not_asked_again(monkeypa
 
 
 def test_the_real_cv_bridge_agrees():
-    bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not on PyPI for ROS 2').CvBridge()
+    bridge = pytest.importorskip('cv_bridge',
+                                 reason='cv_bridge is not on PyPI for ROS 2').CvBridge()
     unknown = ('nv12', 'nv21', '32FC1', '32FC3')  # to cv_bridge, or what their values mean is
-    for encoding, pixels, expected, tolerance in (case for case in CASES if case[0] not in unknown):
+    for encoding, pixels, expected, tolerance in (case for case in CASES
+                                                  if case[0] not in unknown):
         theirs = bridge.imgmsg_to_cv2(message(encoding, pixels), 'bgr8')
         assert np.abs(theirs.astype(int) - expected).max() <= max(3, tolerance), encoding
 

@@ -2,30 +2,39 @@
 """What the node publishes and when, with a fake pipeline, over real DDS."""
 
 import numpy as np
+from face_attributes_ros.msg import FaceAttributes
 from harness import FACES, matched, picture
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
-from face_attributes_ros.msg import FaceAttributes
 from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.companions.image_source import camera_info
 
 
 def test_every_output_carries_the_header_of_the_image(bench, start, camera):
-    topics = {'faces': None, 'image_annotated': Image, 'image_annotated/compressed': CompressedImage, 'markers': MarkerArray}
-    heard = {name: bench.listen(f'/face_attributes/{name}', *filter(None, [kind]))[0] for name, kind in topics.items()}
+    topics = {
+        'faces': None, 'image_annotated': Image, 'image_annotated/compressed': CompressedImage,
+        'markers': MarkerArray
+    }
+    heard = {
+        name: bench.listen(f'/face_attributes/{name}', *filter(None, [kind]))[0]
+        for name, kind in topics.items()
+    }
     info = bench.robot.create_publisher(CameraInfo, 'camera_info', 1)
     node, _ = start()
-    bench.spin_until(lambda: all(node.outputs[''].wanted(name) for name in topics) and matched(info)())
+    bench.spin_until(
+        lambda: all(node.outputs[''].wanted(name) for name in topics) and matched(info)())
     info.publish(camera_info(64, 48))
     bench.spin_until(lambda: node.cameras[''].focal is not None)
     sent = picture(stamp=bench.now(), frame_id='left_eye')
     camera(sent)
     bench.spin_until(lambda: all(heard.values()))
-    headers = [heard[name][0].header for name in list(topics)[:3]] + [marker.header for marker in heard['markers'][0].markers]
+    headers = [heard[name][0].header for name in list(topics)[:3]
+               ] + [marker.header for marker in heard['markers'][0].markers]
     assert headers == [sent.header] * len(headers)
-    assert len(heard['markers'][0].markers) == 3  # delete all, head, caption: the fake gives no pose
+    assert len(
+        heard['markers'][0].markers) == 3  # delete all, head, caption: the fake gives no pose
     assert heard['image_annotated'][0].data != sent.data
     assert compressed.to_bgr(heard['image_annotated/compressed'][0]).shape == (48, 64, 3)
 
@@ -35,7 +44,8 @@ def test_message_says_what_the_pipeline_found(bench, listener, exchange):
     message = exchange(picture(stamp=bench.now()))
     face, = message.faces
     assert (message.camera, message.image_width, message.image_height) == ('', 64, 48)
-    assert (face.track_id, face.roi.x_offset, face.roi.y_offset, face.roi.width, face.roi.height) == ('f1', 16, 12, 32, 24)
+    assert (face.track_id, face.roi.x_offset, face.roi.y_offset, face.roi.width,
+            face.roi.height) == ('f1', 16, 12, 32, 24)
     assert face.valid == FaceAttributes.HAS_AGE | FaceAttributes.HAS_GENDER
     assert (face.age, face.gender, message.model_id) == (30, FaceAttributes.FEMALE, 'fake+none')
     assert 0 < message.latency_ms < 10_000 and message.inference_ms > 0 and message.dropped_frames == 0
@@ -63,7 +73,8 @@ def test_annotated_image_is_not_drawn_faster_than_asked(bench, start, camera):
     heard, _ = bench.listen('/face_attributes/image_annotated', Image)
     faces, _ = bench.listen(FACES)
     node, _ = start(annotated__max_rate_hz=.01)
-    bench.spin_until(lambda: node.outputs[''].wanted('image_annotated') and node.outputs[''].wanted('faces'))
+    bench.spin_until(
+        lambda: node.outputs[''].wanted('image_annotated') and node.outputs[''].wanted('faces'))
     for number in range(1, 5):
         camera(picture(stamp=bench.now()))
         bench.spin_until(lambda: len(faces) == number)
@@ -93,4 +104,5 @@ def test_annotations_can_be_switched_off_live(bench, start, camera):
         before = len(heard)
         camera(picture(320, 240, stamp=bench.now()))
         bench.spin_until(lambda: len(heard) > before)
-    assert sum(value != 100 for value in heard[0].data) > 1.5 * sum(value != 100 for value in heard[1].data)
+    assert sum(value != 100 for value in heard[0].data) > 1.5 * sum(value != 100
+                                                                    for value in heard[1].data)

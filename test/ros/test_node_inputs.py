@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the node makes of images that are odd, old, several or timed by a clock of their own, over real DDS."""
+"""What the node makes of images that are odd, old, several or timed by a clock of their own, over
+real DDS."""
 
 import math
 
@@ -16,7 +17,8 @@ from face_attributes_ros.ros.companions.image_source import camera_info
 from face_attributes_ros.ros.node import FaceAttributesNode
 
 
-def test_size_and_encoding_may_change_from_image_to_image_and_bad_ones_are_counted(bench, listener, camera, exchange):
+def test_size_and_encoding_may_change_from_image_to_image_and_bad_ones_are_counted(
+        bench, listener, camera, exchange):
     node, (pipeline,) = listener()
     bad = picture()
     bad.encoding = 'bgr7'
@@ -34,7 +36,8 @@ def test_compressed_images_are_read(bench, listener):
     node, _ = listener(image_transport='compressed')
     publisher = bench.robot.create_publisher(CompressedImage, 'image/compressed', 1)
     bench.spin_until(matched(publisher))
-    whole = compressed.from_bgr(np.full((30, 40, 3), 128, np.uint8), picture(stamp=bench.now(), frame_id='eye').header)
+    whole = compressed.from_bgr(np.full((30, 40, 3), 128, np.uint8),
+                                picture(stamp=bench.now(), frame_id='eye').header)
     cut = CompressedImage(format='jpeg', data=whole.data[:-40])
     publisher.publish(cut)
     bench.spin_until(lambda: node.cameras[''].counts['unreadable'] == 1)
@@ -53,7 +56,8 @@ def test_old_images_are_dropped_and_unstamped_ones_are_not(bench, listener, came
     assert message.dropped_frames == 1 and math.isnan(message.latency_ms)
 
 
-def test_an_image_that_the_pipeline_refuses_costs_that_image_only(bench, listener, camera, exchange):
+def test_an_image_that_the_pipeline_refuses_costs_that_image_only(bench, listener, camera,
+                                                                  exchange):
     node, (pipeline,) = listener()
     process, pipeline.process = pipeline.process, _raise(ImageError('image is odd'))
     camera(picture(stamp=bench.now()))
@@ -85,19 +89,22 @@ def test_two_cameras_share_a_batch_and_have_topics_of_their_own(bench, start):
                      and all(matched(publisher)() for publisher in publishers))
     # The first image keeps the worker busy; those that come meanwhile go together.
     publishers[0].publish(picture(stamp=bench.now()))
-    bench.spin_until(lambda: node.cameras['front'].counts['received'] == 1 and not node.worker._newest)
+    bench.spin_until(
+        lambda: node.cameras['front'].counts['received'] == 1 and not node.worker._newest)
     for publisher, width in zip(publishers, (64, 32)):
         publisher.publish(picture(width, stamp=bench.now()))
     bench.spin_until(lambda: len(heard['front']) == 2 and len(heard['rear']) == 1)
     assert [sorted(call) for call in pipeline.calls] == [['front'], ['front', 'rear']]
     assert [heard[name][-1].faces[0].track_id for name in heard] == ['front_f1', 'rear_f1']
-    assert [(heard[name][-1].camera, heard[name][-1].image_width) for name in heard] == [('front', 64), ('rear', 32)]
+    assert [(heard[name][-1].camera, heard[name][-1].image_width)
+            for name in heard] == [('front', 64), ('rear', 32)]
 
 
 def test_simulated_time_may_stand_still_and_jump_back(bench, listener, exchange):
     node, (pipeline,) = listener(use_sim_time=True)
     clock = bench.robot.create_publisher(Clock, '/clock', 1)
-    before = exchange(picture(stamp=bench.now()))  # /clock has not spoken yet: there is no age to go by
+    before = exchange(
+        picture(stamp=bench.now()))  # /clock has not spoken yet: there is no age to go by
     assert math.isnan(before.latency_ms) and len(before.faces) == 1
     bench.spin_until(matched(clock))
     for now_s, stamp_s in ((100, 99.75), (100, 99.9), (40, 39.75)):
@@ -112,7 +119,8 @@ def test_simulated_time_may_stand_still_and_jump_back(bench, listener, exchange)
 
 
 def test_position_goes_by_camera_info_of_whatever_size(bench, listener, exchange):
-    """A camera calibrated at 640 pixels that sends 64: half an image's width of face is 0.3 m away at f = width."""
+    """A camera calibrated at 640 pixels that sends 64: half an image's width of face is 0.3 m away
+    at f = width."""
     node, _ = listener()
     publisher = bench.robot.create_publisher(CameraInfo, 'camera_info', 1)
     bench.spin_until(matched(publisher))
@@ -132,6 +140,8 @@ def test_position_goes_by_camera_info_of_whatever_size(bench, listener, exchange
 ])
 def test_camera_info_is_beside_the_image_unless_remapped(bench, remap, image_topic, info_topic):
     arguments = [word for rule in remap for word in ('-r', rule)]
-    node = bench.add(FaceAttributesNode(FakePipeline, context=bench.context, cli_args=['--ros-args', *arguments]))
+    node = bench.add(
+        FaceAttributesNode(FakePipeline, context=bench.context,
+                           cli_args=['--ros-args', *arguments]))
     node.begin()
     assert {s.topic_name for s in node.subscriptions} >= {image_topic, info_topic}

@@ -48,7 +48,8 @@ def test_every_transition_works_twice_in_a_row(bench, listener, exchange):
         assert node.trigger_cleanup() == SUCCESS
         assert len(pipelines) == number and pipelines[-1].closed and node._pipeline is None
     assert node.trigger_configure() == node.trigger_activate() == SUCCESS
-    assert node.trigger_shutdown() == SUCCESS and pipelines[-1].closed and state(node) == 'finalized'
+    assert node.trigger_shutdown() == SUCCESS and pipelines[-1].closed and state(
+        node) == 'finalized'
 
 
 def test_wrong_weights_leave_the_node_unconfigured_and_able_to_try_again(bench, start):
@@ -87,13 +88,15 @@ def test_live_parameters_reach_the_pipeline_and_others_are_refused(bench, listen
     node, (pipeline,) = listener()
 
     def set_(name, value):
-        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()])
         return bench.call(SetParameters, '/face_attributes/set_parameters', request).results[0]
 
     assert set_('detector.iou', .6).successful
     bench.spin_until(lambda: pipeline.settings.detector_iou == .6)
     assert set_('max_rate_hz', 4.).successful and node.worker.interval_s == .25
-    for name, value in [('detector.iou', 1.5), ('detector.iou', 'high'), ('detector.model', 'other'), ('detector.iuo', .5),
+    for name, value in [('detector.iou', 1.5), ('detector.iou', 'high'),
+                        ('detector.model', 'other'), ('detector.iuo', .5),
                         ('tracking.confirm_hits', 0)]:
         result = set_(name, value)
         assert not result.successful and result.reason, name

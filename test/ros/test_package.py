@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-PARTS = ('CMakeLists.txt', 'LICENSE', 'README.md', 'config', 'face_attributes_ros', 'launch', 'models', 'msg', 'package.xml',
-         'pyproject.toml', 'setup.py')
-SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml', 'launch/face_attributes.launch.py',
-          'models/manifest.toml')
+PARTS = ('CMakeLists.txt', 'LICENSE', 'README.md', 'config', 'face_attributes_ros', 'launch',
+         'models', 'msg', 'package.xml', 'pyproject.toml', 'setup.py')
+SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml',
+          'launch/face_attributes.launch.py', 'models/manifest.toml')
 CHECK = '''
 import face_attributes_ros, face_attributes_ros.msg as messages, sys
 from face_attributes_ros.ros.run import share_file
@@ -44,7 +44,8 @@ def source(tmp_path_factory):
 
 
 def run(*command, **options):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=500, **options)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
+                          timeout=500, **options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -52,7 +53,10 @@ def run(*command, **options):
 def environment(**more):
     """This environment as a user's shell has it: the venv's programs on the path."""
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    return {**os.environ, 'PATH': path, 'AMENT_PREFIX_PATH': sys.prefix, 'CMAKE_PREFIX_PATH': sys.prefix, **more}
+    return {
+        **os.environ, 'PATH': path, 'AMENT_PREFIX_PATH': sys.prefix,
+        'CMAKE_PREFIX_PATH': sys.prefix, **more
+    }
 
 
 def check_runs(child, prefix, site, cwd, env):
@@ -60,8 +64,9 @@ def check_runs(child, prefix, site, cwd, env):
     assert site.is_dir()
     for name in ('node', 'image_source', 'recorder'):
         assert os.access(prefix / 'lib' / 'face_attributes_ros' / name, os.X_OK)
-    process = child('--ros-args', '-p', f'folder:={cwd}/recording', program=[prefix / 'lib' / 'face_attributes_ros' / 'recorder'],
-                    env=env, cwd=cwd)
+    process = child('--ros-args', '-p', f'folder:={cwd}/recording',
+                    program=[prefix / 'lib' / 'face_attributes_ros' / 'recorder'], env=env,
+                    cwd=cwd)
     process.wait_for('writes to')
     code, _ = process.end(signal.SIGINT)
     assert code == 0 and 'Traceback' not in process.output, process.output
@@ -71,23 +76,29 @@ def test_colcon_builds_it(source, child, tmp_path):
     if shutil.which('colcon', path=environment()['PATH']) is None:
         pytest.skip('colcon is not installed')
     workspace = source.parent.parent
-    run('colcon', 'build', '--symlink-install', '--cmake-args', f'-DPython3_EXECUTABLE={sys.executable}', '-DBUILD_TESTING=OFF',
-        cwd=workspace, env=environment())
+    run('colcon', 'build', '--symlink-install', '--cmake-args',
+        f'-DPython3_EXECUTABLE={sys.executable}', '-DBUILD_TESTING=OFF', cwd=workspace,
+        env=environment())
     prefix = workspace / 'install' / 'face_attributes_ros'
-    sourced = run('bash', '-c', f'. {workspace}/install/local_setup.bash && env -0', env=environment())
+    sourced = run('bash', '-c', f'. {workspace}/install/local_setup.bash && env -0',
+                  env=environment())
     env = dict(line.split('=', 1) for line in sourced.split('\0') if '=' in line)
     site, = prefix.glob('lib/python*/site-packages/face_attributes_ros')
-    # A symlink install links single files; the messages lie beside them, so the modules are those of the prefix.
+    # A symlink install links single files; the messages lie beside them, so the modules are those
+    # of the prefix.
     check_runs(child, prefix, site, tmp_path, env)
 
 
 def test_pip_builds_a_wheel_that_runs(source, child, tmp_path):
-    run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', tmp_path, source, env=environment())
+    run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w',
+        tmp_path, source, env=environment())
     wheel, = tmp_path.glob('*.whl')
     prefix = tmp_path / 'prefix'
-    run(sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--ignore-installed', '--prefix', prefix, wheel)
+    run(sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--ignore-installed',
+        '--prefix', prefix, wheel)
     site, = prefix.glob('lib/python*/site-packages')
-    env = environment(PYTHONPATH=str(site), LD_LIBRARY_PATH=f'{prefix}/lib:{os.environ.get("LD_LIBRARY_PATH", "")}')
+    env = environment(PYTHONPATH=str(site),
+                      LD_LIBRARY_PATH=f'{prefix}/lib:{os.environ.get("LD_LIBRARY_PATH", "")}')
     check_runs(child, prefix, site / 'face_attributes_ros', tmp_path, env)
     assert (prefix / 'bin' / 'face-attributes').exists()
 
@@ -97,12 +108,20 @@ def test_package_xml_names_the_ros_packages_that_are_imported():
     declared = {node.text for node in tree if node.tag.endswith('depend')}
     imported = set()
     for path in [*(ROOT / 'face_attributes_ros').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
-        words = [line.split() for line in path.read_text().splitlines() if line.lstrip().startswith(('import ', 'from '))]
+        words = [
+            line.split()
+            for line in path.read_text().splitlines()
+            if line.lstrip().startswith(('import ', 'from '))
+        ]
         imported |= {word[1].split('.')[0] for word in words if len(word) > 1}
-    ros = {name for name in imported if name.endswith(('_msgs', '_srvs', '_interfaces')) or name in (
-        'rclpy', 'cv_bridge', 'launch', 'launch_ros')}
+    ros = {
+        name for name in imported
+        if name.endswith(('_msgs', '_srvs', '_interfaces')) or name in ('rclpy', 'cv_bridge',
+                                                                        'launch', 'launch_ros')
+    }
     assert {'rclpy', 'sensor_msgs', 'cv_bridge', 'launch_ros'} <= ros <= declared
 
 
 def test_version_is_said_once():
-    assert 'version' in (ROOT / 'pyproject.toml').read_text().partition('dynamic = ')[2].partition(']')[0]
+    assert 'version' in (ROOT /
+                         'pyproject.toml').read_text().partition('dynamic = ')[2].partition(']')[0]

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's systems behind the node, over real topics, with small random weights that the test writes."""
+"""The paper's systems behind the node, over real topics, with small random weights that the test
+writes."""
 
 import pytest
 
 pytest.importorskip('torch', reason='torch is needed for the paper\'s networks only')
 
-from harness import picture  # noqa: E402
-from paper_fixtures import write_paper_weights  # noqa: E402
+from face_attributes_ros.msg import FaceAttributes
+from harness import picture
+from paper_fixtures import write_paper_weights
 
-from face_attributes_ros.faces import Face  # noqa: E402
-from face_attributes_ros.msg import FaceAttributes  # noqa: E402
-from face_attributes_ros.paper.models import PAPER_MODELS, WEIGHTS_FOLDER  # noqa: E402
-from face_attributes_ros.pipeline import build_pipeline  # noqa: E402
+from face_attributes_ros.faces import Face
+from face_attributes_ros.paper.models import PAPER_MODELS, WEIGHTS_FOLDER
+from face_attributes_ros.pipeline import build_pipeline
 
 
 def told_where_the_face_is(settings, delay_s, faces):
     """The real pipeline, but for a detector that finds one face in every picture."""
     pipeline = build_pipeline(settings)
-    pipeline.detector.detect = lambda images: [[Face((100., 100., 300., 300.), .9)] for _ in images]
+    pipeline.detector.detect = lambda images: [[Face((100., 100., 300., 300.), .9)]
+                                               for _ in images]
     return pipeline
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publisher, node and subscriber as three processes over real DDS; and processes that are told to end."""
+"""Publisher, node and subscriber as three processes over real DDS; and processes that are told to
+end."""
 
 import json
 import os
@@ -18,11 +19,15 @@ RUN = ('-m', 'face_attributes_ros.ros.run')
 
 
 def source(folder, width, height, *parameters):
-    """A command line for an image source that shows one picture, and the file in which it says what it sent."""
+    """A command line for an image source that shows one picture, and the file in which it says
+    what it sent."""
     path, log = folder / f'{width}x{height}.png', folder / f'published_{width}x{height}.jsonl'
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
     given = [f'sources:=["{path}"]', f'published_log:={log}', 'frame_id:=left_eye', *parameters]
-    return [*RUN, 'image_source', '--ros-args', *(word for parameter in given for word in ('-p', parameter))], log
+    return [
+        *RUN, 'image_source', '--ros-args',
+        *(word for parameter in given for word in ('-p', parameter))
+    ], log
 
 
 def heard(child, reliability=None):
@@ -32,11 +37,13 @@ def heard(child, reliability=None):
 
 
 def stamps(messages):
-    return [(message['header']['stamp']['sec'], message['header']['stamp']['nanosec']) for message in messages]
+    return [(message['header']['stamp']['sec'], message['header']['stamp']['nanosec'])
+            for message in messages]
 
 
 def sent_stamps(log):
-    return {(line['sec'], line['nanosec']) for line in map(json.loads, log.read_text().splitlines())}
+    return {(line['sec'], line['nanosec']) for line in map(json.loads,
+                                                           log.read_text().splitlines())}
 
 
 def test_reliable_and_best_effort_publishers_and_subscribers_all_get_messages(child, tmp_path):
@@ -47,7 +54,8 @@ def test_reliable_and_best_effort_publishers_and_subscribers_all_get_messages(ch
         folder = tmp_path / reliability
         folder.mkdir()
         before = len(heard(listener))
-        command, log = source(folder, 64 + number, 48, f'qos_overrides./image.publisher.reliability:={reliability}',
+        command, log = source(folder, 64 + number, 48,
+                              f'qos_overrides./image.publisher.reliability:={reliability}',
                               'rate:=20.0', 'wait_for_subscribers:=1')
         publisher = child(*command)
         listener.wait_until(lambda: all(
@@ -56,8 +64,8 @@ def test_reliable_and_best_effort_publishers_and_subscribers_all_get_messages(ch
         publisher.end(signal.SIGINT)
         new = heard(listener)[before:]
         assert set(stamps(new)) <= sent_stamps(log)
-        assert {(message['header']['frame_id'], message['image_height'], len(message['faces'])) for message in new} == {
-            ('left_eye', 48, 1)}
+        assert {(message['header']['frame_id'], message['image_height'], len(message['faces']))
+                for message in new} == {('left_eye', 48, 1)}
 
 
 def test_full_hd_best_effort_camera_is_heard(child, tmp_path):
@@ -65,18 +73,21 @@ def test_full_hd_best_effort_camera_is_heard(child, tmp_path):
     listener = child(HERE / 'listener.py', FACES)
     node = child(FAKE_NODE, 0)
     node.wait_for('listens to')
-    command, log = source(tmp_path, 1920, 1080, 'qos_overrides./image.publisher.reliability:=best_effort', 'rate:=5.0',
+    command, log = source(tmp_path, 1920, 1080,
+                          'qos_overrides./image.publisher.reliability:=best_effort', 'rate:=5.0',
                           'wait_for_subscribers:=1')
     publisher = child(*command)
     publisher.wait_until(lambda: log.exists() and len(sent_stamps(log)) >= 12)
     publisher.end(signal.SIGINT)
     got = set(stamps(heard(listener, 'RELIABLE')))
     assert got <= sent_stamps(log)
-    assert len(got) >= .75 * len(sent_stamps(log)), f'{len(got)} of {len(sent_stamps(log))} arrived'
+    assert len(got) >= .75 * len(
+        sent_stamps(log)), f'{len(got)} of {len(sent_stamps(log))} arrived'
 
 
 def test_a_flood_makes_results_no_older_and_what_is_dropped_is_counted(child, bench):
-    """60 Hz into a pipeline that takes 0.1 s: each result is of the newest image, and nothing is lost from the count."""
+    """60 Hz into a pipeline that takes 0.1 s: each result is of the newest image, and nothing is
+    lost from the count."""
     inference_s, rate_hz = .1, 60.
     node = child(FAKE_NODE, inference_s)
     messages, _ = bench.listen(FACES, qos=QoSProfile(depth=100))
@@ -98,15 +109,17 @@ def test_a_flood_makes_results_no_older_and_what_is_dropped_is_counted(child, be
     assert sum(message.dropped_frames for message in messages) >= .8 * skipped.sum() > 0
     ages_s = sorted(message.latency_ms / 1e3 for message in messages)
     assert ages_s[len(ages_s) // 2] < 1 / 10 + inference_s
-    assert ages_s[int(.9 * len(ages_s))] < 1 / 10 + 2 * inference_s  # the machine may have other things to do
+    assert ages_s[int(
+        .9 * len(ages_s))] < 1 / 10 + 2 * inference_s  # the machine may have other things to do
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('wait_s', [0., .1, .3, .8])
 def test_ends_at_once_while_it_starts(child, tmp_path, number, wait_s):
-    process = child('-c', 'import sys; print("up", flush=True); sys.path.insert(0, sys.argv[1]); '
-                    'from face_attributes_ros.ros import run; print("started", flush=True); sys.exit(run.start("recorder", []))',
-                    HERE, env={'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']}, cwd=tmp_path)
+    process = child(
+        '-c', 'import sys; print("up", flush=True); sys.path.insert(0, sys.argv[1]); '
+        'from face_attributes_ros.ros import run; print("started", flush=True); sys.exit(run.start("recorder", []))',
+        HERE, env={'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']}, cwd=tmp_path)
     process.wait_for('started')
     time.sleep(.05 + wait_s)  # a moment of its life, whichever it is
     code, took_s = process.end(number)
@@ -158,7 +171,8 @@ def test_ends_at_once_in_the_middle_of_a_long_inference(child, bench):
 
 
 @pytest.mark.parametrize('arguments, text', [
-    (['-p', 'detector.iuo:=0.3'], "node: unknown parameter 'detector.iuo', did you mean 'detector.iou'?"),
+    (['-p', 'detector.iuo:=0.3'
+      ], "node: unknown parameter 'detector.iuo', did you mean 'detector.iou'?"),
     (['-p', 'max_rate_hz:=fast'], "node: parameter max_rate_hz is 'fast', needs a number"),
     (['--params-file', '/nowhere.yaml'], '/nowhere.yaml'),
     (['-p', 'detector.model:=no_such_model'], "'no_such_model' is not in the manifest"),
@@ -184,7 +198,8 @@ def test_unknown_parameter_in_a_yaml_file_is_named(child, tmp_path):
 
 
 def test_help_and_wrong_arguments(child):
-    for arguments, code, text in ((['--help'], 0, '--ros-args'), (['--frobnicate'], 2, 'unrecognized')):
+    for arguments, code, text in ((['--help'], 0, '--ros-args'), (['--frobnicate'], 2,
+                                                                  'unrecognized')):
         process = child(*RUN, 'node', *arguments)
         assert process.process.wait(30) == code
         process._reader.join(5)

@@ -6,13 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from places import ROOT
 from harness import FACES, RUN_NODE, picture
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from places import ROOT
 from sensor_msgs.msg import Image
 
 from face_attributes_ros.ros.companions import demo
@@ -43,15 +42,20 @@ def photographs():
 
 
 def cut_off():
-    """A prefix for a command line that cuts it off from every network; empty where this machine does not let us."""
+    """A prefix for a command line that cuts it off from every network; empty where this machine
+    does not let us."""
     if shutil.which('unshare') is None or shutil.which('ip') is None:
         return ()
-    return CUT_OFF if subprocess.run([*CUT_OFF, 'true'], capture_output=True).returncode == 0 else ()
+    return CUT_OFF if subprocess.run([*CUT_OFF, 'true'],
+                                     capture_output=True).returncode == 0 else ()
 
 
 def test_demo_finds_the_people_in_the_photographs_without_a_network(photographs, tmp_path):
-    command = [*cut_off(), sys.executable, '-m', 'face_attributes_ros.ros.companions.demo', str(photographs), '--out', str(tmp_path),
-               '--seconds', '2', '--rate', '5']
+    command = [
+        *cut_off(), sys.executable, '-m', 'face_attributes_ros.ros.companions.demo',
+        str(photographs), '--out',
+        str(tmp_path), '--seconds', '2', '--rate', '5'
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     faces = {}
@@ -66,7 +70,8 @@ def test_demo_finds_the_people_in_the_photographs_without_a_network(photographs,
 
 
 def test_node_turns_to_no_other_host(child):
-    process = child('-c', WATCHED + 'from face_attributes_ros.ros import run; sys.exit(run.start("node", []))')
+    process = child(
+        '-c', WATCHED + 'from face_attributes_ros.ros import run; sys.exit(run.start("node", []))')
     process.wait_for('listens to', 60)
     process.end(signal.SIGINT)
     assert 'LEFT THE HOST' not in process.output and process.process.returncode == 0, process.output
@@ -76,15 +81,20 @@ def test_ultralytics_turns_to_no_other_host(child, tmp_path):
     pytest.importorskip('torch', reason='training is not installed')
     if importlib.util.find_spec('ultralytics') is None:
         pytest.skip('ultralytics is not installed')
-    process = child('-c', WATCHED + 'from face_attributes_ros.networks.yolov3 import load_ultralytics; load_ultralytics(); '
-                    'print("loaded")', env={'HOME': str(tmp_path)})
+    process = child(
+        '-c', WATCHED +
+        'from face_attributes_ros.networks.yolov3 import load_ultralytics; load_ultralytics(); '
+        'print("loaded")', env={'HOME': str(tmp_path)})
     assert process.process.wait(120) == 0, process.output
     process._reader.join(5)
     assert process.lines == ['loaded']
 
 
 def test_the_watch_sees_who_leaves(child):
-    process = child('-c', WATCHED + 'import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))')
+    process = child(
+        '-c', WATCHED +
+        'import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))'
+    )
     process.process.wait(30)
     process._reader.join(5)
     assert 'LEFT THE HOST socket.connect' in process.output
@@ -92,31 +102,40 @@ def test_the_watch_sees_who_leaves(child):
 
 @pytest.mark.parametrize('harm, text', [
     (lambda path: path.unlink(), 'is missing'),
-    (lambda path: path.write_bytes(path.read_bytes()[:-1000]), 'the file is damaged or was changed'),
-    (lambda path: path.write_bytes(path.read_bytes()[:-1] + b'!'), 'the file is damaged or was changed'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+     'the file is damaged or was changed'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-1] + b'!'),
+     'the file is damaged or was changed'),
 ], ids=['missing', 'truncated', 'tampered'])
 def test_weights_that_are_not_what_the_manifest_says_end_the_start(child, tmp_path, harm, text):
     shutil.copytree(ROOT / 'models', tmp_path / 'models')
     harm(tmp_path / 'models' / 'detector_tiny.onnx')
-    process = child(*RUN_NODE, '-p', f'detector.model:={tmp_path}/models/manifest.toml:detector_tiny')
+    process = child(*RUN_NODE, '-p',
+                    f'detector.model:={tmp_path}/models/manifest.toml:detector_tiny')
     assert process.process.wait(60) == 1
     process._reader.join(5)
-    assert text in process.output and 'Traceback' not in process.output and len(process.lines) == 1, process.output
+    assert text in process.output and 'Traceback' not in process.output and len(
+        process.lines) == 1, process.output
 
 
-def test_every_transition_works_with_the_shipped_models_and_signals_still_end_the_process(child, bench):
+def test_every_transition_works_with_the_shipped_models_and_signals_still_end_the_process(
+        child, bench):
     messages, _ = bench.listen(FACES)
     publisher = bench.robot.create_publisher(Image, 'image', 1)
-    bench.robot.create_timer(.1, lambda: publisher.publish(picture(640, 480, stamp=bench.now(), frame_id='eye')))
+    bench.robot.create_timer(
+        .1, lambda: publisher.publish(picture(640, 480, stamp=bench.now(), frame_id='eye')))
     node = child(*RUN_NODE)
     for _ in range(2):
         before = len(messages)
-        bench.spin_until(lambda: any(message.header.frame_id == 'eye' for message in messages[before:]), 60)
+        bench.spin_until(
+            lambda: any(message.header.frame_id == 'eye' for message in messages[before:]), 60)
         for transition in ('deactivate', 'cleanup', 'configure', 'activate'):
             request = ChangeState.Request(transition=Transition(label=transition))
-            assert bench.call(ChangeState, '/face_attributes/change_state', request).success, transition
+            assert bench.call(ChangeState, '/face_attributes/change_state',
+                              request).success, transition
     for transition in ('deactivate', 'cleanup'):
         request = ChangeState.Request(transition=Transition(label=transition))
-        assert bench.call(ChangeState, '/face_attributes/change_state', request).success, transition
+        assert bench.call(ChangeState, '/face_attributes/change_state',
+                          request).success, transition
     code, took_s = node.end(signal.SIGTERM)
     assert (code, 'Traceback' in node.output) == (0, False) and took_s < 2, node.output

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker takes the newest of each camera, counts what it replaces, and keeps a distance between batches."""
+"""The worker takes the newest of each camera, counts what it replaces, and keeps a distance
+between batches."""
 
 import threading
 import time

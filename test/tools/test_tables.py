@@ -2,11 +2,9 @@
 import importlib
 
 import pytest
-from places import ROOT
 
 from face_attributes_ros import markdown
 from face_attributes_ros.errors import DataError
-
 
 
 @pytest.fixture(scope='module')

@@ -6,19 +6,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from face_attributes_ros.paper.aflw import FROM_68
-from face_attributes_ros.errors import ModelError
 from face_attributes_ros.engines.models import file_sha256
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.paper.aflw import FROM_68
 from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
-from face_attributes_ros.paper.normalise import Normalise
 from face_attributes_ros.paper.models import read_weights
+from face_attributes_ros.paper.normalise import Normalise
+from face_attributes_ros.paper.training.losses import WEIGHTS, age_weight, all_in_one_losses
+from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
+from face_attributes_ros.paper.training.regions import read_regions
 from face_attributes_ros.training.attributes.data.augment import move_labels, move_pixels
 from face_attributes_ros.training.attributes.data.batches import passing_rows, source_counts
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_pack
-from face_attributes_ros.paper.training.losses import WEIGHTS, age_weight, all_in_one_losses
-from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
-from face_attributes_ros.paper.training.regions import read_regions
 
 _VALIDATION_BATCH = 32
 
@@ -40,13 +40,17 @@ class AllInOneTask:
         self.held_crops, _ = cached_crops(self.held, config.recipe.rescale_px, cache)
         self.counts = source_counts({name: share for name, share in config.shares.items()
                                      if len(self.table.rows_of(name))}, config.recipe.batch)
-        self.data = {'faces': len(self.table), 'held_out': len(self.held), 'sha256': self.table.digest(),
-                     'batch': self.counts}
+        self.data = {
+            'faces': len(self.table), 'held_out': len(self.held), 'sha256': self.table.digest(),
+            'batch': self.counts
+        }
 
     def losses(self, step):
         """{head: scalar} of a step's batch, random crops of 224 of 256."""
-        rows = np.concatenate([passing_rows(self.table.rows_of(name), step * count, count, self.seed + 1000 * number)
-                               for number, (name, count) in enumerate(self.counts.items())])
+        rows = np.concatenate([
+            passing_rows(self.table.rows_of(name), step * count, count, self.seed + 1000 * number)
+            for number, (name, count) in enumerate(self.counts.items())
+        ])
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         motion = random_crop(generator, len(rows), self.recipe, self.config.mirror)
         pixels = torch.from_numpy(self.crops[rows]).permute(0, 3, 1, 2).float()
@@ -68,18 +72,28 @@ class AllInOneTask:
         """Figures on the held-out part; `loss` is what the learning rate follows."""
         rows, parts, total = np.arange(len(self.held)), [], 0.
         for some in np.array_split(rows, max(1, -(-len(rows) // _VALIDATION_BATCH))):
-            image = torch.from_numpy(np.ascontiguousarray(middle(self.held_crops[some], self.recipe)))
-            parts.append({name: values.numpy() for name, values in self.network(self.normalise(image)).items()})
+            image = torch.from_numpy(
+                np.ascontiguousarray(middle(self.held_crops[some], self.recipe)))
+            parts.append({
+                name: values.numpy()
+                for name, values in self.network(self.normalise(image)).items()
+            })
         raw = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         labels = with_points(middle_labels(_labels(self.held, rows), self.recipe))
-        losses = all_in_one_losses({name: torch.from_numpy(v) for name, v in raw.items()}, labels, self._lambda(step))
+        losses = all_in_one_losses({name: torch.from_numpy(v) for name, v in raw.items()}, labels,
+                                   self._lambda(step))
         total = sum(self.weights[name] * float(loss) for name, loss in losses.items())
-        return {'loss': total, **figures(raw, {name: column.numpy() for name, column in labels.items()})}
+        return {
+            'loss': total,
+            **figures(raw, {name: column.numpy() for name, column in labels.items()})
+        }
 
     def metadata(self):
         """What the weights file says of itself."""
-        return {'system': 'all_in_one', 'network': self.network.config.to_dict(), 'crop_scale': self.config.crop_scale,
-                'started_from': self.started_from}
+        return {
+            'system': 'all_in_one', 'network': self.network.config.to_dict(),
+            'crop_scale': self.config.crop_scale, 'started_from': self.started_from
+        }
 
     def tensors(self):
         """The weights file's tensors."""
@@ -90,7 +104,8 @@ TRUNK = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'conv6')
 
 
 def load_trunk(network, path):
-    """Starts the trunk from a user's face-identification network (`conv1.weight`, `conv1.bias`, ... `conv6.bias`).
+    """Starts the trunk from a user's face-identification network (`conv1.weight`, `conv1.bias`,
+    ... `conv6.bias`).
 
     Returns the file's SHA-256. Raises ModelError where a layer is missing or has another shape.
     """
@@ -99,8 +114,9 @@ def load_trunk(network, path):
     for name in (f'{layer}.{part}' for layer in TRUNK for part in ('weight', 'bias')):
         found, key = tensors.get(name), name.replace('.', '.0.')
         if found is None or found.shape != own[key].shape:
-            raise ModelError(f'{path}: {name} is {"missing" if found is None else tuple(found.shape)}, '
-                             f'needs {tuple(own[key].shape)}')
+            raise ModelError(
+                f'{path}: {name} is {"missing" if found is None else tuple(found.shape)}, '
+                f'needs {tuple(own[key].shape)}')
         state[key] = found.float()
     network.load_state_dict(state, strict=False)
     return file_sha256(path)
@@ -128,16 +144,20 @@ def middle_labels(labels, recipe):
 
 
 def with_points(labels):
-    """Labels with `points` (B, 21, 2) from the crop's centre, and `visibility`: a labelled point counts as visible, as in
-    AFLW, where only visible points are marked. Ears, which our sets do not have, are NaN in both."""
-    columns = [labels['landmarks'][:, list(some)].mean(1) if some else torch.full((len(labels['face']), 2), torch.nan)
-               for some in FROM_68]
+    """Labels with `points` (B, 21, 2) from the crop's centre, and `visibility`: a labelled point
+    counts as visible, as in AFLW, where only visible points are marked. Ears, which our sets do
+    not have, are NaN in both."""
+    columns = [
+        labels['landmarks'][:, list(some)].mean(1) if some else torch.full(
+            (len(labels['face']), 2), torch.nan) for some in FROM_68
+    ]
     points = torch.stack(columns, 1) - .5
     return {**labels, 'points': points, 'visibility': points[..., 0] * 0 + 1}
 
 
 def figures(raw, labels):
-    """{name: figure} over the rows that have the label: years, shares of hits, degrees, eye distances."""
+    """{name: figure} over the rows that have the label: years, shares of hits, degrees, eye
+    distances."""
     found = {}
     exact = labels['age_low'] == labels['age_high']
     if exact.any():

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Algorithm 2 of the paper on JAFFE: grey, detect, crop, features of a convolutional network, support vector machine.
+"""Algorithm 2 of the paper on JAFFE: grey, detect, crop, features of a convolutional network,
+support vector machine.
 
-    face-attributes evaluate pool5 --data jaffe                                       # the trunk of our attribute network
+    face-attributes evaluate pool5 --data jaffe                                       # the \
+        trunk of our attribute network
     face-attributes evaluate pool5 --data jaffe --trunk caffenet --weights caffenet.safetensors
     face-attributes evaluate pool5 --data jaffe --save ~/paper_weights/pool5_svm.safetensors
 
-`jaffe` is a folder of the pictures or a zip of them; with `--crops` they are faces cut out already, and nothing is detected.
-Weights are yours to supply for caffenet (tensors `conv1.weight` ... `conv5.bias`) and alexnet (torchvision's names).
-Figures go to a JSON file, the confusion matrix of leave-one-subject-out to a PNG.
+`jaffe` is a folder of the pictures or a zip of them; with `--crops` they are faces cut out
+already, and nothing is detected. Weights are yours to supply for caffenet (tensors `conv1.weight`
+... `conv5.bias`) and alexnet (torchvision's names). Figures go to a JSON file, the confusion
+matrix of leave-one-subject-out to a PNG.
 """
 
 from __future__ import annotations
@@ -19,15 +22,13 @@ import torch
 
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.paper.models import COMPACT_M, read_weights
 from face_attributes_ros.paper.pool5 import TRUNKS, Features, load_trunk, new_trunk
-from face_attributes_ros.training.common.checkpoint import save_tensors
 from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe
 from face_attributes_ros.paper.training.plots import plot_confusion
-from face_attributes_ros.paper.training.results import record
 from face_attributes_ros.paper.training.pool5_svm import (
     KERNELS,
     PROTOCOLS,
@@ -35,6 +36,8 @@ from face_attributes_ros.paper.training.pool5_svm import (
     held_out_scores,
     summary,
 )
+from face_attributes_ros.paper.training.results import record
+from face_attributes_ros.training.common.checkpoint import save_tensors
 
 CROP_PX = 128
 _BATCH = 32
@@ -43,23 +46,31 @@ _BATCH = 32
 def add_arguments(parser):
     """The command line of `evaluate pool5`."""
     add_feature_arguments(parser)
-    parser.add_argument('--protocol', nargs='+', choices=PROTOCOLS, default=PROTOCOLS, metavar='NAME',
-                        help=f'some of {", ".join(PROTOCOLS)} (default: all)')
-    parser.add_argument('--kernel', nargs='+', choices=KERNELS, default=KERNELS, metavar='NAME', help='linear, rbf or both')
-    parser.add_argument('--save', type=Path, help='fit on all of it and write the machine for attributes.model there')
+    parser.add_argument('--protocol', nargs='+', choices=PROTOCOLS, default=PROTOCOLS,
+                        metavar='NAME', help=f'some of {", ".join(PROTOCOLS)} (default: all)')
+    parser.add_argument('--kernel', nargs='+', choices=KERNELS, default=KERNELS, metavar='NAME',
+                        help='linear, rbf or both')
+    parser.add_argument('--save', type=Path,
+                        help='fit on all of it and write the machine for attributes.model there')
     parser.add_argument('--results', type=Path, default=Path('bench/results/paper.json'))
     parser.add_argument('--plot', type=Path, default=Path('docs/images/pool5_confusion.png'))
 
 
 def add_feature_arguments(parser):
     """The arguments that `open_features` reads."""
-    parser.add_argument('--data', type=Path, required=True, help='JAFFE: a folder of its pictures, or a zip')
+    parser.add_argument('--data', type=Path, required=True,
+                        help='JAFFE: a folder of its pictures, or a zip')
     parser.add_argument('--crops', action='store_true', help='the pictures are face crops already')
-    parser.add_argument('--trunk', choices=TRUNKS, default='compact', help='convolutions (default: %(default)s)')
-    parser.add_argument('--weights', type=Path, help='their safetensors; compact takes those of the shipped model')
-    parser.add_argument('--detector', default='detector_tiny', help='detector in the manifest (default: %(default)s)')
-    parser.add_argument('--crop-scale', type=float, default=1.3, help='crop side over box side (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 leaves torch its choice')
+    parser.add_argument('--trunk', choices=TRUNKS, default='compact',
+                        help='convolutions (default: %(default)s)')
+    parser.add_argument('--weights', type=Path,
+                        help='their safetensors; compact takes those of the shipped model')
+    parser.add_argument('--detector', default='detector_tiny',
+                        help='detector in the manifest (default: %(default)s)')
+    parser.add_argument('--crop-scale', type=float, default=1.3,
+                        help='crop side over box side (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=0,
+                        help='CPU threads; 0 leaves torch its choice')
 
 
 def run(args):
@@ -67,17 +78,23 @@ def run(args):
     portraits = read_jaffe(args.data)
     truth, persons = labels(portraits)
     features, trunk, about = open_features(args, portraits)
-    result = {**about, 'pictures': len(portraits), 'persons': len(set(persons)), 'features': features.shape[1]}
+    result = {
+        **about, 'pictures': len(portraits), 'persons': len(set(persons)),
+        'features': features.shape[1]
+    }
     for protocol in args.protocol:
         for kernel in args.kernel:
             scores = held_out_scores(features, truth, persons, protocol, kernel)
             row = result[f'{protocol} {kernel}'] = summary(scores, truth)
-            print(f'{protocol:<22} {kernel:<7} accuracy {row["accuracy"]:.3f}  balanced {row["balanced"]:.3f}', flush=True)
+            print(
+                f'{protocol:<22} {kernel:<7} accuracy {row["accuracy"]:.3f}  balanced {row["balanced"]:.3f}',
+                flush=True)
     record(args.results, f'pool5 {args.trunk}', result)
     shown = result.get('leave_one_subject_out linear')
     if shown:
         args.plot.parent.mkdir(parents=True, exist_ok=True)
-        plot_confusion(args.plot, np.array(shown['confusion']), EXPRESSIONS, f'JAFFE, somebody new: {args.trunk} + SVM')
+        plot_confusion(args.plot, np.array(shown['confusion']), EXPRESSIONS,
+                       f'JAFFE, somebody new: {args.trunk} + SVM')
     if args.save:
         save_machine(args.save, trunk, fit_head(features, truth, persons), about)
     return 0
@@ -88,8 +105,12 @@ def open_features(args, portraits):
     if args.threads:
         torch.set_num_threads(args.threads)
     trunk, about = open_trunk(args.trunk, args.weights)
-    crops, missed = face_crops(grey_pictures(portraits), open_detector(args), CROP_PX, args.crop_scale)
-    about |= {'detector': None if args.crops else args.detector, 'crop_scale': args.crop_scale, 'faces_not_found': missed}
+    crops, missed = face_crops(grey_pictures(portraits), open_detector(args), CROP_PX,
+                               args.crop_scale)
+    about |= {
+        'detector': None if args.crops else args.detector, 'crop_scale': args.crop_scale,
+        'faces_not_found': missed
+    }
     return compute(Features(trunk), crops), trunk, about
 
 
@@ -98,27 +119,35 @@ def open_detector(args):
     if args.crops:
         return None
     model = find_model(args.detector, 'detector')
-    return FaceDetector(open_network(model.path, device='cpu', threads=args.threads), imgsz_px=model.input_px,
-                        confidence=model.thresholds.get('score', .5))
+    return FaceDetector(open_network(model.path, device='cpu', threads=args.threads),
+                        imgsz_px=model.input_px, confidence=model.thresholds.get('score', .5))
 
 
 def open_trunk(name, weights=None):
-    """(trunk with weights, what it is); ModelError without weights: random convolutions are no result."""
+    """(trunk with weights, what it is); ModelError without weights: random convolutions are no
+    result."""
     if weights is None and name == 'compact':
         weights = find_model(COMPACT_M, 'attributes').torch_weights()
     if weights is None:
-        raise ModelError(f'trunk {name} needs your ImageNet weights: --weights FILE.safetensors; none are shipped, and '
-                         'random convolutions would be no result')
+        raise ModelError(
+            f'trunk {name} needs your ImageNet weights: --weights FILE.safetensors; none are shipped, and '
+            'random convolutions would be no result')
     _, tensors, metadata = read_weights(weights)
     trunk = new_trunk(name, metadata.get('network') if name == 'compact' else None)
     load_trunk(trunk, tensors, weights)
-    return trunk, {'trunk': name, 'weights': weights.name, 'network': metadata.get('network') if name == 'compact' else None}
+    return trunk, {
+        'trunk': name, 'weights': weights.name,
+        'network': metadata.get('network') if name == 'compact' else None
+    }
 
 
 @torch.inference_mode()
 def compute(features, crops):
     """(N, F) float64 of crops (N, S, S, 3)."""
-    parts = [features(torch.from_numpy(crops[i:i + _BATCH])).double().numpy() for i in range(0, len(crops), _BATCH)]
+    parts = [
+        features(torch.from_numpy(crops[i:i + _BATCH])).double().numpy()
+        for i in range(0, len(crops), _BATCH)
+    ]
     return np.concatenate(parts)
 
 

@@ -3,9 +3,10 @@
 
     face-attributes evaluate two-stage --regions DIR --data DIR --jaffe DIR --limit 100
 
-Detection: average precision at IoU 0.5 of the proposals as they come, scored by the attribute network, refined by
-iterative region proposals, and merged by landmarks. Attributes: apparent age and gender on the packs' validation faces,
-expression on JAFFE (which no shipped network has seen), of the first look, its mirror image, the upright crop, and both.
+Detection: average precision at IoU 0.5 of the proposals as they come, scored by the attribute
+network, refined by iterative region proposals, and merged by landmarks. Attributes: apparent age
+and gender on the packs' validation faces, expression on JAFFE (which no shipped network has seen),
+of the first look, its mirror image, the upright crop, and both.
 """
 
 from __future__ import annotations
@@ -18,17 +19,11 @@ from tqdm import tqdm
 from face_attributes_ros.boxes import nms
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.paper.models import PAPER_MODELS, open_paper_model
 from face_attributes_ros.paper.proposals import PROPOSERS, open_proposer
-from face_attributes_ros.paper.two_stage import TwoStage, merged
-from face_attributes_ros.training.attributes.data.cache import read_picture
-from face_attributes_ros.training.attributes.data.packs import read_pack
-from face_attributes_ros.training.detector.data import read_samples
-from face_attributes_ros.training.detector.predict import labels as face_labels
-from face_attributes_ros.training.detector.score import Result, average_precision, judge
 from face_attributes_ros.paper.training.jaffe import (
     best_box,
     grey_pictures,
@@ -37,9 +32,18 @@ from face_attributes_ros.paper.training.jaffe import (
     whole,
 )
 from face_attributes_ros.paper.training.results import record
+from face_attributes_ros.paper.two_stage import TwoStage, merged
+from face_attributes_ros.training.attributes.data.cache import read_picture
+from face_attributes_ros.training.attributes.data.packs import read_pack
+from face_attributes_ros.training.detector.data import read_samples
+from face_attributes_ros.training.detector.predict import labels as face_labels
+from face_attributes_ros.training.detector.score import Result, average_precision, judge
 
 STAGES = ('proposals', 'network score', 'iterative proposals', 'landmarks NMS')
-LOOKS = {'first look': (False, False), '+ mirror': (False, True), 'upright': (True, False), 'upright + mirror': (True, True)}
+LOOKS = {
+    'first look': (False, False), '+ mirror': (False, True), 'upright': (True, False),
+    'upright + mirror': (True, True)
+}
 """Name: (upright, mirror)."""
 
 LOWEST_SCORE, NMS_IOU = .05, .45
@@ -47,28 +51,34 @@ LOWEST_SCORE, NMS_IOU = .05, .45
 
 def add_arguments(parser):
     """The command line of `evaluate two-stage`."""
-    parser.add_argument('--regions', type=Path, help='YOLO-format detection set, for the detection table')
+    parser.add_argument('--regions', type=Path,
+                        help='YOLO-format detection set, for the detection table')
     parser.add_argument('--split', default='val', help='its split (default: %(default)s)')
-    parser.add_argument('--data', type=Path, help='folder of labels.csv and its zips, for age and gender')
+    parser.add_argument('--data', type=Path,
+                        help='folder of labels.csv and its zips, for age and gender')
     parser.add_argument('--jaffe', type=Path, help='JAFFE, for expression')
     parser.add_argument('--crops', action='store_true', help='its pictures are face crops already')
-    parser.add_argument('--model', choices=[name for name in PAPER_MODELS if '+' not in name], default='compact_m',
-                        help='second network (default: %(default)s)')
-    parser.add_argument('--detector', default='detector_tiny', help='detector in the manifest (default: %(default)s)')
-    parser.add_argument('--proposals', nargs='+', choices=PROPOSERS, default=['yolov3'], metavar='NAME',
-                        help=f'some of {", ".join(PROPOSERS)} (default: yolov3)')
-    parser.add_argument('--limit', type=int, default=200, help='pictures for detection, evenly spaced; 0: all')
-    parser.add_argument('--faces', type=int, default=600, help='faces of each other set, evenly spaced; 0: all')
+    parser.add_argument('--model', choices=[name for name in PAPER_MODELS if '+' not in name],
+                        default='compact_m', help='second network (default: %(default)s)')
+    parser.add_argument('--detector', default='detector_tiny',
+                        help='detector in the manifest (default: %(default)s)')
+    parser.add_argument('--proposals', nargs='+', choices=PROPOSERS, default=['yolov3'],
+                        metavar='NAME', help=f'some of {", ".join(PROPOSERS)} (default: yolov3)')
+    parser.add_argument('--limit', type=int, default=200,
+                        help='pictures for detection, evenly spaced; 0: all')
+    parser.add_argument('--faces', type=int, default=600,
+                        help='faces of each other set, evenly spaced; 0: all')
     parser.add_argument('--results', type=Path, default=Path('bench/results/paper.json'))
 
 
 def run(args):
     """Prints the tables and writes them to the JSON file; returns the exit status."""
     if not (args.regions or args.data or args.jaffe):
-        raise ParameterError('evaluate two-stage: give --regions, --data or --jaffe; none was given')
+        raise ParameterError(
+            'evaluate two-stage: give --regions, --data or --jaffe; none was given')
     system = open_paper_model(args.model, 'cpu', heads=None)
-    test = TwoStage(system.network, system.outputs, size_px=system.size_px, crop_scale=system.crop_scale,
-                    keep=LOWEST_SCORE, accept=LOWEST_SCORE)
+    test = TwoStage(system.network, system.outputs, size_px=system.size_px,
+                    crop_scale=system.crop_scale, keep=LOWEST_SCORE, accept=LOWEST_SCORE)
     result = {'model': args.model, 'detector': args.detector, 'rounds': test.rounds}
     model = find_model(args.detector, 'detector')
     network = open_network(model.path, device='cpu', threads=1)
@@ -76,13 +86,17 @@ def run(args):
         samples = spaced(read_samples(args.regions, args.split), args.limit)
         result |= {'images': len(samples), 'split': args.split, 'detection_ap50': {}}
         for kind in args.proposals:
-            result['detection_ap50'][kind] = detection(test, open_proposer(kind, network, model.input_px), samples)
+            result['detection_ap50'][kind] = detection(
+                test, open_proposer(kind, network, model.input_px), samples)
     if args.data:
-        result['age_gender'] = age_gender(test, spaced(read_pack(args.data, ('val',), ('utkface',)), args.faces))
+        result['age_gender'] = age_gender(
+            test, spaced(read_pack(args.data, ('val', ), ('utkface', )), args.faces))
     if args.jaffe and 'expression' in system.outputs:
         threshold = model.thresholds.get('score', .5)
-        detector = None if args.crops else FaceDetector(network, imgsz_px=model.input_px, confidence=threshold)
-        result['expression'] = expression(test, detector, spaced(read_jaffe(args.jaffe), args.faces))
+        detector = None if args.crops else FaceDetector(network, imgsz_px=model.input_px,
+                                                        confidence=threshold)
+        result['expression'] = expression(test, detector, spaced(read_jaffe(args.jaffe),
+                                                                 args.faces))
     record(args.results, f'two-stage {args.model}', result)
     print_tables(result)
     return 0
@@ -130,7 +144,8 @@ def age_gender(test, samples):
     for sample in tqdm(samples, unit='face', disable=None):
         image = read_picture(sample.image)
         for name, heads in looks_at(test, image, whole(image, test.crop_scale)):
-            rows[name].append((heads['age'][0] @ np.arange(101), heads['gender'][0] if 'gender' in heads else np.nan))
+            rows[name].append((heads['age'][0] @ np.arange(101),
+                               heads['gender'][0] if 'gender' in heads else np.nan))
     age = np.array([sample.age_low for sample in samples])
     female = np.array([sample.p_female for sample in samples]) > .5
     found = {}
@@ -149,10 +164,13 @@ def looks_at(test, image, box):
 
 
 def expression(test, detector, portraits):
-    """{look: accuracy} on portraits, through the detector (None: they are crops); a face that is not found is an error."""
+    """{look: accuracy} on portraits, through the detector (None: they are crops); a face that is
+    not found is an error."""
     truth, _ = labels(portraits)
-    hits, missed = {name: 0 for name in LOOKS}, 0
-    for picture, label in zip(tqdm(grey_pictures(portraits), total=len(portraits), unit='face', disable=None), truth):
+    hits, missed = dict.fromkeys(LOOKS, 0), 0
+    for picture, label in zip(
+            tqdm(grey_pictures(portraits), total=len(portraits), unit='face', disable=None),
+            truth):
         box = best_box(picture, detector) if detector else whole(picture, test.crop_scale)
         missed += box is None
         for name, heads in looks_at(test, picture, box) if box is not None else ():

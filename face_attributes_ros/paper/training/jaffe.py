@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JAFFE: 213 posed expressions of ten women (Lyons et al. 1998; research only), read by the names of its files.
+"""JAFFE: 213 posed expressions of ten women (Lyons et al. 1998; research only), read by the names
+of its files.
 
 A path is a folder of the pictures or a zip of them: the originals, or face crops made from them.
 """
@@ -18,12 +19,17 @@ from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.preprocessing import grey
 from face_attributes_ros.training.attributes.data.cache import open_archive, read_picture
 
-CODES = {'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust', 'AN': 'angry'}
-_NAME = re.compile(r'(?P<person>[A-Z]{2})\.(?P<code>[A-Z]{2})\d+\.\d+\.(?:jpe?g|png|tiff?|bmp)$', re.IGNORECASE)
+CODES = {
+    'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust',
+    'AN': 'angry'
+}
+_NAME = re.compile(r'(?P<person>[A-Z]{2})\.(?P<code>[A-Z]{2})\d+\.\d+\.(?:jpe?g|png|tiff?|bmp)$',
+                   re.IGNORECASE)
 
 
 class Portrait(NamedTuple):
-    """One picture: where it is (a path or `archive.zip!member`), who it shows, and which expression she posed."""
+    """One picture: where it is (a path or `archive.zip!member`), who it shows, and which
+    expression she posed."""
 
     image: str
     person: str
@@ -56,20 +62,22 @@ def labels(portraits):
 
 
 def grey_pictures(portraits):
-    """The pictures (H, W, 3) uint8 with three equal channels: Algorithm 2 starts by taking the colour away."""
+    """The pictures (H, W, 3) uint8 with three equal channels: Algorithm 2 starts by taking the
+    colour away."""
     for portrait in portraits:
         levels = grey(read_picture(portrait.image)).round().astype(np.uint8)
         yield np.repeat(levels[..., None], 3, 2)
 
 
 def face_crops(pictures, detector, size_px, crop_scale):
-    """((N, size, size, 3) uint8, missed): the best face of each picture; the whole picture where none was found, and
-    everywhere where `detector` is None: the pictures are crops already."""
+    """((N, size, size, 3) uint8, missed): the best face of each picture; the whole picture where
+    none was found, and everywhere where `detector` is None: the pictures are crops already."""
     crops, missed = [], 0
     for picture in pictures:
         box = best_box(picture, detector)
         missed += box is None and detector is not None
-        transform, = square_transforms(whole(picture, crop_scale) if box is None else box, crop_scale, size_px)
+        transform, = square_transforms(
+            whole(picture, crop_scale) if box is None else box, crop_scale, size_px)
         crops.append(crop(picture, transform, np.empty((size_px, size_px, 3), np.uint8)))
     return np.stack(crops), missed
 

@@ -14,7 +14,8 @@ def _figure(width, height):
 
 
 def plot_training(path, log):
-    """Writes training and held-out loss over steps, and the learning rate, from a run's log.csv to a PNG."""
+    """Writes training and held-out loss over steps, and the learning rate, from a run's log.csv to
+    a PNG."""
     with open(log, newline='') as file:
         rows = list(csv.DictReader(file))
     pyplot, figure, axes = _figure(6.4, 4.)
@@ -24,7 +25,8 @@ def plot_training(path, log):
         axes.plot(*zip(*shown), '.-', label=label)
     axes.set(xlabel='step', ylabel='weighted loss', yscale='log')
     rate = axes.twinx()
-    rate.step(steps, [float(row['learning_rate']) for row in rows], 'k:', where='post', label='learning rate')
+    rate.step(steps, [float(row['learning_rate']) for row in rows], 'k:', where='post',
+              label='learning rate')
     rate.set(ylabel='learning rate', yscale='log')
     axes.legend(loc='upper right')
     rate.legend(loc='lower left')
@@ -38,7 +40,8 @@ def plot_confusion(path, counts, labels, title):
     axes.imshow(counts / counts.sum(1, keepdims=True).clip(1), cmap='Blues', vmin=0, vmax=1)
     for (row, column), count in ((at, counts[at]) for at in zip(*counts.nonzero())):
         share = count / counts[row].sum()
-        axes.text(column, row, int(count), ha='center', va='center', color='white' if share > .5 else 'black')
+        axes.text(column, row, int(count), ha='center', va='center',
+                  color='white' if share > .5 else 'black')
     axes.set_xticks(range(len(labels)), labels, rotation=45)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel='predicted', ylabel='true', title=title)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The support vector machine of Algorithm 2 and the three ways to judge it.
 
-`ten_fold` and `leave_one_out` are the paper's: pictures of the same woman are on both sides. `leave_one_subject_out` asks
-about somebody new. Scaling and the choice of C see the training part of each fold only.
+`ten_fold` and `leave_one_out` are the paper's: pictures of the same woman are on both sides.
+`leave_one_subject_out` asks about somebody new. Scaling and the choice of C see the training part
+of each fold only.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ def folds(protocol, labels, persons, seed=0):
     """[(training rows, test rows)] of a protocol."""
     if protocol == 'leave_one_subject_out':
         return list(LeaveOneGroupOut().split(labels, labels, persons))
-    splitter = LeaveOneOut() if protocol == 'leave_one_out' else StratifiedKFold(10, shuffle=True, random_state=seed)
+    splitter = LeaveOneOut() if protocol == 'leave_one_out' else StratifiedKFold(
+        10, shuffle=True, random_state=seed)
     return list(splitter.split(labels, labels))
 
 
 def kernel_matrix(features, train, kernel):
-    """(N, N) kernel of all rows, features standardised by the training rows; its diagonal is about 1.
+    """(N, N) kernel of all rows, features standardised by the training rows; its diagonal is about
+    1.
 
     linear: z . z' / F; rbf: exp(-|z - z'|^2 / F), with F the number of features.
     """
@@ -49,13 +52,17 @@ def machine(c, kernel='precomputed'):
 
 
 def choose_c(matrix, labels, persons, by_person):
-    """The C of C_GRID with the best accuracy over inner folds of the training rows; the smaller one on a tie."""
+    """The C of C_GRID with the best accuracy over inner folds of the training rows; the smaller
+    one on a tie."""
     if by_person:
         inner = list(GroupKFold(_INNER_FOLDS).split(labels, labels, persons))
     else:
-        inner = list(StratifiedKFold(_INNER_FOLDS, shuffle=True, random_state=0).split(labels, labels))
-    hits = [sum((machine(c).fit(matrix[np.ix_(a, a)], labels[a]).predict(matrix[np.ix_(b, a)]) == labels[b]).sum()
-                for a, b in inner) for c in C_GRID]
+        inner = list(
+            StratifiedKFold(_INNER_FOLDS, shuffle=True, random_state=0).split(labels, labels))
+    hits = [
+        sum((machine(c).fit(matrix[np.ix_(a, a)], labels[a]).predict(matrix[np.ix_(b, a)]) ==
+             labels[b]).sum() for a, b in inner) for c in C_GRID
+    ]
     return C_GRID[int(np.argmax(hits))]
 
 
@@ -67,27 +74,33 @@ def held_out_scores(features, labels, persons, protocol, kernel='linear', seed=0
         inside = matrix[np.ix_(train, train)]
         c = choose_c(inside, labels[train], persons[train], protocol == 'leave_one_subject_out')
         fitted = machine(c).fit(inside, labels[train])
-        scores[np.ix_(test, fitted.classes_)] = fitted.decision_function(matrix[np.ix_(test, train)])
+        scores[np.ix_(test,
+                      fitted.classes_)] = fitted.decision_function(matrix[np.ix_(test, train)])
     return scores
 
 
 def summary(scores, labels):
-    """Accuracy with its 95 % Wilson interval, top-5 and balanced accuracy, recall by expression, the confusion matrix."""
+    """Accuracy with its 95 % Wilson interval, top-5 and balanced accuracy, recall by expression,
+    the confusion matrix."""
     predicted, five = scores.argmax(1), np.argsort(-scores, 1)[:, :5]
     counts = np.zeros((len(EXPRESSIONS),) * 2, int)
     np.add.at(counts, (labels, predicted), 1)
     hits, n = int(counts.trace()), len(labels)
     recall = np.diag(counts) / counts.sum(1).clip(1)
     present = counts.sum(1) > 0
-    return {'faces': n, 'accuracy': round(hits / n, 4), 'interval_95': [round(v, 4) for v in wilson(hits, n)],
-            'balanced': round(float(recall[present].mean()), 4),
-            'top5': round(float((five == labels[:, None]).any(1).mean()), 4),
-            'recall': {name: round(float(value), 4) for name, value in zip(EXPRESSIONS, recall)},
-            'confusion': counts.tolist()}
+    return {
+        'faces': n, 'accuracy': round(hits / n,
+                                      4), 'interval_95': [round(v, 4) for v in wilson(hits, n)],
+        'balanced': round(float(recall[present].mean()),
+                          4), 'top5': round(float((five == labels[:, None]).any(1).mean()), 4),
+        'recall': {name: round(float(value), 4)
+                   for name, value in zip(EXPRESSIONS, recall)}, 'confusion': counts.tolist()
+    }
 
 
 def wilson(hits, n, z=1.96):
-    """The interval of a share (Wilson 1927) at 95 %; pictures of one person are not independent: it is too narrow then."""
+    """The interval of a share (Wilson 1927) at 95 %; pictures of one person are not independent:
+    it is too narrow then."""
     centre, spread = hits + z * z / 2, z * np.sqrt(hits * (n - hits) / n + z * z / 4)
     return float((centre - spread) / (n + z * z)), float((centre + spread) / (n + z * z))
 
@@ -107,7 +120,8 @@ def probabilities(scores, heat):
 
 
 def fit_head(features, labels, persons):
-    """A `SvmHead` fitted on everything; its C and temperature are those that suit people it did not see."""
+    """A `SvmHead` fitted on everything; its C and temperature are those that suit people it did
+    not see."""
     everything = np.arange(len(labels))
     c = choose_c(kernel_matrix(features, everything, 'linear'), labels, persons, by_person=True)
     scaler = StandardScaler().fit(features)
@@ -115,7 +129,11 @@ def fit_head(features, labels, persons):
     fitted = machine(c, 'linear').fit((features - scaler.mean_) / scale, labels)
     heat = temperature(held_out_scores(features, labels, persons, 'leave_one_subject_out'), labels)
     head = SvmHead(features.shape[1])
-    values = {'mean': scaler.mean_, 'scale': scale, 'coefficients': fitted.coef_, 'intercepts': fitted.intercept_,
-              'temperature': heat}
-    head.load_state_dict({name: torch.tensor(np.array(value), dtype=torch.float32) for name, value in values.items()})
+    values = {
+        'mean': scaler.mean_, 'scale': scale, 'coefficients': fitted.coef_,
+        'intercepts': fitted.intercept_, 'temperature': heat
+    }
+    head.load_state_dict({
+        name: torch.tensor(np.array(value), dtype=torch.float32) for name, value in values.items()
+    })
     return head

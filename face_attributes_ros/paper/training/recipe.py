@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recipe of the paper's section 6.2, and what both of its trained systems share: configuration, split, random crops."""
+"""The recipe of the paper's section 6.2, and what both of its trained systems share:
+configuration, split, random crops."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ SYSTEMS = ('all_in_one', 'vgg_age')
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent as the paper has it; `patience` validations without gain divide the rate by ten."""
+    """Stochastic gradient descent as the paper has it; `patience` validations without gain divide
+    the rate by ten."""
 
     batch: int = 256
     momentum: float = .9
@@ -58,14 +60,17 @@ def read_config(path):
         values['recipe'] = Recipe(**values['recipe'])
         config = PaperConfig(**values)
     except (OSError, TypeError, KeyError, yaml.YAMLError) as error:
-        raise ParameterError(f'{path} is not a configuration of the paper\'s systems: {error}') from error
+        raise ParameterError(
+            f'{path} is not a configuration of the paper\'s systems: {error}') from error
     if config.system not in SYSTEMS:
-        raise ParameterError(f'{path}: system is {config.system!r}, needs one of {", ".join(SYSTEMS)}')
+        raise ParameterError(
+            f'{path}: system is {config.system!r}, needs one of {", ".join(SYSTEMS)}')
     return config
 
 
 def held_out(sample, share):
-    """Whether a face belongs to the validation part: decided by its group, so near-duplicates stay together."""
+    """Whether a face belongs to the validation part: decided by its group, so near-duplicates stay
+    together."""
     digest = hashlib.sha256((sample.group or Path(sample.image).name).encode()).digest()
     return int.from_bytes(digest[:4], 'big') / 2**32 < share
 
@@ -82,11 +87,14 @@ def thinned(samples, most, seed=0):
     """At most `most` of the samples, drawn at random; all of them where `most` is 0."""
     if not most or len(samples) <= most:
         return samples
-    return [samples[i] for i in np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])]
+    return [
+        samples[i] for i in np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])
+    ]
 
 
 def random_crop(generator, count, recipe, mirror):
-    """The `Motion` that cuts a random crop of `crop_px` out of pictures of `rescale_px`, and mirrors half of them."""
+    """The `Motion` that cuts a random crop of `crop_px` out of pictures of `rescale_px`, and
+    mirrors half of them."""
     room = (recipe.rescale_px - recipe.crop_px) / recipe.crop_px
     flipped = chosen(generator, count, .5) if mirror else torch.zeros(count, dtype=torch.bool)
     scale = torch.full((count,), recipe.rescale_px / recipe.crop_px)

@@ -9,16 +9,18 @@ import numpy as np
 import torch
 
 from face_attributes_ros.boxes import iou
+from face_attributes_ros.paper.training.losses import region_labels
 from face_attributes_ros.training.attributes.data.packs import doubtful_names, yolo_boxes
 from face_attributes_ros.training.attributes.data.tables import Sample
-from face_attributes_ros.paper.training.losses import region_labels
 
 
 def read_regions(folder, per_picture=3, crop_scale=1., seed=0):
-    """Samples of a YOLO-format detection set's training pictures: faces moved a little, and random squares.
+    """Samples of a YOLO-format detection set's training pictures: faces moved a little, and random
+    squares.
 
-    `face` is 1 where the square overlaps a face by 0.5, 0 below 0.35; those between are left out. Overlap is measured in
-    fractions of the picture; the picture cut out is `crop_scale` times as wide, as at run time.
+    `face` is 1 where the square overlaps a face by 0.5, 0 below 0.35; those between are left out.
+    Overlap is measured in fractions of the picture; the picture cut out is `crop_scale` times as
+    wide, as at run time.
     """
     folder, generator = Path(folder), np.random.default_rng(seed)
     names = sorted({Path(line).stem for line in (folder / 'train.txt').read_text().split()}
@@ -26,7 +28,9 @@ def read_regions(folder, per_picture=3, crop_scale=1., seed=0):
     samples = []
     for name in names:
         faces = yolo_boxes(folder / 'labels' / f'{name}.txt')
-        boxes = np.concatenate([moved(faces, generator)[:per_picture], anywhere(per_picture, generator)])
+        boxes = np.concatenate(
+            [moved(faces, generator)[:per_picture],
+             anywhere(per_picture, generator)])
         samples += _labelled(folder / 'images' / f'{name}.jpg', boxes, faces, crop_scale)
     return samples
 
@@ -51,5 +55,8 @@ def _labelled(image, boxes, faces, crop_scale):
     labels = region_labels(torch.from_numpy(overlap)).numpy()
     grow = (boxes[:, 2:] - boxes[:, :2]) * (crop_scale - 1) / 2
     wide = np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], 1).clip(0, 1)
-    return [Sample(str(image), 'region', face=float(label), box_fraction=tuple(box.tolist()))
-            for box, label in zip(wide, labels) if not np.isnan(label) and (box[2:] - box[:2]).min() > .01]
+    return [
+        Sample(str(image), 'region', face=float(label), box_fraction=tuple(box.tolist()))
+        for box, label in zip(wide, labels)
+        if not np.isnan(label) and (box[2:] - box[:2]).min() > .01
+    ]

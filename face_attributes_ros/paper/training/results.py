@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench/results/paper.json: what was measured of the paper's systems, one entry a command, newest in place of older."""
+"""bench/results/paper.json: what was measured of the paper's systems, one entry a command, newest
+in place of older."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def read(path):
 def record(path, name, values):
     """Enters `values` under `name`, with today's date, and leaves the other entries alone."""
     path = Path(path)
-    entries = read(path) | {name: {'date': datetime.now(timezone.utc).date().isoformat(), **values}}
+    entries = read(path) | {
+        name: {'date': datetime.now(timezone.utc).date().isoformat(), **values}
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.part{os.getpid()}')
     part.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + '\n', encoding='utf-8')

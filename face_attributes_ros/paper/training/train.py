@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train one of the paper's systems by its recipe (section 6.2).
 
-    face-attributes train paper --config config/training/paper_all_in_one.yaml --data DIR --regions DIR --out runs/aio --minutes 60
-    face-attributes train paper --config config/training/paper_vgg_age.yaml --data DIR --out runs/vgg --steps 2000 \\
+    face-attributes train paper --config config/training/paper_all_in_one.yaml --data DIR --regions
+    DIR --out runs/aio --minutes 60 face-attributes train paper --config
+    config/training/paper_vgg_age.yaml --data DIR --out runs/vgg --steps 2000 \\
         --weights vgg_face.safetensors
     face-attributes train paper ... --resume
 
-DIR of `--data` holds `labels.csv` and its zips, of `--regions` a YOLO-format detection set. OUT receives
-`last.safetensors` (everything needed to go on), `<system>.safetensors` (for `attributes.model`), `log.csv`, `curve.png`
-and `result.json`. A resumed run equals the uninterrupted one where `--steps` is the budget.
+DIR of `--data` holds `labels.csv` and its zips, of `--regions` a YOLO-format detection set. OUT
+receives `last.safetensors` (everything needed to go on), `<system>.safetensors` (for
+`attributes.model`), `log.csv`, `curve.png` and `result.json`. A resumed run equals the
+uninterrupted one where `--steps` is the budget.
 """
 
 from __future__ import annotations
@@ -26,15 +28,15 @@ import torch
 from torch import nn
 
 from face_attributes_ros.errors import DataError, ParameterError
+from face_attributes_ros.paper.training.plots import plot_training
+from face_attributes_ros.paper.training.recipe import read_config
+from face_attributes_ros.paper.training.results import record
 from face_attributes_ros.training.common.checkpoint import (
     load_tensors,
     pack_state,
     save_tensors,
     unpack_state,
 )
-from face_attributes_ros.paper.training.plots import plot_training
-from face_attributes_ros.paper.training.recipe import read_config
-from face_attributes_ros.paper.training.results import record
 
 RATE_FLOOR = 1e-6
 
@@ -42,21 +44,30 @@ RATE_FLOOR = 1e-6
 def add_arguments(parser):
     """The command line of `train paper`."""
     parser.add_argument('--config', type=Path, required=True, help='config/paper_<system>.yaml')
-    parser.add_argument('--data', type=Path, required=True, help='folder of labels.csv and its zips')
-    parser.add_argument('--regions', type=Path, help='YOLO-format detection set, for face and not-face')
-    parser.add_argument('--weights', type=Path, help='safetensors of convolutions: VGG\'s (needed by vgg_age), or '
-                        'a face-identification trunk for all_in_one')
-    parser.add_argument('--random-convolutions', action='store_true', help='rehearse vgg_age without --weights')
-    parser.add_argument('--cache', type=Path, help='folder of decoded crops and features; OUT/cache where not given')
+    parser.add_argument('--data', type=Path, required=True,
+                        help='folder of labels.csv and its zips')
+    parser.add_argument('--regions', type=Path,
+                        help='YOLO-format detection set, for face and not-face')
+    parser.add_argument(
+        '--weights', type=Path, help='safetensors of convolutions: VGG\'s (needed by vgg_age), or '
+        'a face-identification trunk for all_in_one')
+    parser.add_argument('--random-convolutions', action='store_true',
+                        help='rehearse vgg_age without --weights')
+    parser.add_argument('--cache', type=Path,
+                        help='folder of decoded crops and features; OUT/cache where not given')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoints and logs')
     parser.add_argument('--minutes', type=float, default=math.inf, help='wall-clock budget')
     parser.add_argument('--steps', type=int, help='number of optimiser steps')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.safetensors')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 leaves torch its choice')
-    parser.add_argument('--most-per-source', type=int, help='faces of each source, in place of the configuration\'s')
-    parser.add_argument('--validate-every', type=int, help='steps, in place of the configuration\'s')
-    parser.add_argument('--results', type=Path, help='JSON of figures to enter the run into (bench/results/paper.json)')
+    parser.add_argument('--threads', type=int, default=0,
+                        help='CPU threads; 0 leaves torch its choice')
+    parser.add_argument('--most-per-source', type=int,
+                        help='faces of each source, in place of the configuration\'s')
+    parser.add_argument('--validate-every', type=int,
+                        help='steps, in place of the configuration\'s')
+    parser.add_argument('--results', type=Path,
+                        help='JSON of figures to enter the run into (bench/results/paper.json)')
 
 
 def run(args):
@@ -97,15 +108,18 @@ class Run:
 
     def __init__(self, args, config, task):
         self.args, self.config, self.task, recipe = args, config, task, config.recipe
-        self.optimizer = torch.optim.SGD(task.network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum,
+        self.optimizer = torch.optim.SGD(task.network.parameters(), lr=recipe.learning_rate,
+                                         momentum=recipe.momentum,
                                          weight_decay=recipe.weight_decay)
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, factor=.1, patience=recipe.patience,
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, factor=.1,
+                                                                  patience=recipe.patience,
                                                                   min_lr=RATE_FLOOR)
         self.step_number, self.elapsed_s, self.sums, self.figures = 0, 0., {}, {}
         self.started = time.monotonic()
 
     def train(self):
-        """Steps until the budget is used up; validation, log and checkpoint every `validate_every` steps and at the end."""
+        """Steps until the budget is used up; validation, log and checkpoint every `validate_every`
+        steps and at the end."""
         while not self.done():
             self.step()
             if self.step_number % self.config.recipe.validate_every == 0:
@@ -131,7 +145,8 @@ class Run:
         total = sum(self.task.weights[name] * loss for name, loss in losses.items())
         total.backward()
         if self.config.recipe.clip_gradient:
-            nn.utils.clip_grad_norm_(self.task.network.parameters(), self.config.recipe.clip_gradient)
+            nn.utils.clip_grad_norm_(self.task.network.parameters(),
+                                     self.config.recipe.clip_gradient)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step_number += 1
@@ -139,7 +154,8 @@ class Run:
             self.sums.setdefault(name, []).append(float(loss.detach()))
 
     def look(self):
-        """Figures on the held-out part, one row of the log, the learning rate's answer, a checkpoint."""
+        """Figures on the held-out part, one row of the log, the learning rate's answer, a
+        checkpoint."""
         self.task.network.eval()
         self.figures = self.task.validate(self.step_number)
         rate = self.optimizer.param_groups[0]['lr']
@@ -166,25 +182,34 @@ class Run:
 
     def about(self):
         """What both files say of the run."""
-        return {**self.task.metadata(), 'config': asdict(self.config), 'data': self.task.data,
-                'seed': self.args.seed, 'step': self.step_number, 'elapsed_s': self.clock(), 'figures': self.figures}
+        return {
+            **self.task.metadata(), 'config': asdict(self.config), 'data': self.task.data,
+            'seed': self.args.seed, 'step': self.step_number, 'elapsed_s': self.clock(),
+            'figures': self.figures
+        }
 
     def save(self):
         """Writes the checkpoint: network, momentum, learning rate and its history."""
-        metadata = {**self.about(), 'rate': self.optimizer.param_groups[0]['lr'], 'plateau': self.plateau.state_dict()}
+        metadata = {
+            **self.about(), 'rate': self.optimizer.param_groups[0]['lr'],
+            'plateau': self.plateau.state_dict()
+        }
         tensors = pack_state(self.task.network, nn.Module(), self.optimizer)
         save_tensors(self.args.out / 'last.safetensors', tensors, metadata)
 
     def resume(self):
-        """Goes on from the last checkpoint. Raises `DataError` where it belongs to other data or another network."""
+        """Goes on from the last checkpoint. Raises `DataError` where it belongs to other data or
+        another network."""
         path = self.args.out / 'last.safetensors'
         tensors, metadata = load_tensors(path)
-        if any(metadata[name] != self.about()[name] for name in ('system', 'network', 'data', 'seed')):
+        if any(metadata[name] != self.about()[name]
+               for name in ('system', 'network', 'data', 'seed')):
             raise DataError(f'{path} was made with another network, seed or other data')
         unpack_state(tensors, self.task.network, nn.Module(), self.optimizer)
         self.plateau.load_state_dict(metadata['plateau'])
         self.optimizer.param_groups[0]['lr'] = metadata['rate']
-        self.step_number, self.elapsed_s, self.figures = metadata['step'], metadata['elapsed_s'], metadata['figures']
+        self.step_number, self.elapsed_s, self.figures = metadata['step'], metadata[
+            'elapsed_s'], metadata['figures']
 
     def finish(self):
         """The weights file, the curve and the figures."""
@@ -199,6 +224,7 @@ class Run:
 
 
 if __name__ == '__main__':
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command = argparse.ArgumentParser(description=__doc__,
+                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(command)
     sys.exit(run(command.parse_args()))

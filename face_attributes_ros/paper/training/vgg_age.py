@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VGG's frozen convolutions run once over every picture; the four new layers learn age groups from what they gave."""
+"""VGG's frozen convolutions run once over every picture; the four new layers learn age groups from
+what they gave."""
 
 from __future__ import annotations
 
@@ -12,21 +13,22 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.faces import AGE_GROUPS_YEARS
-from face_attributes_ros.engines.models import file_sha256
-from face_attributes_ros.paper.normalise import Normalise
 from face_attributes_ros.paper.models import read_weights
+from face_attributes_ros.paper.normalise import Normalise
+from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
 from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggAgeNet, load_convolutions
 from face_attributes_ros.training.attributes.data.augment import move_pixels
 from face_attributes_ros.training.attributes.data.batches import passing_rows
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_pack
-from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
 
-NO_WEIGHTS = ('the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors with VGG-Face '
-              '(conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors. We may not ship either. '
-              '--random-convolutions rehearses the training without them; its figures mean nothing.')
+NO_WEIGHTS = (
+    'the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors with VGG-Face '
+    '(conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors. We may not ship either. '
+    '--random-convolutions rehearses the training without them; its figures mean nothing.')
 _FEATURE_BATCH = 8
 
 
@@ -41,18 +43,27 @@ class VggAgeTask:
         self.whole = VggAgeNet(VggAgeConfig(**config.network))
         self.convolutions = self._load(args)
         self.network = self.whole.heads
-        samples = [sample for source in config.sources for sample in
-                   thinned(read_pack(args.data, ('train',), (source,)), config.most_per_source, args.seed)]
-        samples = [sample for sample in samples if group_of(sample.age_low, sample.age_high) is not None]
+        samples = [
+            sample for source in config.sources
+            for sample in thinned(read_pack(args.data, ('train', ), (
+                source, )), config.most_per_source, args.seed)
+        ]
+        samples = [
+            sample for sample in samples if group_of(sample.age_low, sample.age_high) is not None
+        ]
         if not samples:
-            raise DataError(f'{args.data} has no face of {", ".join(config.sources)} in one of the eight age groups')
+            raise DataError(
+                f'{args.data} has no face of {", ".join(config.sources)} in one of the eight age groups'
+            )
         self.table, self.held = split(samples, config.recipe.validation_share)
         cache = args.cache or args.out / 'cache'
         self.features = self._features(self.table, cache, config.views)
         self.held_features = self._features(self.held, cache, 1)
         self.groups, self.held_groups = groups_of(self.table), groups_of(self.held)
         self.whole.years_in_group.copy_(years_in_group(self.table))
-        self.data = {'faces': len(self.table), 'held_out': len(self.held), 'sha256': self.table.digest()}
+        self.data = {
+            'faces': len(self.table), 'held_out': len(self.held), 'sha256': self.table.digest()
+        }
 
     def _load(self, args):
         if args.weights is None and not args.random_convolutions:
@@ -64,7 +75,10 @@ class VggAgeTask:
 
     def _features(self, table, folder, views):
         crops, _ = cached_crops(table, self.recipe.rescale_px, folder)
-        key = json.dumps([table.images, self.convolutions, self.seed, views, self.config.network, self.recipe.crop_px])
+        key = json.dumps([
+            table.images, self.convolutions, self.seed, views, self.config.network,
+            self.recipe.crop_px
+        ])
         path = folder / f'features_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy'
         if not path.is_file():
             part = path.with_name(f'{path.stem}.part{os.getpid()}.npy')
@@ -79,11 +93,13 @@ class VggAgeTask:
         normalise = Normalise(self.whole.config.kind)
         shape = (len(crops), views, self.whole.config.features)
         features = np.lib.format.open_memmap(path, 'w+', np.float16, shape)
-        for start in tqdm(range(0, len(crops), _FEATURE_BATCH), unit='batch', desc='features', disable=None):
+        for start in tqdm(range(0, len(crops), _FEATURE_BATCH), unit='batch', desc='features',
+                          disable=None):
             some = np.array(crops[start:start + _FEATURE_BATCH])
             for view in range(views):
                 image = self._view(some, view, start)
-                features[start:start + len(some), view] = self.whole.convolutions(normalise(image)).flatten(1).numpy()
+                features[start:start + len(some),
+                         view] = self.whole.convolutions(normalise(image)).flatten(1).numpy()
         features.flush()
 
     def _view(self, crops, view, start):
@@ -96,10 +112,15 @@ class VggAgeTask:
 
     def losses(self, step):
         """{'age_group': softmax log loss} of a step's batch, one cached view of each face."""
-        rows = passing_rows(np.arange(len(self.table)), step * self.recipe.batch, self.recipe.batch, self.seed)
-        views = np.random.default_rng([self.seed, step]).integers(self.config.views, size=len(rows))
+        rows = passing_rows(np.arange(len(self.table)), step * self.recipe.batch,
+                            self.recipe.batch, self.seed)
+        views = np.random.default_rng([self.seed, step]).integers(self.config.views,
+                                                                  size=len(rows))
         features = torch.from_numpy(self.features[rows, views].astype(np.float32))
-        return {'age_group': F.cross_entropy(self.network(features), torch.from_numpy(self.groups[rows]))}
+        return {
+            'age_group': F.cross_entropy(self.network(features),
+                                         torch.from_numpy(self.groups[rows]))
+        }
 
     @torch.no_grad()
     def validate(self, step):
@@ -110,8 +131,10 @@ class VggAgeTask:
 
     def metadata(self):
         """What the weights file says of itself."""
-        return {'system': 'vgg_age', 'network': self.whole.config.to_dict(), 'convolutions': self.convolutions,
-                'crop_scale': self.config.crop_scale}
+        return {
+            'system': 'vgg_age', 'network': self.whole.config.to_dict(),
+            'convolutions': self.convolutions, 'crop_scale': self.config.crop_scale
+        }
 
     def tensors(self):
         """The weights file's tensors: convolutions, heads and the ages within each group."""
@@ -123,16 +146,21 @@ def group_of(low, high):
     if low is None:
         return None
     high = min(high, AGE_GROUPS_YEARS[-1][1])
-    return next((i for i, (first, last) in enumerate(AGE_GROUPS_YEARS) if first <= low and high <= last), None)
+    return next(
+        (i for i, (first, last) in enumerate(AGE_GROUPS_YEARS) if first <= low and high <= last),
+        None)
 
 
 def groups_of(table):
     """(N,) group indices of a table in which every face has one."""
-    return np.array([group_of(*ages) for ages in zip(table.labels['age_low'], table.labels['age_high'])], np.int64)
+    return np.array(
+        [group_of(*ages) for ages in zip(table.labels['age_low'], table.labels['age_high'])],
+        np.int64)
 
 
 def years_in_group(table):
-    """(8, 101): how the training ages spread within each group, each year counted once more, so that none is impossible."""
+    """(8, 101): how the training ages spread within each group, each year counted once more, so
+    that none is impossible."""
     rows = torch.zeros(len(AGE_GROUPS_YEARS), 101)
     for row, (low, high) in zip(rows, AGE_GROUPS_YEARS):
         row[low:high + 1] = 1

@@ -3,7 +3,8 @@
 
     python -m face_attributes_ros.ros.companions.demo [PICTURE|FOLDER ...] [--out build/demo]
 
-Without paths it takes the photographs that the package ultralytics carries. Exit code 1 if any picture brought no message.
+Without paths it takes the photographs that the package ultralytics carries. Exit code 1 if any
+picture brought no message.
 """
 
 from __future__ import annotations
@@ -34,13 +35,16 @@ def main(arguments=None):
     """Runs the demonstration; its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('paths', nargs='*', help='pictures or folders')
-    parser.add_argument('--out', type=Path, default=Path('build/demo'), help='where annotated PNGs and logs go')
+    parser.add_argument('--out', type=Path, default=Path('build/demo'),
+                        help='where annotated PNGs and logs go')
     parser.add_argument('--seconds', type=float, default=3., help='how long each picture is shown')
     parser.add_argument('--rate', type=float, default=10., help='images a second')
     parser.add_argument('--node-command', help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        sources = [str(Path(path).resolve()) for path in expand(options.paths or [str(photographs())])]
+        sources = [
+            str(Path(path).resolve()) for path in expand(options.paths or [str(photographs())])
+        ]
     except FaceAttributesError as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
@@ -53,32 +57,43 @@ def photographs():
     """The folder of photographs in the package ultralytics, which is found but not imported."""
     spec = importlib.util.find_spec('ultralytics')
     if spec is None:
-        raise ParameterError('no picture given, and the package ultralytics, whose photographs would do, is not installed')
+        raise ParameterError(
+            'no picture given, and the package ultralytics, whose photographs would do, is not installed'
+        )
     return Path(spec.origin).parent / 'assets'
 
 
 def run(sources, options):
-    """Runs node, image source and recorder until every picture was shown; what went wrong, or None."""
+    """Runs node, image source and recorder until every picture was shown; what went wrong, or
+    None."""
     recording = options.out / 'recording'
     shutil.rmtree(recording, ignore_errors=True)
     recording.mkdir()
     namespace = f'__ns:=/demo_{os.getpid()}'  # somebody else's demo on this network is not ours
-    node = shlex.split(options.node_command) if options.node_command else ['-m', 'face_attributes_ros.ros.run', 'node']
+    node = shlex.split(options.node_command) if options.node_command else [
+        '-m', 'face_attributes_ros.ros.run', 'node'
+    ]
     commands = {
-        'recorder': ['-m', 'face_attributes_ros.ros.run', 'recorder', '--ros-args', '-r', namespace,
-                     '-p', f'folder:={json.dumps(str(recording))}', '-p', 'seconds_between_pictures:=0.3'],
+        'recorder': [
+            '-m', 'face_attributes_ros.ros.run', 'recorder', '--ros-args', '-r', namespace, '-p',
+            f'folder:={json.dumps(str(recording))}', '-p', 'seconds_between_pictures:=0.3'
+        ],
         'node': [*node, '--ros-args', '-r', namespace],
-        'image_source': ['-m', 'face_attributes_ros.ros.run', 'image_source', '--ros-args', '-r', namespace,
-                         '-p', f'sources:={json.dumps(sources)}', '-p', f'rate:={options.rate}', '-p', 'loop:=false',
-                         '-p', f'seconds_each:={options.seconds}', '-p', 'wait_for_subscribers:=1',
-                         '-p', f'published_log:={json.dumps(str(recording / "published.jsonl"))}'],
+        'image_source': [
+            '-m', 'face_attributes_ros.ros.run', 'image_source', '--ros-args', '-r', namespace,
+            '-p', f'sources:={json.dumps(sources)}', '-p', f'rate:={options.rate}', '-p',
+            'loop:=false', '-p', f'seconds_each:={options.seconds}', '-p',
+            'wait_for_subscribers:=1', '-p',
+            f'published_log:={json.dumps(str(recording / "published.jsonl"))}'
+        ],
     }
     processes, logs = {}, {name: open(options.out / f'{name}.log', 'w') for name in commands}
     try:
         for name in ('recorder', 'node'):
             processes[name] = _start(commands[name], logs[name])
         heard = options.out / 'recorder.log'
-        problem = _wait(processes, lambda: FOUND in heard.read_text(errors='replace'), START_S, options.out)
+        problem = _wait(processes, lambda: FOUND in heard.read_text(errors='replace'), START_S,
+                        options.out)
         if problem:
             return problem
         source = processes['image_source'] = _start(commands['image_source'], logs['image_source'])
@@ -128,7 +143,8 @@ def _stop(processes):
 
 
 def report(sources, out, problem):
-    """Prints what was seen in each picture and leaves its annotated PNG in `out`; 0 if every picture brought a message."""
+    """Prints what was seen in each picture and leaves its annotated PNG in `out`; 0 if every
+    picture brought a message."""
     recording = out / 'recording'
     sent, seen = (_json_lines(recording / name) for name in ('published.jsonl', 'messages.jsonl'))
     source_of = {(line['sec'], line['nanosec']): line['source'] for line in sent}
@@ -136,13 +152,17 @@ def report(sources, out, problem):
     for message in seen:
         stamp = message['header']['stamp']
         messages[source_of.get((stamp['sec'], stamp['nanosec']))].append(message)
-    print(f'{"picture":<24}{"size":>11}{"sent":>6}{"seen":>6}{"rate":>9}{"latency ms (median, p95)":>27}{"faces":>7}')
+    print(
+        f'{"picture":<24}{"size":>11}{"sent":>6}{"seen":>6}{"rate":>9}{"latency ms (median, p95)":>27}{"faces":>7}'
+    )
     for number, source in enumerate(sources):
         count = sum(line['source'] == source for line in sent)
         _print_picture(source, messages[source], count)
         _keep_picture(messages[source], recording, out / f'{number + 1}_{Path(source).stem}.png')
     missing = [source for source in sources if not messages[source]]
-    for text in filter(None, [problem, missing and f'no message came for {", ".join(missing)}; logs are in {out}']):
+    for text in filter(
+            None,
+        [problem, missing and f'no message came for {", ".join(missing)}; logs are in {out}']):
         print(f'demo: {text}', file=sys.stderr)
     models = sorted({message['model_id'] for message in seen})
     print(f'models: {", ".join(models) or "none"}; annotated pictures: {out}')
@@ -165,18 +185,23 @@ def _print_picture(source, messages, sent):
     last = messages[-1]
     size = f'{last["image_width"]}x{last["image_height"]}'
     latency = f'{median(latencies):.0f}, {p95:.0f}'
-    print(f'{name:<24}{size:>11}{sent:>6}{len(messages):>6}{rate:>6.1f} Hz{latency:>27}{len(last["faces"]):>7}')
+    print(
+        f'{name:<24}{size:>11}{sent:>6}{len(messages):>6}{rate:>6.1f} Hz{latency:>27}{len(last["faces"]):>7}'
+    )
     for face in last['faces']:
         print('    ' + describe(face))
 
 
 def describe(face):
-    """One line about a face of a message in JSON, such as 'f3 at (220, 41) 180x221 px, 0.97: female 0.98, 31 (25-38), happy'."""
+    """One line about a face of a message in JSON, such as 'f3 at (220, 41) 180x221 px, 0.97:
+    female 0.98, 31 (25-38), happy'."""
     from face_attributes_ros.msg import FaceAttributes as Bits
 
     roi, valid, words = face['roi'], face['valid'], []
     if valid & Bits.HAS_GENDER:
-        words.append(f'{"female" if face["gender"] == Bits.FEMALE else "male"} {face["gender_confidence"]:.2f}')
+        words.append(
+            f'{"female" if face["gender"] == Bits.FEMALE else "male"} {face["gender_confidence"]:.2f}'
+        )
     if valid & Bits.HAS_AGE:
         words.append(f'{face["age"]:.0f} years ({face["age_min"]}-{face["age_max"]})')
     if valid & Bits.HAS_EMOTION:

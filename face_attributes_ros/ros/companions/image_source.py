@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node image_source: pictures, a folder, a video or a camera as the images of a ROS camera, so that nobody needs one.
+"""The node image_source: pictures, a folder, a video or a camera as the images of a ROS camera, so
+that nobody needs one.
 
-    ros2 run face_attributes_ros image_source --ros-args -p sources:="['a.jpg', 'folder', 'film.mp4', '0']"
+    ros2 run face_attributes_ros image_source --ros-args -p sources:="['a.jpg', 'folder',
+    'film.mp4', '0']"
 """
 
 from __future__ import annotations
@@ -18,26 +20,31 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from face_attributes_ros.errors import ParameterError
-from face_attributes_ros.settings import Parameter
 from face_attributes_ros.ros import compressed, images, parameters
 from face_attributes_ros.ros.companions.pictures import expand, pictures
 from face_attributes_ros.ros.run import Finished
+from face_attributes_ros.settings import Parameter
 
 PARAMETERS = (
     Parameter('sources', [''], 'Pictures, folders of pictures, videos, camera indices.'),
     Parameter('rate', 10., 'Images a second.', 'Hz', low=.01, high=1000.),
-    Parameter('seconds_each', 0., 'How long each picture is shown; 0 is one image each.', 's', low=0., high=3600.),
+    Parameter('seconds_each', 0., 'How long each picture is shown; 0 is one image each.', 's',
+              low=0., high=3600.),
     Parameter('loop', True, 'Start again at the end; without it, the process ends.'),
-    Parameter('transport', 'raw', 'What is published: image, image/compressed or both.', choices=('raw', 'compressed', 'both')),
+    Parameter('transport', 'raw', 'What is published: image, image/compressed or both.',
+              choices=('raw', 'compressed', 'both')),
     Parameter('jpeg_quality', 90, 'Of image/compressed.', low=1, high=100),
     Parameter('frame_id', 'camera', "The images' frame_id."),
-    Parameter('wait_for_subscribers', 0, 'Publish nothing before so many subscribe to the image.', low=0, high=100),
-    Parameter('published_log', '', 'A file for one JSON line an image: source, stamp, size. Empty writes none.'),
+    Parameter('wait_for_subscribers', 0, 'Publish nothing before so many subscribe to the image.',
+              low=0, high=100),
+    Parameter('published_log', '',
+              'A file for one JSON line an image: source, stamp, size. Empty writes none.'),
 )
 
 
 class ImageSource(Node):
-    """Publishes `image`, `image/compressed` and `camera_info` (of an imagined pinhole camera, 53 degrees wide)."""
+    """Publishes `image`, `image/compressed` and `camera_info` (of an imagined pinhole camera, 53
+    degrees wide)."""
 
     def __init__(self, **kwargs):
         super().__init__('image_source', **kwargs)
@@ -46,15 +53,21 @@ class ImageSource(Node):
         self._pictures = self._endless() if self.values['loop'] else pictures(self._sources)
         self._kinds = {'image': Image, 'image/compressed': CompressedImage}
         if self.values['transport'] != 'both':
-            del self._kinds['image' if self.values['transport'] == 'compressed' else 'image/compressed']
-        self.image_publishers = {topic: self._publisher(kind, topic) for topic, kind in self._kinds.items()}
+            del self._kinds['image' if self.values['transport'] ==
+                            'compressed' else 'image/compressed']
+        self.image_publishers = {
+            topic: self._publisher(kind, topic) for topic, kind in self._kinds.items()
+        }
         self._info = self._publisher(CameraInfo, 'camera_info')
         self._log = self._open_log()
         self._picture = self._shown_since_s = None
 
     def _publisher(self, kind, topic):
-        qos = QoSProfile(depth=1)  # reliable, as camera drivers publish (REP-2003): a best-effort subscriber matches too
-        return self.create_publisher(kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        qos = QoSProfile(
+            depth=1
+        )  # reliable, as camera drivers publish (REP-2003): a best-effort subscriber matches too
+        return self.create_publisher(
+            kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
     def _open_log(self):
         path = self.values['published_log']
@@ -68,7 +81,8 @@ class ImageSource(Node):
 
     def begin(self):
         """Starts publishing."""
-        self._timer = self.create_timer(1 / self.values['rate'], self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = self.create_timer(1 / self.values['rate'], self._tick,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def end(self):
         """Lets what was published arrive, and lets go of everything."""
@@ -80,7 +94,8 @@ class ImageSource(Node):
         self.destroy_node()
 
     def _tick(self):
-        listeners = sum(publisher.get_subscription_count() for publisher in self.image_publishers.values())
+        listeners = sum(publisher.get_subscription_count()
+                        for publisher in self.image_publishers.values())
         if self._picture is None and listeners < self.values['wait_for_subscribers']:
             return
         self._next_picture()
@@ -91,7 +106,8 @@ class ImageSource(Node):
 
     def _next_picture(self):
         now = time.monotonic()
-        held = self._picture is not None and self._picture.still and now - self._shown_since_s < self.values['seconds_each']
+        held = self._picture is not None and self._picture.still and now - self._shown_since_s < self.values[
+            'seconds_each']
         if held:
             return
         self._picture, self._shown_since_s = next(self._pictures, None), now
@@ -103,8 +119,11 @@ class ImageSource(Node):
         bgr = self._picture.bgr
         if self._log:
             stamp = info.header.stamp
-            self._log.write(json.dumps({'source': self._picture.source, 'sec': stamp.sec, 'nanosec': stamp.nanosec,
-                                        'width': info.width, 'height': info.height}) + '\n')
+            self._log.write(
+                json.dumps({
+                    'source': self._picture.source, 'sec': stamp.sec, 'nanosec': stamp.nanosec,
+                    'width': info.width, 'height': info.height
+                }) + '\n')
         self._info.publish(info)
         if 'image' in self.image_publishers:
             self.image_publishers['image'].publish(images.from_array(bgr, info.header))
@@ -114,7 +133,8 @@ class ImageSource(Node):
 
 
 def camera_info(width, height):
-    """CameraInfo of a pinhole camera without distortion whose focal length is the image's width."""
+    """CameraInfo of a pinhole camera without distortion whose focal length is the image's
+    width."""
     f, cx, cy = float(width), (width - 1) / 2, (height - 1) / 2
     return CameraInfo(width=width, height=height, distortion_model='plumb_bob', d=[0.] * 5,
                       k=[f, 0., cx, 0., f, cy, 0., 0., 1.], r=[1., 0., 0., 0., 1., 0., 0., 0., 1.],

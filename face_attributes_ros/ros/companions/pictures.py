@@ -17,7 +17,8 @@ PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels (H, W, 3) uint8 BGR, what they came from, and whether they are to be held on to (a still) or not (a video)."""
+    """Pixels (H, W, 3) uint8 BGR, what they came from, and whether they are to be held on to (a
+    still) or not (a video)."""
 
     source: str
     bgr: np.ndarray
@@ -25,7 +26,8 @@ class Picture:
 
 
 def expand(sources):
-    """Files and camera indices for files, folders and camera indices; ParameterError names what is not there."""
+    """Files and camera indices for files, folders and camera indices; ParameterError names what is
+    not there."""
     found = []
     for source in sources:
         path = Path(source)
@@ -34,7 +36,8 @@ def expand(sources):
         elif path.is_dir():
             inside = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in PICTURES)
             if not inside:
-                raise ParameterError(f'source {source}: no pictures in this folder ({", ".join(PICTURES)})')
+                raise ParameterError(
+                    f'source {source}: no pictures in this folder ({", ".join(PICTURES)})')
             found += inside
         else:
             raise ParameterError(f'source {source!r} is no file, no folder and no camera index')

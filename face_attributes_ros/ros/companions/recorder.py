@@ -18,23 +18,26 @@ from sensor_msgs.msg import Image
 
 from face_attributes_ros.errors import ImageError, ParameterError
 from face_attributes_ros.msg import FaceAttributesArray
-from face_attributes_ros.settings import Parameter
 from face_attributes_ros.ros import images, parameters
 from face_attributes_ros.ros.messages import to_dict
 from face_attributes_ros.ros.run import Finished
+from face_attributes_ros.settings import Parameter
 
 PARAMETERS = (
-    Parameter('folder', 'recording', 'Where messages.jsonl and the pictures go; made if it is not there.'),
-    Parameter('seconds_between_pictures', 1., 'At most one picture in that time; 0 writes all.', 's', low=0., high=3600.),
-    Parameter('messages', 0, 'End after so many messages; 0 never does.', low=0, high=1_000_000_000),
+    Parameter('folder', 'recording',
+              'Where messages.jsonl and the pictures go; made if it is not there.'),
+    Parameter('seconds_between_pictures', 1., 'At most one picture in that time; 0 writes all.',
+              's', low=0., high=3600.),
+    Parameter('messages', 0, 'End after so many messages; 0 never does.', low=0,
+              high=1_000_000_000),
 )
 FOUND = 'hears the node'
 """What it logs once both topics have a publisher."""
 
 
 class Recorder(Node):
-    """Subscribes to `face_attributes/faces` and `face_attributes/image_annotated`; writes messages.jsonl and
-    <seconds>.<nanoseconds>.png, named by the image's stamp."""
+    """Subscribes to `face_attributes/faces` and `face_attributes/image_annotated`; writes
+    messages.jsonl and <seconds>.<nanoseconds>.png, named by the image's stamp."""
 
     def __init__(self, **kwargs):
         super().__init__('recorder', **kwargs)
@@ -47,9 +50,13 @@ class Recorder(Node):
             raise ParameterError(f'parameter folder: {error}') from error
         self._written, self._picture_s = 0, None
         self._heard = [
-            self.create_subscription(FaceAttributesArray, 'face_attributes/faces', self._on_faces, QoSProfile(depth=100)),
-            self.create_subscription(Image, 'face_attributes/image_annotated', self._on_image, QoSProfile(depth=1))]
-        self._watch = self.create_timer(.1, self._say_when_found, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self.create_subscription(FaceAttributesArray, 'face_attributes/faces', self._on_faces,
+                                     QoSProfile(depth=100)),
+            self.create_subscription(Image, 'face_attributes/image_annotated', self._on_image,
+                                     QoSProfile(depth=1))
+        ]
+        self._watch = self.create_timer(.1, self._say_when_found,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def begin(self):
         """Says where the files go."""
@@ -74,7 +81,8 @@ class Recorder(Node):
 
     def _on_image(self, msg):
         now = time.monotonic()
-        if self._picture_s is not None and now - self._picture_s < self.values['seconds_between_pictures']:
+        if self._picture_s is not None and now - self._picture_s < self.values[
+                'seconds_between_pictures']:
             return
         self._picture_s = now
         stamp = msg.header.stamp

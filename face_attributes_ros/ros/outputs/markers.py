@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faces as RViz markers, in the camera's optical frame: a sphere where the head is, an arrow where it looks, a caption."""
+"""Faces as RViz markers, in the camera's optical frame: a sphere where the head is, an arrow where
+it looks, a caption."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ ARROW_M = .3
 
 
 def marker_array(faces, tracks):
-    """Markers for the faces of a FaceAttributesArray that have a position; the first marker deletes those of before.
+    """Markers for the faces of a FaceAttributesArray that have a position; the first marker
+    deletes those of before.
 
     `tracks` are the same faces in the same order; they lend the colours of the annotated image.
     """
@@ -24,8 +26,11 @@ def marker_array(faces, tracks):
     for number, (face, track) in enumerate(zip(faces.faces, tracks)):
         if face.valid & FaceAttributes.HAS_POSITION:
             colour = ColorRGBA(**dict(zip('bgr', (c / 255 for c in colour_bgr(track)))), a=.8)
-            markers += [_marker(faces.header, number, namespace, colour, face, fill) for namespace, fill in _KINDS.items()
-                        if namespace != 'gaze' or face.valid & FaceAttributes.HAS_POSE]
+            markers += [
+                _marker(faces.header, number, namespace, colour, face, fill)
+                for namespace, fill in _KINDS.items()
+                if namespace != 'gaze' or face.valid & FaceAttributes.HAS_POSE
+            ]
     return MarkerArray(markers=markers)
 
 
@@ -53,11 +58,16 @@ def _head(marker, face):
 
 
 def _gaze(marker, face):
-    # Optical frame: x right, y down, z away from the camera. A face with no yaw and pitch looks back along z.
+    # Optical frame: x right, y down, z away from the camera. A face with no yaw and pitch looks
+    # back along z.
     marker.type = Marker.ARROW
     start, across = face.position, math.cos(face.pitch)
-    marker.points = [start, Point(x=start.x + ARROW_M * math.sin(face.yaw) * across, y=start.y - ARROW_M * math.sin(face.pitch),
-                                  z=start.z - ARROW_M * math.cos(face.yaw) * across)]
+    marker.points = [
+        start,
+        Point(x=start.x + ARROW_M * math.sin(face.yaw) * across,
+              y=start.y - ARROW_M * math.sin(face.pitch),
+              z=start.z - ARROW_M * math.cos(face.yaw) * across)
+    ]
     marker.scale = Vector3(x=.02, y=.04, z=.05)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Honest confidence: temperatures fitted on val, the age interval's width, and thresholds below which we say
-`unknown`.
+"""Honest confidence: temperatures fitted on val, the age interval's width, and thresholds below
+which we say `unknown`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ SELECTIVE_ACCURACY = 0.95
 
 
 def with_temperature(probs, temperature):
-    """Probabilities after dividing their logits by a temperature: (N, K) distributions or (N,) of a yes."""
+    """Probabilities after dividing their logits by a temperature: (N, K) distributions or (N,) of
+    a yes."""
     if probs.ndim == 1:
         both = with_temperature(np.stack([1 - probs, probs], 1), temperature)
         return both[:, 1]
@@ -27,8 +28,8 @@ def with_temperature(probs, temperature):
 
 
 def log_loss(probs, target):
-    """Mean negative log-likelihood of shares (N, K) or of yes/no (N,) under probabilities of the same
-    shape.
+    """Mean negative log-likelihood of shares (N, K) or of yes/no (N,) under probabilities of the
+    same shape.
     """
     if probs.ndim == 1:
         return log_loss(np.stack([1 - probs, probs], 1), np.stack([1 - target, target], 1))
@@ -41,11 +42,13 @@ def fit_temperature(probs, target):
 
 
 def interval(age_probs, mass=INTERVAL):
-    """(N, 2) years that bound the central `mass` of distributions over whole years, each year half a year
-    wide to both sides; the same rule as the estimator's."""
+    """(N, 2) years that bound the central `mass` of distributions over whole years, each year half
+    a year wide to both sides; the same rule as the estimator's."""
     cumulative = np.concatenate([np.zeros((len(age_probs), 1)), np.cumsum(age_probs, 1)], 1)
     edges = np.arange(age_probs.shape[1] + 1) - 0.5
-    bounds = [np.interp([(1 - mass) / 2, (1 + mass) / 2], row / row[-1], edges) for row in cumulative]
+    bounds = [
+        np.interp([(1 - mass) / 2, (1 + mass) / 2], row / row[-1], edges) for row in cumulative
+    ]
     return np.maximum(np.array(bounds).reshape(-1, 2), 0)
 
 
@@ -64,23 +67,27 @@ def fit_age_temperature(age_probs, ages):
 
 
 def calibration_error(confidence, hit, bins=15):
-    """ECE: the mean gap between confidence and accuracy over equal-width bins, weighted by their counts."""
+    """ECE: the mean gap between confidence and accuracy over equal-width bins, weighted by their
+    counts."""
     which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[which == number].mean() - hit[which == number].mean()) * (which == number).mean()
-            for number in np.unique(which)]
+    gaps = [
+        abs(confidence[which == number].mean() - hit[which == number].mean()) *
+        (which == number).mean() for number in np.unique(which)
+    ]
     return float(sum(gaps))
 
 
 def confidence_and_hit(probs, target):
-    """(confidence (N,), hit (N,)) of the likeliest answer; target as shares (N, K) or as yes/no (N,)."""
+    """(confidence (N,), hit (N,)) of the likeliest answer; target as shares (N, K) or as yes/no
+    (N,)."""
     if probs.ndim == 1:
         return np.maximum(probs, 1 - probs), (probs > 0.5) == (target > 0.5)
     return probs.max(1), probs.argmax(1) == target.argmax(1)
 
 
 def selective_threshold(confidence, hit, accuracy=SELECTIVE_ACCURACY):
-    """The lowest confidence such that answers at or above it are right in `accuracy` of cases; 1 where none
-    is.
+    """The lowest confidence such that answers at or above it are right in `accuracy` of cases; 1
+    where none is.
     """
     order = np.argsort(-confidence)
     right = np.cumsum(hit[order]) / np.arange(1, len(hit) + 1)
@@ -94,10 +101,12 @@ def shifted(probs, offset):
 
 
 def balanced_offset(probs, target):
-    """(K,) offset of the logits that favours rare classes: minus a multiple of the log of their frequency.
+    """(K,) offset of the logits that favours rare classes: minus a multiple of the log of their
+    frequency.
 
-    The multiple is the one of a fixed list with the largest sum of accuracy and balanced accuracy (logit
-    adjustment, Menon et al., 2021, with the strength chosen by what is wanted instead of by theory).
+    The multiple is the one of a fixed list with the largest sum of accuracy and balanced accuracy
+    (logit adjustment, Menon et al., 2021, with the strength chosen by what is wanted instead of by
+    theory).
     """
     truth = target.argmax(1)
     frequency = np.bincount(truth, minlength=probs.shape[1]).clip(1) / len(truth)
@@ -111,10 +120,11 @@ def balanced_offset(probs, target):
 
 
 def age_offset(age_probs, ages):
-    """(101,) offset of the age logits, a multiple of the years: of a fixed list the one whose expectations miss least.
+    """(101,) offset of the age logits, a multiple of the years: of a fixed list the one whose
+    expectations miss least.
 
-    A network that is unsure answers with an age between the likely ones, so the old come out too young; so
-    do all where the training pictures are mostly of the young.
+    A network that is unsure answers with an age between the likely ones, so the old come out too
+    young; so do all where the training pictures are mostly of the young.
     """
     years = np.arange(age_probs.shape[1])
     return min((tilt * years for tilt in AGE_TILTS),
@@ -127,7 +137,8 @@ def fit_offsets(outputs, labels):
     if exact.any():
         offsets['age'] = age_offset(outputs['age'][exact], labels['age_low'][exact])
     if rows.any():
-        offsets['expression'] = balanced_offset(outputs['expression'][rows], labels['expression'][rows])
+        offsets['expression'] = balanced_offset(outputs['expression'][rows],
+                                                labels['expression'][rows])
     return {head: [round(float(value), 4) for value in offset] for head, offset in offsets.items()}
 
 
@@ -137,8 +148,8 @@ def exact_ages(labels):
 
 
 def calibrate(outputs, labels):
-    """({head: temperature}, {name: threshold}) from outputs and labels of val; thresholds are for calibrated
-    outputs.
+    """({head: temperature}, {name: threshold}) from outputs and labels of val; thresholds are for
+    calibrated outputs.
     """
     temperatures, thresholds = {}, {}
     exact = exact_ages(labels)
@@ -150,7 +161,8 @@ def calibrate(outputs, labels):
             rows &= known(labels['pose'])  # GENKI: those who were asked; other smiles are derived
         if rows.any():
             probs, target = outputs[head][rows], labels[column][rows]
-            temperatures[head] = fit_temperature(probs, target if head != 'expression' else winners(target))
+            temperatures[head] = fit_temperature(
+                probs, target if head != 'expression' else winners(target))
             calm = with_temperature(probs, temperatures[head])
             thresholds[head] = selective_threshold(*confidence_and_hit(calm, target))
     return temperatures, thresholds

@@ -17,8 +17,8 @@ from face_attributes_ros.training.attributes.losses import WEIGHTS
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A run's settings: `shares` of each batch by source, `sizes` as (progress from which, crop side in
-    pixels).
+    """A run's settings: `shares` of each batch by source, `sizes` as (progress from which, crop
+    side in pixels).
     """
 
     network: CompactConfig
@@ -48,10 +48,12 @@ def read_config(path):
 
 
 def config_from(values):
-    """The `TrainConfig` of plain values; `network` is a variant's letter or a table of its sizes."""
+    """The `TrainConfig` of plain values; `network` is a variant's letter or a table of its
+    sizes."""
     values = dict(values)
     network = values['network']
-    values['network'] = VARIANTS[network] if isinstance(network, str) else CompactConfig.from_dict(network)
+    values['network'] = VARIANTS[network] if isinstance(network,
+                                                        str) else CompactConfig.from_dict(network)
     values['sizes'] = tuple((float(start), int(size)) for start, size in values['sizes'])
     values['loss_weights'] = {**WEIGHTS, **values.get('loss_weights', {})}
     augment = dict(values.get('augment', {}))

@@ -4,11 +4,11 @@
     face-attributes evaluate attributes --data DIR --peers DIR --backgrounds DIR --out
     bench/results/attributes.json
 
-DIR of `--data` holds `labels.csv` and its zips; the test split is judged, and JAFFE, which nothing was
-trained on. The network is the manifest's ONNX file on ONNX Runtime, so the figures are those of what ships.
-`--peers` runs other people's networks over the same pictures, `--backgrounds` judges face/no-face on a
-detection set's test pictures. `--write-metrics` puts the headline figures into the manifest. Pictures of the
-results go to `--plots`.
+DIR of `--data` holds `labels.csv` and its zips; the test split is judged, and JAFFE, which nothing
+was trained on. The network is the manifest's ONNX file on ONNX Runtime, so the figures are those
+of what ships. `--peers` runs other people's networks over the same pictures, `--backgrounds`
+judges face/no-face on a detection set's test pictures. `--write-metrics` puts the headline figures
+into the manifest. Pictures of the results go to `--plots`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from pathlib import Path
 import numpy as np
 
 from face_attributes_ros.engines.choose import open_network
-from face_attributes_ros.errors import DataError
 from face_attributes_ros.engines.models import find_model
-from face_attributes_ros.training.attributes.data.cache import cut, read_picture
+from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.attributes.card import fill
+from face_attributes_ros.training.attributes.data.cache import cut, read_picture
+from face_attributes_ros.training.attributes.data.packs import read_backgrounds, read_pack
+from face_attributes_ros.training.attributes.data.tables import table_of
 from face_attributes_ros.training.attributes.groups import (
     group_report,
     headlines,
     size_report,
     yaw_report,
 )
-from face_attributes_ros.training.attributes.data.packs import read_backgrounds, read_pack
 from face_attributes_ros.training.attributes.peers import open_peers, peer_outputs
 from face_attributes_ros.training.attributes.plots import (
     plot_confusion,
@@ -44,7 +45,6 @@ from face_attributes_ros.training.attributes.report import (
     selective_report,
 )
 from face_attributes_ros.training.attributes.scores import known
-from face_attributes_ros.training.attributes.data.tables import table_of
 from face_attributes_ros.training.common.manifest_table import put_metrics
 
 FACE_SIZES_PX = (24, 32, 48, 64, 96)
@@ -52,11 +52,13 @@ FACE_SIZES_PX = (24, 32, 48, 64, 96)
 
 def add_arguments(parser):
     """The command line of `evaluate attributes`."""
-    parser.add_argument('--data', type=Path, required=True, help='folder of labels.csv and its zips')
+    parser.add_argument('--data', type=Path, required=True,
+                        help='folder of labels.csv and its zips')
     parser.add_argument('--model', default='attributes_m',
                         help='name in the shipped manifest, or PATH/manifest.toml:NAME')
     parser.add_argument('--split', choices=('val', 'test'), default='test')
-    parser.add_argument('--peers', type=Path, help='folder of other networks and their attributes.py')
+    parser.add_argument('--peers', type=Path,
+                        help='folder of other networks and their attributes.py')
     parser.add_argument('--backgrounds', type=Path,
                         help='YOLO-format detection set whose test pictures judge face/no-face')
     parser.add_argument('--aligned', action='store_true',
@@ -75,7 +77,8 @@ def run(args):
     peers = open_peers(args.peers) if args.peers else None
     model = find_model(args.model, 'attributes')
     network = open_network(model.path, backend='onnxruntime', device='cpu', threads=args.threads)
-    table = table_of(read_pack(args.data, ('test', 'crossval') if args.split == 'test' else ('val',)))
+    table = table_of(
+        read_pack(args.data, ('test', 'crossval') if args.split == 'test' else ('val', )))
     if not len(table):
         raise DataError(f'{args.data / "labels.csv"} has no rows of split {args.split}')
     pictures = [read_picture(image) for image in table.images]
@@ -83,15 +86,17 @@ def run(args):
     results = {'model': {'name': model.name, 'sha256': model.sha256, 'input_px': model.input_px,
                          'runtime': network.description}, 'split': args.split,
                **own_results(outputs, table, model, temperatures_of(model.path))}
-    results['face_size'] = size_report(lambda small: predict(network, small, model.input_px), table, pictures,
-                                       FACE_SIZES_PX)
+    results['face_size'] = size_report(lambda small: predict(network, small, model.input_px),
+                                       table, pictures, FACE_SIZES_PX)
     if args.aligned:
         results['aligned'] = aligned_report(network, pictures, model.input_px, table)
     if args.backgrounds:
         results['face_head'] = face_report(network, outputs, args.backgrounds, model.input_px)
     if peers:
-        results['peers'] = {name: report(found, table)
-                            for name, found in peer_outputs(peers, args.peers, pictures, table).items()}
+        results['peers'] = {
+            name: report(found, table)
+            for name, found in peer_outputs(peers, args.peers, pictures, table).items()
+        }
     results = plain(results)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
@@ -115,14 +120,19 @@ def own_results(outputs, table, model, temperatures):
 
 
 def temperatures_of(path):
-    """The temperatures that the export folded into the file; empty where it says nothing of them."""
+    """The temperatures that the export folded into the file; empty where it says nothing of
+    them."""
     import onnx
-    notes = {prop.key: prop.value for prop in onnx.load(str(path), load_external_data=False).metadata_props}
+    notes = {
+        prop.key: prop.value
+        for prop in onnx.load(str(path), load_external_data=False).metadata_props
+    }
     return json.loads(notes.get('temperatures', '{}'))
 
 
 def aligned_report(network, pictures, size, table):
-    """The second pass against the first: headlines of each, and the cost as a ratio of processor time."""
+    """The second pass against the first: headlines of each, and the cost as a ratio of processor
+    time."""
     started = time.process_time()
     one_pass = predict(network, pictures, size)
     plain_s = time.process_time() - started
@@ -132,13 +142,16 @@ def aligned_report(network, pictures, size, table):
 
 
 def face_report(network, outputs, folder, size):
-    """How many face pictures the face head accepts, and how many faceless squares of unseen pictures it
-    refuses.
+    """How many face pictures the face head accepts, and how many faceless squares of unseen
+    pictures it refuses.
     """
     samples = read_backgrounds(folder, 1, listing='test.txt')
     squares = [cut(read_picture(sample.image), sample.box_fraction) for sample in samples]
-    return {'faces': len(outputs['face']), 'accepted': (outputs['face'] > 0.5).mean(),
-            'backgrounds': len(squares), 'refused': (predict(network, squares, size)['face'] <= 0.5).mean()}
+    return {
+        'faces': len(outputs['face']), 'accepted': (outputs['face'] > 0.5).mean(),
+        'backgrounds': len(squares), 'refused': (predict(network, squares, size)['face']
+                                                 <= 0.5).mean()
+    }
 
 
 def headline_metrics(results):
@@ -150,7 +163,9 @@ def headline_metrics(results):
                      'smile_accuracy', 'pose_mae_deg', 'landmark_nme'):
             if name in values:
                 figures[f'{source}_{name}'] = values[name]
-    return figures | {f'{head}_ece': values['ece'] for head, values in results['calibration'].items()}
+    return figures | {
+        f'{head}_ece': values['ece'] for head, values in results['calibration'].items()
+    }
 
 
 def plain(value):
@@ -169,9 +184,12 @@ def draw(folder, results, outputs, table):
     for source in ('ferplus', 'jaffe'):
         if source in results['figures']:
             confusion = np.array(results['figures'][source]['confusion'])
-            plot_confusion(folder / f'attributes_confusion_{source}.png', confusion, f'Expressions, {source}')
+            plot_confusion(folder / f'attributes_confusion_{source}.png', confusion,
+                           f'Expressions, {source}')
     plot_sizes(folder / 'attributes_face_size.png', results['face_size'])
-    rows = {'gender': known(table.labels['p_female']), 'expression': known(table.labels['expression'])}
+    rows = {
+        'gender': known(table.labels['p_female']), 'expression': known(table.labels['expression'])
+    }
     rows['expression'] &= table.sources != 'jaffe'
     columns = {'gender': 'p_female', 'expression': 'expression'}
     plot_reliability(folder / 'attributes_calibration.png', {

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibrate a trained attribute network on val and export it to ONNX, checked against torch before it is
-written.
+"""Calibrate a trained attribute network on val and export it to ONNX, checked against torch before
+it is written.
 
     face-attributes export attributes --weights runs/m/attributes.safetensors --data DIR --out
     models/attributes_m.onnx \\
         --size 80 --manifest models/manifest.toml --torch
 
-The file takes `image`, uint8 (B, S, S, 3) BGR, and gives the outputs of `AttributeEstimator` by name. Batch
-norm and identity branches are folded into the kernels, temperatures into the graph; what went in is in the
-file's metadata. Weights are stored as fp16 and cast to fp32 when the file is loaded; `--fp32` keeps them
-whole.
+The file takes `image`, uint8 (B, S, S, 3) BGR, and gives the outputs of `AttributeEstimator` by
+name. Batch norm and identity branches are folded into the kernels, temperatures into the graph;
+what went in is in the file's metadata. Weights are stored as fp16 and cast to fp32 when the file
+is loaded; `--fp32` keeps them whole.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from face_attributes_ros.errors import ModelError
 from face_attributes_ros.engines.models import file_sha256
+from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.attributes import OUTPUTS, Shipped
 from face_attributes_ros.networks.compact import multiply_adds
-from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.calibration import calibrate, fit_offsets, shifted
-from face_attributes_ros.training.attributes.network import load_network
+from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
-from face_attributes_ros.training.attributes.predict import whole_crops
 from face_attributes_ros.training.attributes.data.tables import table_of
+from face_attributes_ros.training.attributes.network import load_network
+from face_attributes_ros.training.attributes.predict import whole_crops
 from face_attributes_ros.training.attributes.torch_file import save_torch
-from face_attributes_ros.training.detector.export import store_half
 from face_attributes_ros.training.common.manifest_table import put_table
+from face_attributes_ros.training.detector.export import store_half
 
 LARGEST_DIFFERENCE = {'fp32': 1e-4, 'fp16': 0.02}
 LICENCE = ('Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K and '
            'YouTube Faces allow no other')
-TRAINED_ON = ('UTKFace, FairFace, FER+ (FER2013), GENKI-4K, YouTube Faces key points; faceless squares of '
-              'detection sets')
+TRAINED_ON = (
+    'UTKFace, FairFace, FER+ (FER2013), GENKI-4K, YouTube Faces key points; faceless squares of '
+    'detection sets')
 _OPSET = 17
 
 
@@ -54,11 +55,14 @@ def add_arguments(parser):
     parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
     parser.add_argument('--size', type=int,
                         help='crop side in pixels; the last one trained at where not given')
-    parser.add_argument('--manifest', type=Path, help='manifest.toml to write the table [models.STEM] into')
+    parser.add_argument('--manifest', type=Path,
+                        help='manifest.toml to write the table [models.STEM] into')
     parser.add_argument('--crop-scale', type=float, default=0.9,
                         help="crop's side over the detector box's longer side")
-    parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
-    parser.add_argument('--torch', action='store_true', help='also write OUT with the suffix .safetensors, fp16, calibrated')
+    parser.add_argument('--fp32', action='store_true',
+                        help='store weights as fp32 instead of fp16')
+    parser.add_argument('--torch', action='store_true',
+                        help='also write OUT with the suffix .safetensors, fp16, calibrated')
 
 
 @torch.no_grad()
@@ -99,7 +103,8 @@ def export(args):
     write(args.out, model.SerializeToString())
     entry = manifest_entry(args, network, size, thresholds)
     if args.torch:
-        entry |= save_torch(args.weights, args.out.with_suffix('.safetensors'), temperatures, offsets)
+        entry |= save_torch(args.weights, args.out.with_suffix('.safetensors'), temperatures,
+                            offsets)
     if args.manifest:
         put_table(args.manifest, args.out.stem, entry)
     return {**entry, 'bytes': args.out.stat().st_size, 'temperatures': temperatures,
@@ -108,11 +113,15 @@ def export(args):
 
 def manifest_entry(args, network, size, thresholds):
     """The model's table, without figures: `evaluate attributes` measures them."""
-    return {'task': 'attributes', 'file': args.out.name, 'sha256': file_sha256(args.out), 'licence': LICENCE,
-            'data': TRAINED_ON, 'input_px': size, 'crop_scale': args.crop_scale,
-            'thresholds': {name: round(thresholds[name], 4) for name in ('gender', 'expression')
-                           if name in thresholds},
-            'metrics': {'multiply_adds': multiply_adds(network, size)}}
+    return {
+        'task': 'attributes', 'file': args.out.name, 'sha256': file_sha256(args.out),
+        'licence': LICENCE, 'data': TRAINED_ON, 'input_px': size, 'crop_scale': args.crop_scale,
+        'thresholds': {
+            name: round(thresholds[name], 4)
+            for name in ('gender', 'expression')
+            if name in thresholds
+        }, 'metrics': {'multiply_adds': multiply_adds(network, size)}
+    }
 
 
 def write(path, data):
@@ -129,10 +138,9 @@ def to_onnx(shipped, size, half=True):
     axes = {name: {0: 'batch'} for name in ('image', *OUTPUTS)}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # the tracer warns of the grid's size: it is fixed
-        torch.onnx.export(shipped.eval(), (torch.zeros(2, size, size, 3, dtype=torch.uint8),), buffer,
-                          opset_version=_OPSET, input_names=['image'], output_names=list(OUTPUTS),
-                          dynamic_axes=axes,
-                          dynamo=False)
+        torch.onnx.export(shipped.eval(), (torch.zeros(2, size, size, 3, dtype=torch.uint8), ),
+                          buffer, opset_version=_OPSET, input_names=['image'],
+                          output_names=list(OUTPUTS), dynamic_axes=axes, dynamo=False)
     model = onnx.load_from_string(buffer.getvalue())
     if half:
         store_half(model)
@@ -147,8 +155,8 @@ def note(model, values):
 
 
 def compare(shipped, onnx_bytes, crops):
-    """{output: largest difference} between ONNX Runtime and torch; angles in radians, the rest in its own
-    unit.
+    """{output: largest difference} between ONNX Runtime and torch; angles in radians, the rest in
+    its own unit.
     """
     import onnxruntime
     options = onnxruntime.SessionOptions()

@@ -22,22 +22,27 @@ def bootstrap_interval(values, draws=1000, seed=0):
 def age_label(number):
     """'20-29' for the nine age ranges; '70+' for the last."""
     starts = AGE_BIN_STARTS
-    return f'{starts[number]}+' if number == len(starts) - 1 else f'{starts[number]}-{starts[number + 1] - 1}'
+    return f'{starts[number]}+' if number == len(
+        starts) - 1 else f'{starts[number]}-{starts[number + 1] - 1}'
 
 
 def group_rows(table, source):
-    """{(age range, gender): row numbers} of one source, in order of age; empty groups are left out."""
+    """{(age range, gender): row numbers} of one source, in order of age; empty groups are left
+    out."""
     rows = rows_with(table, source, 'age_low', 'p_female')
     ranges = np.searchsorted(AGE_BIN_STARTS, table.labels['age_low'][rows], 'right') - 1
     female = table.labels['p_female'][rows] > 0.5
-    groups = {(age_label(number), gender): rows[(ranges == number) & (female == (gender == 'female'))]
-              for number in range(len(AGE_BIN_STARTS)) for gender in ('female', 'male')}
+    groups = {
+        (age_label(number), gender): rows[(ranges == number) & (female == (gender == 'female'))]
+        for number in range(len(AGE_BIN_STARTS))
+        for gender in ('female', 'male')
+    }
     return {group: members for group, members in groups.items() if len(members)}
 
 
 def group_figures(outputs, table, source, rows):
-    """Gender accuracy, and mean age error and bias (exact ages) or age-range accuracy, each with its
-    interval.
+    """Gender accuracy, and mean age error and bias (exact ages) or age-range accuracy, each with
+    its interval.
     """
     hits = (outputs['gender'][rows] > 0.5) == (table.labels['p_female'][rows] > 0.5)
     figures = {'count': len(rows), 'gender_accuracy': hits.mean(),
@@ -49,7 +54,9 @@ def group_figures(outputs, table, source, rows):
                           'age_interval_years': bootstrap_interval(np.abs(errors)),
                           'age_bias_years': errors.mean()}
     hits = bin_hits(outputs['age'][rows], low)
-    return figures | {'age_bin_accuracy': hits.mean(), 'age_bin_interval': bootstrap_interval(hits)}
+    return figures | {
+        'age_bin_accuracy': hits.mean(), 'age_bin_interval': bootstrap_interval(hits)
+    }
 
 
 def group_report(outputs, table, sources=('utkface', 'fairface')):
@@ -67,7 +74,8 @@ def worst_groups(rows):
     """{figure: [age, gender, value]} of the worst group with at least LEAST_COUNT faces."""
     large = [row for row in rows if row['count'] >= LEAST_COUNT] or rows
     worst = {}
-    for figure, pick in (('gender_accuracy', min), ('age_mae_years', max), ('age_bin_accuracy', min)):
+    for figure, pick in (('gender_accuracy', min), ('age_mae_years', max), ('age_bin_accuracy',
+                                                                            min)):
         if figure in large[0]:
             row = pick(large, key=lambda row: row[figure])
             worst[figure] = [row['age'], row['gender'], row[figure]]
@@ -86,8 +94,8 @@ def headlines(outputs, table):
 
 
 def size_report(run, table, pictures, sizes):
-    """One row a face size: the headlines after every picture was shrunk to that many pixels, and the mean
-    quality.
+    """One row a face size: the headlines after every picture was shrunk to that many pixels, and
+    the mean quality.
     """
     from face_attributes_ros.training.attributes.data.cache import resized
     found = []
@@ -96,7 +104,8 @@ def size_report(run, table, pictures, sizes):
                  for picture in pictures]
         outputs = run(small)
         row = {'face_px': size, **headlines(outputs, table)}
-        found.append(row | ({'mean_quality': outputs['quality'].mean()} if 'quality' in outputs else {}))
+        found.append(row | (
+            {'mean_quality': outputs['quality'].mean()} if 'quality' in outputs else {}))
     return found
 
 
@@ -104,8 +113,8 @@ YAW_EDGES_DEG = (0, 10, 20, 90)
 
 
 def yaw_report(outputs, table):
-    """One row a range of |yaw|: labelled where the source has pose labels, else as predicted by the network
-    itself.
+    """One row a range of |yaw|: labelled where the source has pose labels, else as predicted by
+    the network itself.
     """
     labelled = ~np.isnan(table.labels['pose'][:, 0])
     yaw = np.degrees(np.abs(np.where(labelled, table.labels['pose'][:, 0], outputs['pose'][:, 0])))
@@ -115,5 +124,6 @@ def yaw_report(outputs, table):
         part = {name: column[rows] for name, column in outputs.items()}
         counts = {source: int((table.sources[rows] == source).sum())
                   for source in dict.fromkeys(table.sources.tolist())}
-        found.append({'yaw_deg': [low, high], 'count': counts, **headlines(part, table.subset(rows))})
+        found.append(
+            {'yaw_deg': [low, high], 'count': counts, **headlines(part, table.subset(rows))})
     return found

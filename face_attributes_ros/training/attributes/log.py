@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CSV log of a training run; its columns are fixed, so that a resumed run goes on in the same file."""
+"""The CSV log of a training run; its columns are fixed, so that a resumed run goes on in the same
+file."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ import csv
 from face_attributes_ros.training.attributes.losses import WEIGHTS
 
 LOG_COLUMNS = ('step', 'progress', 'elapsed_s', 'size', *WEIGHTS,
-               *(f'val_{name}' for name in ('age_mae', 'age_bin', 'gender_utkface', 'gender_fairface',
-                                            'expression',
-                                            'expression_balanced', 'smile', 'pose_deg', 'nme')))
+               *(f'val_{name}'
+                 for name in ('age_mae', 'age_bin', 'gender_utkface', 'gender_fairface',
+                              'expression', 'expression_balanced', 'smile', 'pose_deg', 'nme')))
 
 
 def write_row(path, row):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of each head over those faces that carry its label, divided by their count; NaN marks a missing
-label.
+"""The loss of each head over those faces that carry its label, divided by their count; NaN marks a
+missing label.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from face_attributes_ros.networks.heads import (
     rotation_from_euler,
 )
 
-WEIGHTS = {'age': 1.0, 'gender': 1.0, 'expression': 1.0, 'smile': 0.5, 'pose': 2.0, 'landmarks': 10.0,
-           'face': 0.3,
-           'quality': 0.2}
+WEIGHTS = {
+    'age': 1.0, 'gender': 1.0, 'expression': 1.0, 'smile': 0.5, 'pose': 2.0, 'landmarks': 10.0,
+    'face': 0.3, 'quality': 0.2
+}
 AGE_SIGMA_YEARS = 2.0
 
 
 def masked_mean(values, labelled):
-    """The mean of values (B,) over the labelled rows; zero, with a gradient of zero, where there is none."""
+    """The mean of values (B,) over the labelled rows; zero, with a gradient of zero, where there
+    is none."""
     kept = torch.where(labelled, values, torch.zeros_like(values))
     return kept.sum() / labelled.sum().clamp(min=1)
 
@@ -35,8 +37,8 @@ def age_targets(low, high, bins, sigma=AGE_SIGMA_YEARS):
 
 
 def age_loss(logits, low, high, error_weight=0.1):
-    """Exact ages: cross-entropy to a Gaussian; ranges: -log of the mass inside; plus `error_weight` times the
-    years by which the expectation misses the age or leaves the range."""
+    """Exact ages: cross-entropy to a Gaussian; ranges: -log of the mass inside; plus
+    `error_weight` times the years by which the expectation misses the age or leaves the range."""
     labelled = ~torch.isnan(low)
     low, high = torch.nan_to_num(low), torch.nan_to_num(high)
     log_probs = F.log_softmax(logits, 1)
@@ -55,7 +57,8 @@ def binary_loss(logits, target, smoothing=0.0):
     """Cross-entropy of one logit (B, 1) with a probability (B,)."""
     labelled = ~torch.isnan(target)
     soft = torch.nan_to_num(target) * (1 - smoothing) + smoothing / 2
-    return masked_mean(F.binary_cross_entropy_with_logits(logits[:, 0], soft, reduction='none'), labelled)
+    return masked_mean(F.binary_cross_entropy_with_logits(logits[:, 0], soft, reduction='none'),
+                       labelled)
 
 
 def expression_loss(logits, target, class_weights):
@@ -77,11 +80,13 @@ def pose_loss(raw, angles):
 def landmark_loss(raw, points):
     """Mean absolute error in fractions of the crop's side."""
     labelled = ~torch.isnan(points[:, 0, 0])
-    return masked_mean((predicted_landmarks(raw) - torch.nan_to_num(points)).abs().mean((1, 2)), labelled)
+    return masked_mean((predicted_landmarks(raw) - torch.nan_to_num(points)).abs().mean((1, 2)),
+                       labelled)
 
 
 def head_losses(raw, labels, class_weights):
-    """{head: scalar loss} of a batch; `labels` as in `WIDTHS` of `attribute_tables`, with `quality`."""
+    """{head: scalar loss} of a batch; `labels` as in `WIDTHS` of `attribute_tables`, with
+    `quality`."""
     raw = {name: value.float() for name, value in raw.items()}
     return {
         'age': age_loss(raw['age'], labels['age_low'], labels['age_high']),
@@ -96,7 +101,8 @@ def head_losses(raw, labels, class_weights):
 
 
 def class_weights(expression_shares, power=0.25):
-    """(7,) weights, the frequency of a class to minus `power`, such that the mean over all faces is 1."""
+    """(7,) weights, the frequency of a class to minus `power`, such that the mean over all faces
+    is 1."""
     counts = torch.as_tensor(expression_shares)
     counts = counts[~torch.isnan(counts[:, 0])].sum(0)
     weights = counts.clamp(min=1).pow(-power)
@@ -106,9 +112,9 @@ def class_weights(expression_shares, power=0.25):
 def distillation_loss(raw, taught, temperature=2.0):
     """How far a student's raw outputs are from its teacher's, over every face, labelled or not.
 
-    Distributions: KL divergence at a temperature, times its square (Hinton et al., 2015); yes-or-no heads the
-    same as binary cross-entropy above its least value; pose and landmarks: mean absolute difference of the
-    raw outputs.
+    Distributions: KL divergence at a temperature, times its square (Hinton et al., 2015);
+    yes-or-no heads the same as binary cross-entropy above its least value; pose and landmarks:
+    mean absolute difference of the raw outputs.
     """
     total = 0.0
     for head in ('age', 'expression'):

@@ -9,8 +9,8 @@ from face_attributes_ros.training.common.checkpoint import load_tensors
 
 
 def load_network(path):
-    """(network in evaluation mode, metadata) of a training run's averaged weights. Raises `DataError` on
-    another file.
+    """(network in evaluation mode, metadata) of a training run's averaged weights. Raises
+    `DataError` on another file.
     """
     tensors, metadata = load_tensors(path)
     if 'network' not in metadata:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of an attribute network: confusion of expressions, accuracy over face size, calibration, a
-training run.
+"""Pictures of an attribute network: confusion of expressions, accuracy over face size,
+calibration, a training run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def plot_confusion(path, confusion, title):
     for (row, column), share in np.ndenumerate(shares):
         axes.text(column, row, f'{100 * share:.0f}', ha='center', va='center',
                   color='white' if share > 0.5 else 'black')
-    counts = [f'{name} ({count})' for name, count in zip(EXPRESSIONS, confusion.sum(1), strict=True)]
+    counts = [
+        f'{name} ({count})' for name, count in zip(EXPRESSIONS, confusion.sum(1), strict=True)
+    ]
     axes.set_xticks(range(len(EXPRESSIONS)), EXPRESSIONS, rotation=45)
     axes.set_yticks(range(len(EXPRESSIONS)), counts)
     axes.set(xlabel='said, %', ylabel='true (count)', title=title)
@@ -55,7 +57,8 @@ def plot_sizes(path, rows):
         points = [(row['face_px'], 100 * row[source][name]) for row in rows if source in row]
         if points:
             axes.plot(*zip(*points, strict=True), 'o-', label=label)
-    axes.set(xlabel='face size, pixels', ylabel='accuracy, %', title='Accuracy on faces shrunk to a size')
+    axes.set(xlabel='face size, pixels', ylabel='accuracy, %',
+             title='Accuracy on faces shrunk to a size')
     axes.grid(alpha=0.3)
     axes.legend()
     save(drawn, path)

@@ -12,7 +12,8 @@ from face_attributes_ros.estimator import AttributeEstimator
 
 
 def whole_crops(pictures, size):
-    """(N, size, size, 3) uint8: each picture as one square crop, resized as the estimator does it."""
+    """(N, size, size, 3) uint8: each picture as one square crop, resized as the estimator does
+    it."""
     crops = np.empty((len(pictures), size, size, 3), np.uint8)
     for picture, out in zip(pictures, crops, strict=True):
         box = np.array([[0, 0, picture.shape[1], picture.shape[0]]], np.float32)
@@ -21,19 +22,23 @@ def whole_crops(pictures, size):
 
 
 def predict(network, pictures, size, batch=32):
-    """{output: (N, ...)} of a `Network` that knows its `outputs`, over pictures of one face each."""
-    parts = [[np.array(array) for array in network(whole_crops(pictures[start:start + batch], size))]
-             for start in range(0, len(pictures), batch)]
+    """{output: (N, ...)} of a `Network` that knows its `outputs`, over pictures of one face
+    each."""
+    parts = [[
+        np.array(array) for array in network(whole_crops(pictures[start:start + batch], size))
+    ] for start in range(0, len(pictures), batch)]
     columns = zip(*parts, strict=True)
-    return {name: np.concatenate(column) for name, column in zip(network.outputs, columns, strict=True)}
+    return {
+        name: np.concatenate(column) for name, column in zip(network.outputs, columns, strict=True)
+    }
 
 
 def predict_aligned(network, pictures, size):
-    """({output: (N, ...)}, seconds) of the two-stage test: the crop, then its upright copy and that one's
-    mirror image.
+    """({output: (N, ...)}, seconds) of the two-stage test: the crop, then its upright copy and
+    that one's mirror image.
     """
-    estimator = AttributeEstimator(network, network.outputs, size_px=size, crop_scale=1.0, batch_max=32,
-                                   aligned=True)
+    estimator = AttributeEstimator(network, network.outputs, size_px=size, crop_scale=1.0,
+                                   batch_max=32, aligned=True)
     started = time.process_time()
     answers = estimator.crops(pictures)
     seconds = time.process_time() - started
@@ -44,5 +49,6 @@ def predict_aligned(network, pictures, size):
     outputs = {name: np.array([getattr(answer, field) for answer in answers])
                for name, field in columns.items()}
     outputs['landmarks'] = outputs['landmarks'] / extent[:, None]
-    outputs['pose'] = np.array([[answer.yaw_rad, answer.pitch_rad, answer.roll_rad] for answer in answers])
+    outputs['pose'] = np.array([[answer.yaw_rad, answer.pitch_rad, answer.roll_rad]
+                                for answer in answers])
     return outputs, seconds

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `evaluate attributes` says of a set of outputs: every figure by source, for networks that give only
-some heads.
+"""What `evaluate attributes` says of a set of outputs: every figure by source, for networks that
+give only some heads.
 
-`outputs` maps names to arrays of N rows: `age` (N, 101) distributions or only `age_years` (N,), `gender`,
-`expression` (N, 7), `smile`, `pose` (N, 3), `landmarks` (N, 68, 2) crop fractions, `face`, `quality`.
+`outputs` maps names to arrays of N rows: `age` (N, 101) distributions or only `age_years` (N,),
+`gender`, `expression` (N, 7), `smile`, `pose` (N, 3), `landmarks` (N, 68, 2) crop fractions,
+`face`, `quality`.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ def group_of(ages):
 
 
 def group_answers(outputs, rows):
-    """(n,) group with the most mass; for a network without a distribution the group nearest to its age."""
+    """(n,) group with the most mass; for a network without a distribution the group nearest to its
+    age."""
     if 'age' in outputs:
-        mass = np.stack([outputs['age'][rows, low:high + 1].sum(1) for low, high in AGE_GROUPS_YEARS], 1)
+        mass = np.stack(
+            [outputs['age'][rows, low:high + 1].sum(1) for low, high in AGE_GROUPS_YEARS], 1)
         return mass.argmax(1)
     limits = np.array(AGE_GROUPS_YEARS, float)
     ages = outputs['age_years'][rows, None]
@@ -58,8 +61,8 @@ def group_answers(outputs, rows):
 
 
 def age_figures(outputs, table, source):
-    """Exact ages: mean absolute error and bias in years, the eight groups exactly and within one, interval
-    coverage.
+    """Exact ages: mean absolute error and bias in years, the eight groups exactly and within one,
+    interval coverage.
     """
     rows = rows_with(table, source, 'age_low')
     truth = table.labels['age_low'][rows]
@@ -67,9 +70,11 @@ def age_figures(outputs, table, source):
     groups = group_of(truth)
     inside = groups >= 0
     apart = np.abs(group_answers(outputs, rows[inside]) - groups[inside])
-    figures = {'count': len(rows), 'age_mae_years': np.abs(errors).mean(), 'age_bias_years': errors.mean(),
-               'groups_count': int(inside.sum()), 'groups_exact': (apart == 0).mean(),
-               'groups_one_off': (apart <= 1).mean()}
+    figures = {
+        'count': len(rows), 'age_mae_years': np.abs(errors).mean(),
+        'age_bias_years': errors.mean(), 'groups_count': int(inside.sum()),
+        'groups_exact': (apart == 0).mean(), 'groups_one_off': (apart <= 1).mean()
+    }
     if 'age' in outputs:
         figures['interval_coverage'] = coverage(outputs['age'][rows], truth)
     return figures
@@ -89,8 +94,8 @@ def range_figures(outputs, table, source):
 
 
 def expression_figures(outputs, table, source):
-    """Accuracy, balanced accuracy (the mean of the recalls), recall and count by class, confusion counts
-    [true][said].
+    """Accuracy, balanced accuracy (the mean of the recalls), recall and count by class, confusion
+    counts [true][said].
     """
     rows = rows_with(table, source, 'expression')
     truth, said = table.labels['expression'][rows].argmax(1), outputs['expression'][rows].argmax(1)
@@ -114,7 +119,10 @@ def gender_figures(outputs, table, source):
 def smile_figures(outputs, table, source):
     """How often smile or no smile is right."""
     rows = rows_with(table, source, 'smile')
-    return {'smile_accuracy': ((outputs['smile'][rows] > 0.5) == (table.labels['smile'][rows] > 0.5)).mean()}
+    return {
+        'smile_accuracy': ((outputs['smile'][rows] > 0.5) == (table.labels['smile'][rows]
+                                                              > 0.5)).mean()
+    }
 
 
 def pose_figures(outputs, table, source):

@@ -30,8 +30,8 @@ AGE_BIN_STARTS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
 
 def bin_hits(age_probs, low):
-    """(N,) whether the labelled range, which starts at `low` years, is the one of the nine with the most
-    mass.
+    """(N,) whether the labelled range, which starts at `low` years, is the one of the nine with
+    the most mass.
     """
     mass = np.add.reduceat(age_probs, AGE_BIN_STARTS, axis=1)
     return mass.argmax(1) == np.searchsorted(AGE_BIN_STARTS, low, side='right') - 1
@@ -57,12 +57,15 @@ def quick_scores(outputs, table):
         hits = outputs['expression'][rows].argmax(1) == labels['expression'][rows].argmax(1)
         truth = labels['expression'][rows].argmax(1)
         scores['expression'] = hits.mean()
-        scores['expression_balanced'] = np.mean([hits[truth == label].mean() for label in np.unique(truth)])
+        scores['expression_balanced'] = np.mean(
+            [hits[truth == label].mean() for label in np.unique(truth)])
     rows = known(labels['smile']) & known(labels['pose'])
     if rows.any():
         scores['smile'] = ((outputs['smile'][rows] > 0.5) == (labels['smile'][rows] > 0.5)).mean()
-        scores['pose_deg'] = np.degrees(np.abs(outputs['pose'][rows] - labels['pose'][rows])).mean()
+        scores['pose_deg'] = np.degrees(np.abs(outputs['pose'][rows] -
+                                               labels['pose'][rows])).mean()
     rows = known(labels['landmarks'])
     if rows.any():
-        scores['nme'] = landmark_errors(outputs['landmarks'][rows], labels['landmarks'][rows]).mean()
+        scores['nme'] = landmark_errors(outputs['landmarks'][rows],
+                                        labels['landmarks'][rows]).mean()
     return {name: float(value) for name, value in scores.items()}

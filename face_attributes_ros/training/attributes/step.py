@@ -38,12 +38,14 @@ def new_state(config, seed, device='cpu'):
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{'params': decayed}, {'params': plain, 'weight_decay': 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate,
+                                  weight_decay=config.weight_decay)
     return State(network, copy.deepcopy(network).eval(), optimizer)
 
 
 def start_from(state, path):
-    """Sets network and average to the weights of an earlier run. Raises `DataError` where the sizes differ."""
+    """Sets network and average to the weights of an earlier run. Raises `DataError` where the
+    sizes differ."""
     earlier, metadata = load_network(path)
     if earlier.config != state.network.config:
         raise DataError(f'{path} holds a network of other sizes: {metadata["network"]}')
@@ -53,7 +55,8 @@ def start_from(state, path):
 
 @torch.no_grad()
 def update_average(ema, network, decay, step):
-    """Moves the averaged weights and statistics towards the network's; faster in the first steps."""
+    """Moves the averaged weights and statistics towards the network's; faster in the first
+    steps."""
     decay = min(decay, (1 + step) / (10 + step))
     for old, new in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
         if old.is_floating_point():
@@ -74,8 +77,8 @@ def average_gradients(network):
 
 
 def train_step(state, config, batch, weights, teacher=None):
-    """One optimiser step; the loss of each head as a float. A teacher adds its distillation loss to the
-    sum.
+    """One optimiser step; the loss of each head as a float. A teacher adds its distillation loss
+    to the sum.
     """
     pixels, labels = batch
     device = weights.device

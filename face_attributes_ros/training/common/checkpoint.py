@@ -14,11 +14,13 @@ from face_attributes_ros.errors import DataError
 
 
 def save_tensors(path, tensors, metadata):
-    """Writes tensors and a JSON-able `metadata` to `path`; a kill leaves the old or the new file."""
+    """Writes tensors and a JSON-able `metadata` to `path`; a kill leaves the old or the new
+    file."""
     path = Path(path)
     part = path.with_name(path.name + '.part')
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, str(part), metadata={key: json.dumps(value) for key, value in metadata.items()})
+    save_file(tensors, str(part),
+              metadata={key: json.dumps(value) for key, value in metadata.items()})
     with open(part, 'rb') as file:
         os.fsync(file.fileno())
     os.chmod(part, 0o644)        # safetensors writes for the owner only
@@ -48,15 +50,21 @@ def pack_state(network, ema, optimizer):
 def unpack_state(tensors, network, ema, optimizer):
     """Puts `pack_state`'s tensors back, in place."""
     for prefix, module in (('network/', network), ('ema/', ema)):
-        module.load_state_dict({k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)})
+        module.load_state_dict(
+            {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)})
     for name, parameter in network.named_parameters():
         prefix = f'optimizer/{name}/'
-        state = {key[len(prefix):]: value for key, value in tensors.items() if key.startswith(prefix)}
-        optimizer.state[parameter] = {key: _laid_out_like(parameter, value) for key, value in state.items()}
+        state = {
+            key[len(prefix):]: value for key, value in tensors.items() if key.startswith(prefix)
+        }
+        optimizer.state[parameter] = {
+            key: _laid_out_like(parameter, value) for key, value in state.items()
+        }
 
 
 def _laid_out_like(parameter, value):
-    # The fused optimiser walks raw memory: moments need the parameter's memory format, which files do not keep.
+    # The fused optimiser walks raw memory: moments need the parameter's memory format, which files
+    # do not keep.
     if value.shape != parameter.shape:
         return value
     return torch.empty_like(parameter, requires_grad=False).copy_(value)

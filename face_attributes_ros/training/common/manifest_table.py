@@ -13,13 +13,16 @@ from face_attributes_ros.engines.models import tomllib
 
 def toml_value(value):
     """A string, number, boolean or list as TOML; strings are JSON strings, which TOML reads."""
-    return repr(round(value, 6)) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    return repr(round(value, 6)) if isinstance(value, float) else json.dumps(
+        value, ensure_ascii=False)
 
 
 def toml_table(name, values):
     """TOML lines of `[models.NAME]` and, behind it, its sub-tables."""
     plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
-    lines = [f'[models.{name}]', *(f'{key} = {toml_value(value)}' for key, value in plain.items()), '']
+    lines = [
+        f'[models.{name}]', *(f'{key} = {toml_value(value)}' for key, value in plain.items()), ''
+    ]
     for key, value in values.items():
         if isinstance(value, dict):
             lines += toml_table(f'{name}.{key}', value).splitlines() + ['']
@@ -33,7 +36,8 @@ def without_table(text, name):
 
 
 def put_metrics(path, name, figures, thresholds=None):
-    """Adds figures to `[models.NAME.metrics]`, and thresholds to `.thresholds`, of a manifest that has the model."""
+    """Adds figures to `[models.NAME.metrics]`, and thresholds to `.thresholds`, of a manifest that
+    has the model."""
     with open(path, 'rb') as file:
         values = tomllib.load(file)['models'][name]
     for table, added in (('thresholds', thresholds or {}), ('metrics', figures)):
@@ -44,7 +48,8 @@ def put_metrics(path, name, figures, thresholds=None):
 def put_table(path, name, values):
     """Replaces or appends the table of one model; the file is replaced in one step."""
     path = Path(path)
-    text = without_table(path.read_text(encoding='utf-8') if path.is_file() else '', name).rstrip('\n')
+    text = without_table(path.read_text(encoding='utf-8') if path.is_file() else '',
+                         name).rstrip('\n')
     part = path.with_name(f'{path.name}.part{os.getpid()}')
     part.write_text((text + '\n\n' if text else '') + toml_table(name, values), encoding='utf-8')
     os.replace(part, path)

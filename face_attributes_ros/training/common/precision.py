@@ -5,5 +5,6 @@ import torch
 
 
 def bf16_is_native(device):
-    """Whether bfloat16 is computed by the hardware (GPUs, newer server CPUs); elsewhere it is emulated, ten times slower."""
+    """Whether bfloat16 is computed by the hardware (GPUs, newer server CPUs); elsewhere it is
+    emulated, ten times slower."""
     return device.type == 'cuda' or torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training batches of the detector: images decoded once, every batch a function of (seed, step)."""
+"""Training batches of the detector: images decoded once, every batch a function of (seed,
+step)."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -15,7 +16,8 @@ from face_attributes_ros.training.detector.data import split_small
 
 
 class PictureBank:
-    """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted over."""
+    """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted
+    over."""
 
     def __init__(self, samples, longest_px=416):
         chosen = [sample for sample in samples if not sample.maybe_unlabelled]
@@ -42,7 +44,8 @@ def _load(sample, longest_px):
 
 
 class Batches:
-    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table)."""
+    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target
+    table)."""
 
     def __init__(self, bank, train, augment, seed, rank=0, processes=1):
         self.bank, self.train, self.augment = bank, train, augment
@@ -55,7 +58,8 @@ class Batches:
         if calm:
             augment = replace(augment, mosaic=0.0, composite=augment.composite / 2)
         pictures = [self._picture(index, size, rng, augment) for index in self._indices(step)]
-        images = np.stack([augmentation.photometric(p.image, rng, augment)[..., ::-1] for p in pictures])
+        images = np.stack(
+            [augmentation.photometric(p.image, rng, augment)[..., ::-1] for p in pictures])
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
 
     def _size(self, step, calm):
@@ -63,11 +67,15 @@ class Batches:
         return int(np.random.default_rng([self.seed, step]).choice(sizes))
 
     def _indices(self, step):
-        """Positions in the shuffled epochs; all processes together see each image once an epoch."""
+        """Positions in the shuffled epochs; all processes together see each image once an
+        epoch."""
         batch, total = self.train['batch'], len(self.bank)
         first = (step * self.processes + self.rank) * batch
         epochs = {at // total for at in range(first, first + batch)}
-        order = {epoch: np.random.default_rng([self.seed, 7, epoch]).permutation(total) for epoch in epochs}
+        order = {
+            epoch: np.random.default_rng([self.seed, 7, epoch]).permutation(total)
+            for epoch in epochs
+        }
         return [int(order[at // total][at % total]) for at in range(first, first + batch)]
 
     def _picture(self, index, size, rng, augment):
@@ -77,7 +85,9 @@ class Batches:
             others = [bank.pictures[rng.integers(len(bank))] for _ in range(count - 1)]
             return augmentation.mosaic([bank.pictures[index], *others], size, rng, augment)
         if draw < augment.mosaic + augment.composite and bank.empty and bank.peopled:
-            givers = [bank.peopled[rng.integers(len(bank.peopled))] for _ in range(rng.integers(2, 9))]
+            givers = [
+                bank.peopled[rng.integers(len(bank.peopled))] for _ in range(rng.integers(2, 9))
+            ]
             background = bank.empty[rng.integers(len(bank.empty))]
             return augmentation.composite(background, givers, size, rng, augment)
         return augmentation.random_view(bank.pictures[index], size, size, rng, augment)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Average precision by pycocotools, with ignored regions as COCO's crowds and sizes relative to the image."""
+"""Average precision by pycocotools, with ignored regions as COCO's crowds and sizes relative to
+the image."""
 from __future__ import annotations
 
 import contextlib
@@ -11,13 +12,16 @@ _MOST_BOXES = 300
 
 
 def coco_metrics(results):
-    """AP@.5 (all, small, medium, large) and AP@.5:.95 of all `Result`s: 0..1, or None where no face counts.
+    """AP@.5 (all, small, medium, large) and AP@.5:.95 of all `Result`s: 0..1, or None where no
+    face counts.
     """
     with contextlib.redirect_stdout(io.StringIO()):       # pycocotools reports by printing
         evaluation = _evaluate(results)
     precision = evaluation.eval['precision'][..., 0, :, 0]          # (T 10, R 101, A 4)
     found = {'ap50': _mean(precision[0, :, 0]), 'ap50_95': _mean(precision[:, :, 0])}
-    by_size = {f'ap50_{name}': _mean(precision[0, :, index]) for index, name in enumerate(SIZES) if index}
+    by_size = {
+        f'ap50_{name}': _mean(precision[0, :, index]) for index, name in enumerate(SIZES) if index
+    }
     return found | by_size
 
 
@@ -45,16 +49,21 @@ def _truth(results):
     for image, result in enumerate(results, 1):
         for boxes, crowd in ((result.faces, 0), (result.ignore, 1)):
             for box in boxes:
-                annotations.append({'id': len(annotations) + 1, 'image_id': image, 'category_id': 1,
-                                    'iscrowd': crowd, **_box(box, result.longer_side)})
+                annotations.append({
+                    'id': len(annotations) + 1, 'image_id': image, 'category_id': 1,
+                    'iscrowd': crowd, **_box(box, result.longer_side)
+                })
     return {'info': {}, 'images': [{'id': index} for index in range(1, len(results) + 1)],
             'categories': [{'id': 1, 'name': 'face'}], 'annotations': annotations}
 
 
 def _box(box_xyxy, longer_side):
-    """COCO's box, and as `area` the squared size relative to the image, which the size classes compare."""
+    """COCO's box, and as `area` the squared size relative to the image, which the size classes
+    compare."""
     x0, y0, x1, y1 = (float(v) for v in box_xyxy)
-    return {'bbox': [x0, y0, x1 - x0, y1 - y0], 'area': (x1 - x0) * (y1 - y0) / float(longer_side) ** 2}
+    return {
+        'bbox': [x0, y0, x1 - x0, y1 - y0], 'area': (x1 - x0) * (y1 - y0) / float(longer_side) ** 2
+    }
 
 
 def _detections(results, truth):
@@ -62,8 +71,10 @@ def _detections(results, truth):
     annotations = []
     for image, result in enumerate(results, 1):
         for box, score in zip(result.boxes, result.scores):
-            annotations.append({'id': len(annotations) + 1, 'image_id': image, 'category_id': 1, 'iscrowd': 0,
-                                'score': float(score), **_box(box, result.longer_side)})
+            annotations.append({
+                'id': len(annotations) + 1, 'image_id': image, 'category_id': 1, 'iscrowd': 0,
+                'score': float(score), **_box(box, result.longer_side)
+            })
     found = COCO()
     found.dataset = truth.dataset | {'annotations': annotations}
     found.createIndex()

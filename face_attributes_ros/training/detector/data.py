@@ -2,9 +2,10 @@
 """Face detection data: a YOLO-format folder or WIDER FACE's layout, read into a list of `Sample`.
 
 YOLO:  DIR/{train,val,test}.txt list images/NAME.jpg; labels/NAME.txt holds `0 cx cy w h` a face, fractions;
-       ignore/NAME.txt (optional) holds real faces without a label; manifest.csv (optional) has `name` and
-       `maybe_unlabelled`.
-WIDER: DIR/wider_face_split/wider_face_{train,val}_bbx_gt.txt and DIR/WIDER_{train,val}/images/EVENT/NAME.jpg.
+       ignore/NAME.txt (optional) holds real faces without a label; manifest.csv (optional) has
+       `name` and `maybe_unlabelled`.
+WIDER: DIR/wider_face_split/wider_face_{train,val}_bbx_gt.txt and
+DIR/WIDER_{train,val}/images/EVENT/NAME.jpg.
 """
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _WIDER_INVALID = 7        # column of the `invalid` flag in WIDER FACE's box lin
 
 @dataclass(frozen=True)
 class Sample:
-    """One image on disk: its faces and regions to ignore, both (N, 4) float32 xyxy fractions of the image."""
+    """One image on disk: its faces and regions to ignore, both (N, 4) float32 xyxy fractions of
+    the image."""
 
     path: Path
     boxes: np.ndarray
@@ -54,14 +56,16 @@ def read_samples(root, split):
 
 
 def split_small(boxes, width, height):
-    """Faces to find and faces to ignore: boxes under `SMALLEST_FACE` of the longer side go to the second."""
+    """Faces to find and faces to ignore: boxes under `SMALLEST_FACE` of the longer side go to the
+    second."""
     sides = (boxes[:, 2:] - boxes[:, :2]) * np.array([width, height], np.float32)
     small = np.sqrt(sides.clip(0).prod(1)) / max(width, height) < SMALLEST_FACE
     return boxes[~small], boxes[small]
 
 
 def data_hash(samples):
-    """SHA-256 over names, boxes and image sizes on disk: a changed data set gives a changed hash."""
+    """SHA-256 over names, boxes and image sizes on disk: a changed data set gives a changed
+    hash."""
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(f'{sample.name} {sample.path.stat().st_size}'.encode())
@@ -78,7 +82,8 @@ def _read_yolo(root, split):
 def _yolo_sample(root, path, flagged):
     if not path.is_file():
         raise DataError(f'{path} is listed but does not exist')
-    boxes, ignore = (_yolo_boxes(root / folder / f'{path.stem}.txt') for folder in ('labels', 'ignore'))
+    boxes, ignore = (_yolo_boxes(root / folder / f'{path.stem}.txt')
+                     for folder in ('labels', 'ignore'))
     return Sample(path, boxes, ignore, path.stem in flagged)
 
 
@@ -86,18 +91,22 @@ def _flagged_names(manifest):
     if not manifest.is_file():
         return frozenset()
     with manifest.open(newline='') as file:
-        return frozenset(row['name'] for row in csv.DictReader(file) if row['maybe_unlabelled'] == '1')
+        return frozenset(row['name']
+                         for row in csv.DictReader(file)
+                         if row['maybe_unlabelled'] == '1')
 
 
 def _yolo_boxes(path):
     """(N, 4) float32 xyxy fractions; a missing file is a picture without faces."""
     text = path.read_text() if path.is_file() else ''
     try:
-        rows = np.array([line.split()[1:5] for line in text.splitlines() if line.strip()], np.float32)
+        rows = np.array([line.split()[1:5] for line in text.splitlines() if line.strip()],
+                        np.float32)
     except ValueError as error:
         raise DataError(f'{path} is not YOLO text (class cx cy w h a line): {error}') from error
     rows = rows.reshape(-1, 4)
-    return np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], 1).clip(0, 1)
+    return np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2],
+                          1).clip(0, 1)
 
 
 def _read_wider(root, split):
@@ -105,8 +114,10 @@ def _read_wider(root, split):
     samples, at = [], 0
     while at < len(lines):
         name, count = lines[at], int(lines[at + 1])
-        rows = lines[at + 2:at + 2 + max(count, 1)]       # an image without faces still has one line of zeros
-        samples.append(_wider_sample(root / f'WIDER_{split}' / 'images' / name, rows if count else []))
+        rows = lines[at + 2:at + 2 +
+                     max(count, 1)]  # an image without faces still has one line of zeros
+        samples.append(
+            _wider_sample(root / f'WIDER_{split}' / 'images' / name, rows if count else []))
         at += 2 + max(count, 1)
     return samples
 

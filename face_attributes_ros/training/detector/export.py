@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Export a trained detector to ONNX, checked against torch before it is written.
 
-    face-attributes export detector --weights runs/tiny/detector.safetensors --out models/detector_tiny.onnx
+    face-attributes export detector --weights runs/tiny/detector.safetensors --out
+    models/detector_tiny.onnx
 
-The file takes `image`, uint8 (B, H, W, 3) BGR, H and W any multiple of 32, and gives `detections`, float32
-(B, N, 5): x0, y0, x1, y1 in network pixels and a score, before non-maximum suppression. Convolution weights are
-stored as fp16 (half the size) and cast to fp32 when the file is loaded; `--fp32` keeps them whole. OpenVINO and
-TensorRT read the same file (docs/training_detector.md); the check runs in ONNX Runtime and, where installed, in
-OpenVINO.
+The file takes `image`, uint8 (B, H, W, 3) BGR, H and W any multiple of 32, and gives `detections`,
+float32 (B, N, 5): x0, y0, x1, y1 in network pixels and a score, before non-maximum suppression.
+Convolution weights are stored as fp16 (half the size) and cast to fp32 when the file is loaded;
+`--fp32` keeps them whole. OpenVINO and TensorRT read the same file (docs/training_detector.md);
+the check runs in ONNX Runtime and, where installed, in OpenVINO.
 """
 from __future__ import annotations
 
@@ -23,17 +24,19 @@ import torch
 from torch import nn
 
 from face_attributes_ros.engines.choose import open_network
-from face_attributes_ros.errors import ModelError
 from face_attributes_ros.engines.models import file_sha256
+from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.yolov3 import load_detector
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
 from face_attributes_ros.training.common.manifest_table import put_table
 
 RUNTIMES = ('onnxruntime', 'openvino')
-SHAPES = ((1, 64, 96), (2, 256, 448), (1, 448, 448))      # (B, H, W) at which the file must agree with torch
+SHAPES = (
+    (1, 64, 96), (2, 256, 448), (1, 448, 448))  # (B, H, W) at which the file must agree with torch
 LARGEST_DIFFERENCE = {'fp32': (0.01, 1e-4), 'fp16': (2.0, 0.02)}     # boxes in px, scores
-LICENCE = ('Research only: trained on images for research or of unstated licence (models/README.md). Our code Apache-2.0; '
-           'architecture and loss from ultralytics, AGPL-3.0')
+LICENCE = (
+    'Research only: trained on images for research or of unstated licence (models/README.md). Our code Apache-2.0; '
+    'architecture and loss from ultralytics, AGPL-3.0')
 TRAINED_ON = 'face_detection pack: 3,396 of its 3,659 training images (FDDB, two mask sets, SaltyFish, face-free pictures)'
 _OPSET = 17
 _LEAST_HALVED = 256       # elements: smaller tensors stay fp32
@@ -41,16 +44,22 @@ _LEAST_HALVED = 256       # elements: smaller tensors stay fp32
 
 def add_arguments(parser):
     """The command line of `export detector`."""
-    parser.add_argument('--weights', type=Path, required=True, help='detector.safetensors of a training run')
+    parser.add_argument('--weights', type=Path, required=True,
+                        help='detector.safetensors of a training run')
     parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
-    parser.add_argument('--fp32', action='store_true', help='store weights as fp32 instead of fp16')
-    parser.add_argument('--torch', action='store_true', help='also write OUT with the suffix .safetensors, fp16')
-    parser.add_argument('--manifest', type=Path, help='manifest.toml to write the table [models.STEM] into')
-    parser.add_argument('--input-px', type=int, default=448, help='longest canvas side, chosen on val')
+    parser.add_argument('--fp32', action='store_true',
+                        help='store weights as fp32 instead of fp16')
+    parser.add_argument('--torch', action='store_true',
+                        help='also write OUT with the suffix .safetensors, fp16')
+    parser.add_argument('--manifest', type=Path,
+                        help='manifest.toml to write the table [models.STEM] into')
+    parser.add_argument('--input-px', type=int, default=448,
+                        help='longest canvas side, chosen on val')
 
 
 def run(args):
-    """Exports, compares, writes and prints a line of JSON with the differences; returns the exit status."""
+    """Exports, compares, writes and prints a line of JSON with the differences; returns the exit
+    status."""
     report = export(args.weights, args.out, half=not args.fp32)
     if args.torch:
         report |= save_half(args.weights, args.out.with_suffix('.safetensors'))
@@ -61,7 +70,8 @@ def run(args):
 
 
 def export(weights, out, half=True):
-    """Writes `out` and returns its sha256, size and largest differences from torch in each installed runtime."""
+    """Writes `out` and returns its sha256, size and largest differences from torch in each
+    installed runtime."""
     out, detector = Path(out), load_detector(weights)
     part = out.with_name(f'{out.stem}.part.onnx')
     try:
@@ -77,30 +87,46 @@ def export(weights, out, half=True):
 
 
 def save_half(weights, out):
-    """Writes the weights in fp16, with their model table, for the torch path; returns name and sha256."""
+    """Writes the weights in fp16, with their model table, for the torch path; returns name and
+    sha256."""
     tensors, metadata = load_tensors(weights)
-    save_tensors(out, {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}, metadata)
+    save_tensors(out,
+                 {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()},
+                 metadata)
     return {'torch_file': str(out), 'torch_sha256': file_sha256(out)}
 
 
 def manifest_entry(args, report):
-    """The model's table, without figures: `evaluate detector --write-metrics` measures them and sets the threshold."""
-    torch_copy = {key: Path(report[key]).name for key in ('torch_file', 'torch_sha256') if key in report}
+    """The model's table, without figures: `evaluate detector --write-metrics` measures them and
+    sets the threshold."""
+    torch_copy = {
+        key: Path(report[key]).name for key in ('torch_file', 'torch_sha256') if key in report
+    }
     network = load_detector(args.weights).network
-    return {'task': 'detector', 'file': args.out.name, 'sha256': report['sha256'], 'licence': LICENCE, 'data': TRAINED_ON,
-            **torch_copy, 'input_px': args.input_px, 'thresholds': {'score': 0.5},
-            'metrics': {'gflops_448': gflops(network, 448), 'parameters': sum(p.numel() for p in network.parameters())}}
+    return {
+        'task': 'detector', 'file': args.out.name, 'sha256': report['sha256'], 'licence': LICENCE,
+        'data': TRAINED_ON, **torch_copy, 'input_px': args.input_px, 'thresholds': {'score': 0.5},
+        'metrics': {
+            'gflops_448': gflops(network, 448),
+            'parameters': sum(p.numel() for p in network.parameters())
+        }
+    }
 
 
 @torch.no_grad()
 def gflops(network, side):
-    """2 x multiply-adds of all convolutions for one square picture of `side` pixels, in billions."""
+    """2 x multiply-adds of all convolutions for one square picture of `side` pixels, in
+    billions."""
     found = []
 
     def count(module, _, output):
         found.append(2 * output[0].numel() * module.weight[0].numel() / 1e9)
 
-    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, nn.Conv2d)]
+    hooks = [
+        module.register_forward_hook(count)
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d)
+    ]
     network(torch.zeros(1, 3, side, side))
     for hook in hooks:
         hook.remove()
@@ -111,8 +137,9 @@ def _check(differences, weights, out):
     box_limit, score_limit = LARGEST_DIFFERENCE[weights]
     for backend, found in differences.items():
         if found['box_px'] > box_limit or found['score'] > score_limit:
-            raise ModelError(f'{out} is not written: {backend} differs from torch by {found["box_px"]} px '
-                             f'and {found["score"]} in score, allowed {box_limit} and {score_limit}')
+            raise ModelError(
+                f'{out} is not written: {backend} differs from torch by {found["box_px"]} px '
+                f'and {found["score"]} in score, allowed {box_limit} and {score_limit}')
 
 
 def to_onnx(detector, half):
@@ -121,10 +148,12 @@ def to_onnx(detector, half):
     buffer = io.BytesIO()
     axes = {'image': {0: 'batch', 1: 'height', 2: 'width'}, 'detections': {0: 'batch', 1: 'boxes'}}
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')        # the tracer warns about shapes that the dynamic head computes
+        warnings.simplefilter(
+            'ignore')  # the tracer warns about shapes that the dynamic head computes
         example = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
-        torch.onnx.export(detector, (example,), buffer, opset_version=_OPSET,
-                          input_names=['image'], output_names=['detections'], dynamic_axes=axes, dynamo=False)
+        torch.onnx.export(detector, (example, ), buffer, opset_version=_OPSET,
+                          input_names=['image'], output_names=['detections'], dynamic_axes=axes,
+                          dynamo=False)
     model = onnx.load_from_string(buffer.getvalue())
     if half:
         store_half(model)
@@ -133,7 +162,8 @@ def to_onnx(detector, half):
 
 
 def store_half(model, names=None):
-    """Stores large fp32 tensors, those of `names` only where given, as fp16 followed by a Cast that runtimes fold away."""
+    """Stores large fp32 tensors, those of `names` only where given, as fp16 followed by a Cast
+    that runtimes fold away."""
     from onnx import TensorProto, helper, numpy_helper
     casts = []
     for tensor in model.graph.initializer:
@@ -143,20 +173,24 @@ def store_half(model, names=None):
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f'{name}.half'))
-        casts.append(helper.make_node('Cast', [f'{name}.half'], [name], f'{name}.cast', to=TensorProto.FLOAT))
+        casts.append(
+            helper.make_node('Cast', [f'{name}.half'], [name], f'{name}.cast',
+                             to=TensorProto.FLOAT))
     for cast in reversed(casts):
         model.graph.node.insert(0, cast)
 
 
 def compare(detector, path, backend):
-    """Largest difference between a runtime in fp32 and torch over `SHAPES`: boxes in px, and scores."""
+    """Largest difference between a runtime in fp32 and torch over `SHAPES`: boxes in px, and
+    scores."""
     network = open_network(path, backend=backend, device='cpu', precision='fp32', threads=1)
     rng, box_px, score = np.random.default_rng(0), 0.0, 0.0
     for shape in SHAPES:
         image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
         ours, theirs = network(image)[0], detector(torch.from_numpy(image)).numpy()
         if ours.shape != theirs.shape:
-            raise ModelError(f'{backend} gives {ours.shape} for input {image.shape}, torch {theirs.shape}')
+            raise ModelError(
+                f'{backend} gives {ours.shape} for input {image.shape}, torch {theirs.shape}')
         apart = np.abs(ours - theirs).max((0, 1))
         box_px, score = max(box_px, float(apart[:4].max())), max(score, float(apart[4]))
     return {'box_px': round(box_px, 5), 'score': round(score, 6)}

@@ -14,16 +14,18 @@ def load_peers(folder):
     """`detect(image_bgr) -> (boxes, scores)` of each peer by name."""
     adapters = _adapters(Path(folder) / 'detectors.py')
     root = f'{folder}/'
-    makers = {'YuNet-n': lambda: adapters.yunet(f'{root}yunet/yunet_n_dynamic.onnx'),
-              'SCRFD-500M': adapters.scrfd,
-              'RetinaFace-mnet0.25': adapters.retina,
-              'RFB-320': lambda: adapters.ultra(f'{root}ultralight/version-RFB-320.onnx', 320, 240)}
+    makers = {
+        'YuNet-n': lambda: adapters.yunet(f'{root}yunet/yunet_n_dynamic.onnx'),
+        'SCRFD-500M': adapters.scrfd, 'RetinaFace-mnet0.25': adapters.retina,
+        'RFB-320': lambda: adapters.ultra(f'{root}ultralight/version-RFB-320.onnx', 320, 240)
+    }
     return {name: _as_detect(make()) for name, make in makers.items()}
 
 
 def _adapters(path):
     if not path.is_file():
-        raise DataError(f'{path} does not exist: --peers needs the peers\' folder with detectors.py')
+        raise DataError(
+            f'{path} does not exist: --peers needs the peers\' folder with detectors.py')
     spec = importlib.util.spec_from_file_location('peer_detectors', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -36,7 +36,9 @@ def plot_training(path, log):
         axes.plot(minutes, [float(row[part]) for row in rows], label=f'{part} loss', alpha=0.8)
     axes.set(xlabel='minutes', ylabel='loss', ylim=(0, None))
     axes.legend(loc='center right')
-    measured = [(minute, float(row['val_ap50'])) for minute, row in zip(minutes, rows) if row['val_ap50']]
+    measured = [(minute, float(row['val_ap50']))
+                for minute, row in zip(minutes, rows)
+                if row['val_ap50']]
     if measured:
         right = axes.twinx()
         right.plot(*zip(*measured), 'k.-', label='AP@.5 on val')

@@ -16,7 +16,8 @@ MOST_FACES = 300
 
 
 def torch_network(network, bf16=False):
-    """An ultralytics network in eval mode as a `Network`: uint8 (B, H, W, 3) BGR -> [(B, N, 5)]."""
+    """An ultralytics network in eval mode as a `Network`: uint8 (B, H, W, 3) BGR -> [(B, N,
+    5)]."""
     parameter = next(network.parameters())
 
     @torch.inference_mode()
@@ -42,7 +43,8 @@ def torch_detector(path):
 
 
 def make_detect(network, input_px):
-    """`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))` down to the low scores that a curve needs."""
+    """`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))` down to the low scores that a curve
+    needs."""
     detector = FaceDetector(network, imgsz_px=input_px, confidence=LOWEST_SCORE, iou=NMS_IOU,
                             max_faces=MOST_FACES)
 
@@ -55,7 +57,8 @@ def make_detect(network, input_px):
 
 
 def labels(sample, image):
-    """(faces, ignore) of a sample in pixels of `image`; faces under the smallest size count as ignored."""
+    """(faces, ignore) of a sample in pixels of `image`; faces under the smallest size count as
+    ignored."""
     height, width = image.shape[:2]
     size = np.array([width, height] * 2, np.float32)
     faces, small = split_small(sample.boxes, width, height)

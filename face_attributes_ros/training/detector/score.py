@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detections judged against labels: neutral regions, average precision, precision and recall, F1."""
+"""Detections judged against labels: neutral regions, average precision, precision and recall,
+F1."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ import numpy as np
 
 from face_attributes_ros.boxes import area, iou
 
-NEUTRAL_OVERLAP = 0.5      # a detection is neutral when this share of it lies in one ignored region
+NEUTRAL_OVERLAP = 0.5  # a detection is neutral when this share of it lies in one ignored region
 
 
 class Result(NamedTuple):
-    """What was found in one image and what is there: (N, 4) and (M, 4) xyxy px; its longer side in px."""
+    """What was found in one image and what is there: (N, 4) and (M, 4) xyxy px; its longer side in
+    px."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -24,7 +26,8 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Judged:
-    """Detections of many images, best score first: which are right, and how many faces there were."""
+    """Detections of many images, best score first: which are right, and how many faces there
+    were."""
 
     scores: np.ndarray
     correct: np.ndarray
@@ -34,8 +37,9 @@ class Judged:
 def match(boxes, faces, ignore, iou_threshold=0.5):
     """1 right, 0 wrong, -1 neutral for each box; boxes (N, 4) must be sorted, best first.
 
-    Each face is found once, by the best-scored box that overlaps it enough; what is left is neutral where it
-    overlaps an ignored region by `iou_threshold` or lies in it by `NEUTRAL_OVERLAP`.
+    Each face is found once, by the best-scored box that overlaps it enough; what is left is
+    neutral where it overlaps an ignored region by `iou_threshold` or lies in it by
+    `NEUTRAL_OVERLAP`.
     """
     verdict, free = np.zeros(len(boxes), int), np.ones(len(faces), bool)
     overlaps = iou(boxes, faces)
@@ -86,7 +90,8 @@ def average_precision(judged):
 
 
 def best_f1(judged):
-    """(F1, score threshold) where F1, the harmonic mean of both, is largest; (0, 1) without detections."""
+    """(F1, score threshold) where F1, the harmonic mean of both, is largest; (0, 1) without
+    detections."""
     precision, recall = precision_recall(judged)
     if not len(precision):
         return 0.0, 1.0

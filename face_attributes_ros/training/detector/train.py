@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the YOLOv3 face detector.
 
-    face-attributes train detector --config config/training/detector_tiny.yaml --data DIR --out OUT --minutes 90
-    face-attributes train detector --config config/training/detector_tiny.yaml --data DIR --out OUT --minutes 90 --resume
-    torchrun --nproc-per-node 4 -m face_attributes_ros.training.detector.train --config ... --data ... --out ...
+    face-attributes train detector --config config/training/detector_tiny.yaml --data DIR --out OUT
+    --minutes 90 face-attributes train detector --config config/training/detector_tiny.yaml --data
+    DIR --out OUT --minutes 90 --resume torchrun --nproc-per-node 4 -m
+    face_attributes_ros.training.detector.train --config ... --data ... --out ...
 
-DIR is a YOLO-format folder or WIDER FACE (see `detector_data`). OUT receives `last.safetensors` (everything needed
-to go on), `detector.safetensors` (the averaged weights), `log.csv` and `curve.png`. Progress runs from 0 to 1 over
-`--minutes` of wall time or over `--steps`; learning rate and the calm end follow it. With `--steps` a resumed run
-equals the uninterrupted one.
+DIR is a YOLO-format folder or WIDER FACE (see `detector_data`). OUT receives `last.safetensors`
+(everything needed to go on), `detector.safetensors` (the averaged weights), `log.csv` and
+`curve.png`. Progress runs from 0 to 1 over `--minutes` of wall time or over `--steps`; learning
+rate and the calm end follow it. With `--steps` a resumed run equals the uninterrupted one.
 """
 from __future__ import annotations
 
@@ -35,13 +36,13 @@ from face_attributes_ros.training.common.checkpoint import (
     save_tensors,
     unpack_state,
 )
+from face_attributes_ros.training.common.precision import bf16_is_native
 from face_attributes_ros.training.detector.augment import Augment
 from face_attributes_ros.training.detector.batches import Batches, PictureBank
 from face_attributes_ros.training.detector.data import data_hash, read_samples
 from face_attributes_ros.training.detector.plots import plot_training
 from face_attributes_ros.training.detector.predict import make_detect, predict, torch_network
 from face_attributes_ros.training.detector.score import average_precision, judge
-from face_attributes_ros.training.common.precision import bf16_is_native
 
 COLUMNS = ('step', 'progress', 'elapsed_s', 'learning_rate', 'box', 'cls', 'dfl', 'val_ap50')
 
@@ -49,15 +50,18 @@ COLUMNS = ('step', 'progress', 'elapsed_s', 'learning_rate', 'box', 'cls', 'dfl'
 def add_arguments(parser):
     """The command line of `train detector`."""
     parser.add_argument('--config', type=Path, required=True, help='config/detector_<size>.yaml')
-    parser.add_argument('--data', type=Path, required=True, help='YOLO-format folder or WIDER FACE')
+    parser.add_argument('--data', type=Path, required=True,
+                        help='YOLO-format folder or WIDER FACE')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoints and logs')
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument('--minutes', type=float, help='wall-clock budget')
     budget.add_argument('--steps', type=int, help='number of optimiser steps')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.safetensors')
-    parser.add_argument('--init', type=Path, help='safetensors to start from, as far as names and shapes fit')
+    parser.add_argument('--init', type=Path,
+                        help='safetensors to start from, as far as names and shapes fit')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 leaves torch its choice')
+    parser.add_argument('--threads', type=int, default=0,
+                        help='CPU threads; 0 leaves torch its choice')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument('--checkpoint-minutes', type=float, default=3.0)
     parser.add_argument('--validate-minutes', type=float, default=7.0)
@@ -101,7 +105,8 @@ class Place:
 
 
 def start_processes(device):
-    """This process's `Place`; joins the group that torchrun announced (NCCL on GPUs, gloo elsewhere)."""
+    """This process's `Place`; joins the group that torchrun announced (NCCL on GPUs, gloo
+    elsewhere)."""
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     processes, rank = int(os.environ.get('WORLD_SIZE', 1)), int(os.environ.get('RANK', 0))
@@ -179,8 +184,9 @@ class Training:
     def _resume(self):
         tensors, metadata = load_tensors(self.args.out / 'last.safetensors')
         if metadata['data_hash'] != self.data_hash or metadata['seed'] != self.args.seed:
-            raise DataError(f'{self.args.out} was trained on data {metadata["data_hash"][:12]}, seed '
-                            f'{metadata["seed"]}; this is data {self.data_hash[:12]}, seed {self.args.seed}')
+            raise DataError(
+                f'{self.args.out} was trained on data {metadata["data_hash"][:12]}, seed '
+                f'{metadata["seed"]}; this is data {self.data_hash[:12]}, seed {self.args.seed}')
         unpack_state(tensors, self.network, self.ema, self.optimizer)
         self.step, self.elapsed_s = metadata['step'], metadata['elapsed_s']
         self._cut_log()
@@ -209,7 +215,8 @@ class Training:
         """Steps, logs, validates and saves until progress reaches 1."""
         from tqdm import tqdm
         clock, saved, validated, sums = time.monotonic(), self.elapsed_s, self.elapsed_s, []
-        bar = tqdm(total=100, unit='%', disable=None if self.place.rank == 0 else True, file=sys.stderr)
+        bar = tqdm(total=100, unit='%', disable=None if self.place.rank == 0 else True,
+                   file=sys.stderr)
         while (progress := self.progress()) < 1:
             sums.append(self.one_step(progress))
             now = time.monotonic()
@@ -242,8 +249,11 @@ class Training:
         images = images.to(self.place.device).float().div_(255)
         with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bf16):
             predictions = self.forward(images)
-        predictions = {key: [part.float() for part in value] if isinstance(value, list) else value.float()
-                       for key, value in predictions.items()}
+        predictions = {
+            key: [part.float()
+                  for part in value] if isinstance(value, list) else value.float()
+            for key, value in predictions.items()
+        }
         targets = {key: value.to(self.place.device) for key, value in targets.items()}
         parts, _ = self.loss(predictions, targets)
         parts = parts / len(images)      # ultralytics multiplies by the batch
@@ -266,8 +276,9 @@ class Training:
     def _log(self, progress, sums):
         box, cls, dfl = (round(float(value), 4) for value in torch.stack(sums).mean(0))
         sums.clear()
-        row = dict(step=self.step, progress=round(progress, 4), elapsed_s=round(self.elapsed_s, 1), box=box,
-                   cls=cls, dfl=dfl, learning_rate=f'{self.optimizer.param_groups[0]["lr"]:.3g}', **self.metrics)
+        row = dict(step=self.step, progress=round(progress, 4), elapsed_s=round(self.elapsed_s, 1),
+                   box=box, cls=cls, dfl=dfl,
+                   learning_rate=f'{self.optimizer.param_groups[0]["lr"]:.3g}', **self.metrics)
         self.metrics = {}
         path = self.args.out / 'log.csv'
         fresh = not path.is_file()
@@ -278,10 +289,13 @@ class Training:
             writer.writerow(row)
 
     def save(self):
-        """Writes `last.safetensors` (to go on) and `detector.safetensors` (averaged weights, model table)."""
-        metadata = {'model': self.config['model'], 'train': self.train, 'augment': self.config['augment'],
-                    'seed': self.args.seed, 'data_hash': self.data_hash, 'step': self.step,
-                    'elapsed_s': self.elapsed_s}
+        """Writes `last.safetensors` (to go on) and `detector.safetensors` (averaged weights, model
+        table)."""
+        metadata = {
+            'model': self.config['model'], 'train': self.train, 'augment': self.config['augment'],
+            'seed': self.args.seed, 'data_hash': self.data_hash, 'step': self.step,
+            'elapsed_s': self.elapsed_s
+        }
         state = pack_state(self.network, self.ema, self.optimizer)
         save_tensors(self.args.out / 'last.safetensors', state, metadata)
         save_tensors(self.args.out / 'detector.safetensors', self.ema.state_dict(), metadata)
@@ -290,8 +304,9 @@ class Training:
 def take_what_fits(network, path, layers=None):
     """Copies the tensors of `path` that fit by name and shape; returns how many.
 
-    `layers` maps layer numbers of a smaller network in the file to those of `network`. Shortcut blocks that have no
-    counterpart there then start as the identity, so the grown network starts with what the smaller one knew.
+    `layers` maps layer numbers of a smaller network in the file to those of `network`. Shortcut
+    blocks that have no counterpart there then start as the identity, so the grown network starts
+    with what the smaller one knew.
     """
     found = load_tensors(path)[0]
     if layers is not None:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the mean error of an int8 trunk off the fully connected layers that read it, which stay in float.
+"""Takes the mean error of an int8 trunk off the fully connected layers that read it, which stay in
+float.
 
-Bias correction (Nagel et al., 2019, arXiv 1906.04721, section 4.2, with the means measured on calibration pictures), only where
-the trunk ends: a shift there moves every answer the same way, which rounding alone does not.
+Bias correction (Nagel et al., 2019, arXiv 1906.04721, section 4.2, with the means measured on
+calibration pictures), only where the trunk ends: a shift there moves every answer the same way,
+which rounding alone does not.
 """
 
 from __future__ import annotations
@@ -28,11 +30,15 @@ def means(model, names, batches):
     """{tensor (B, C): mean (C,)} over all rows of all batches."""
     running = session(model, names)
     parts = [running.run(names, {'image': batch}) for batch in batches]
-    return {name: np.concatenate(column).mean(0, dtype=np.float64) for name, column in zip(names, zip(*parts), strict=True)}
+    return {
+        name: np.concatenate(column).mean(0, dtype=np.float64)
+        for name, column in zip(names, zip(*parts), strict=True)
+    }
 
 
 def centre(quantised, floats, batches):
-    """Shifts biases of `quantised`, in place, so that its trunk readers give the means that they give in `floats`."""
+    """Shifts biases of `quantised`, in place, so that its trunk readers give the means that they
+    give in `floats`."""
     from onnx import numpy_helper
 
     readers = trunk_readers(floats)
@@ -44,5 +50,6 @@ def centre(quantised, floats, batches):
     for node in readers:
         shift = wanted[node.output[0]] - found[node.output[0]]
         bias = numpy_helper.to_array(tensors[node.input[2]]) + shift
-        tensors[node.input[2]].CopyFrom(numpy_helper.from_array(bias.astype(np.float32), node.input[2]))
+        tensors[node.input[2]].CopyFrom(
+            numpy_helper.from_array(bias.astype(np.float32), node.input[2]))
     return quantised

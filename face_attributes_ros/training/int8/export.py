@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the int8 file of a shipped network, measure what it costs, and put it into the manifest if that is little enough.
+"""Make the int8 file of a shipped network, measure what it costs, and put it into the manifest if
+that is little enough.
 
-    face-attributes export int8 --model detector_tiny --data DETECTION_DIR --manifest models/manifest.toml
-    face-attributes export int8 --model attributes_m --data ATTRIBUTES_DIR --manifest models/manifest.toml
+    face-attributes export int8 --model detector_tiny --data DETECTION_DIR --manifest
+    models/manifest.toml face-attributes export int8 --model attributes_m --data ATTRIBUTES_DIR
+    --manifest models/manifest.toml
 
-DIR is what the network was trained and evaluated on. Ranges come from a few hundred training pictures, seeded. Candidates keep
-fewer and fewer layers in int8; the first one that loses less than half the bars of `int8_scores` on val, on every runtime that is
-installed, is taken and measured once on test. The file stands beside the float one as NAME_int8.onnx; its figures go to
-bench/results/int8.json and, if test keeps the bars as well, into the manifest. `--force` writes it there all the same.
+DIR is what the network was trained and evaluated on. Ranges come from a few hundred training
+pictures, seeded. Candidates keep fewer and fewer layers in int8; the first one that loses less
+than half the bars of `int8_scores` on val, on every runtime that is installed, is taken and
+measured once on test. The file stands beside the float one as NAME_int8.onnx; its figures go to
+bench/results/int8.json and, if test keeps the bars as well, into the manifest. `--force` writes it
+there all the same.
 """
 
 from __future__ import annotations
@@ -20,15 +24,16 @@ import numpy as np
 
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.models import file_sha256, load_manifest, tomllib
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.markdown import grid
-from face_attributes_ros.engines.models import file_sha256, load_manifest, tomllib
 from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
-from face_attributes_ros.training.attributes.predict import whole_crops
 from face_attributes_ros.training.attributes.data.tables import table_of
-from face_attributes_ros.training.detector.data import read_samples
 from face_attributes_ros.training.attributes.export import note, write
+from face_attributes_ros.training.attributes.predict import whole_crops
+from face_attributes_ros.training.common.manifest_table import put_table
+from face_attributes_ros.training.detector.data import read_samples
 from face_attributes_ros.training.detector.export import store_half
 from face_attributes_ros.training.int8.centre import centre
 from face_attributes_ros.training.int8.graph import (
@@ -44,7 +49,6 @@ from face_attributes_ros.training.int8.scores import (
     detector_figures,
     failures,
 )
-from face_attributes_ros.training.common.manifest_table import put_table
 
 RUNTIMES = ('onnxruntime', 'openvino')
 SPEED_SHAPES = {'detector': ((1, 256, 448), (1, 448, 448)), 'attributes': ((1,), (4,), (16,))}
@@ -53,23 +57,30 @@ _CROPS_A_BATCH = 32
 
 def add_arguments(parser):
     """The command line of `export int8`."""
-    parser.add_argument('--model', required=True, help='a detector or attribute network of the manifest')
-    parser.add_argument('--data', type=Path, required=True, help='YOLO-format folder, or folder of labels.csv and its zips')
+    parser.add_argument('--model', required=True,
+                        help='a detector or attribute network of the manifest')
+    parser.add_argument('--data', type=Path, required=True,
+                        help='YOLO-format folder, or folder of labels.csv and its zips')
     parser.add_argument('--manifest', type=Path, default=Path('models/manifest.toml'))
     parser.add_argument('--images', type=int, default=400, help='training pictures for the ranges')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--json', type=Path, default=Path('bench/results/int8.json'))
-    parser.add_argument('--force', action='store_true', help='into the manifest even where it loses too much')
+    parser.add_argument('--force', action='store_true',
+                        help='into the manifest even where it loses too much')
 
 
 def run(args):
-    """Quantises, chooses on val, measures on test, prints the table; exit status 1 where nothing keeps the bars."""
+    """Quantises, chooses on val, measures on test, prints the table; exit status 1 where nothing
+    keeps the bars."""
     model = find(args)
     room = (DetectorRoom if model.task == 'detector' else AttributesRoom)(model, args.data)
     out = model.path.with_name(f'{model.path.stem}_int8.onnx')
     tried, chosen = choose(model, room, out, args)
     print(json.dumps(tried))
-    result = {'made_from': model.sha256, 'images': args.images, 'seed': args.seed, 'tried_on_val': tried, 'chosen': chosen}
+    result = {
+        'made_from': model.sha256, 'images': args.images, 'seed': args.seed, 'tried_on_val': tried,
+        'chosen': chosen
+    }
     result |= measure(model, room, out) | {'speed_cpu_ms': speed(model, out)}
     print(table(result))
     put_json(args.json, model.name, result)
@@ -83,7 +94,8 @@ def run(args):
 
 
 def find(args):
-    """The manifest's entry, its float file checked and an int8 file, which is about to be made anew, taken out of it."""
+    """The manifest's entry, its float file checked and an int8 file, which is about to be made
+    anew, taken out of it."""
     values = entry(args.manifest, args.model)
     kept = {key: value for key, value in values.items() if not key.startswith('int8_')}
     if kept != values:
@@ -136,13 +148,18 @@ class AttributesRoom:
             by_source.setdefault(sample.source, []).append(sample)
         each = -(-count // max(1, len(by_source)))
         some = [sample for group in by_source.values() for sample in _some(group, each, seed)]
-        crops = whole_crops([read_picture(sample.image) for sample in _some(some, len(some), seed)], self.model.input_px)
-        return [crops[start:start + _CROPS_A_BATCH] for start in range(0, len(crops), _CROPS_A_BATCH)]
+        crops = whole_crops(
+            [read_picture(sample.image) for sample in _some(some, len(some), seed)],
+            self.model.input_px)
+        return [
+            crops[start:start + _CROPS_A_BATCH] for start in range(0, len(crops), _CROPS_A_BATCH)
+        ]
 
     def figures(self, network, split):
         """Every figure of a network on a split; test has JAFFE, too."""
         if split not in self._read:
-            labelled = table_of(read_pack(self.data, ('test', 'crossval') if split == 'test' else (split,)))
+            labelled = table_of(
+                read_pack(self.data, ('test', 'crossval') if split == 'test' else (split, )))
             self._read[split] = labelled, [read_picture(image) for image in labelled.images]
         labelled, pictures = self._read[split]
         return attribute_figures(network, pictures, labelled, self.model)
@@ -159,8 +176,11 @@ def candidates(model):
     """{name: convolutions that stay in float}, from all in int8 to fewer."""
     names = [node.name for node in convolutions(model)]
     last = [node.name for node in convolutions(model) if not _leads_to_conv(model, node)]
-    return {'all': (), 'first float': names[:1], 'last float': last, 'first and last float': [*names[:1], *last],
-            'first quarter float': names[:len(names) // 4], 'first half float': names[:len(names) // 2]}
+    return {
+        'all': (), 'first float': names[:1], 'last float': last,
+        'first and last float': [*names[:1], *last],
+        'first quarter float': names[:len(names) // 4], 'first half float': names[:len(names) // 2]
+    }
 
 
 def _leads_to_conv(model, node):
@@ -173,7 +193,8 @@ def _leads_to_conv(model, node):
 
 def opened(path, precision, backend):
     """The file on a runtime, one thread."""
-    return open_network(path, int8_path=path, backend=backend, device='cpu', precision=precision, threads=1)
+    return open_network(path, int8_path=path, backend=backend, device='cpu', precision=precision,
+                        threads=1)
 
 
 def installed():
@@ -182,7 +203,8 @@ def installed():
 
 
 def choose(model, room, out, args):
-    """({candidate: its drops too large on val, by runtime}, the first candidate without any or None); writes `out`."""
+    """({candidate: its drops too large on val, by runtime}, the first candidate without any or
+    None); writes `out`."""
     import onnx
 
     source = whole(onnx.load(str(model.path)))
@@ -191,14 +213,24 @@ def choose(model, room, out, args):
     floats = room.figures(opened(model.path, 'fp32', 'onnxruntime'), 'val')
     for name, kept in candidates(source).items():
         quantised = centre(quantise(source, ranges, batches[0], kept), source, batches)
-        store_half(quantised, {tensor for node in quantised.graph.node if node.op_type in ('Conv', 'Gemm', 'MatMul')
-                               for tensor in node.input[1:2]})
-        note(quantised, {'int8_made_from': model.sha256, 'images': args.images, 'seed': args.seed, 'floats': list(kept)})
+        store_half(
+            quantised, {
+                tensor for node in quantised.graph.node
+                if node.op_type in ('Conv', 'Gemm', 'MatMul') for tensor in node.input[1:2]
+            })
+        note(
+            quantised, {
+                'int8_made_from': model.sha256, 'images': args.images, 'seed': args.seed,
+                'floats': list(kept)
+            })
         write(out, quantised.SerializeToString())
         tried[name] = {}
         for backend in installed():
             figures = room.figures(opened(out, 'int8', backend), 'val')
-            tried[name][backend] = {key: round(figures[key] - floats[key], 5) for key in failures(floats, figures, SHARE_ON_VAL)}
+            tried[name][backend] = {
+                key: round(figures[key] - floats[key], 5)
+                for key in failures(floats, figures, SHARE_ON_VAL)
+            }
         print(f'{name}: {tried[name]}', flush=True)
         if not any(tried[name].values()):
             return tried, name
@@ -221,8 +253,11 @@ def _rounded(figures):
 
 def speed(model, out):
     """{runtime precision: {batch shape: CPU ms at one thread}} of float and int8, taking turns."""
-    networks = {f'{backend} {precision}': opened(path, precision, backend)
-                for backend in installed() for precision, path in (('fp32', model.path), ('int8', out))}
+    networks = {
+        f'{backend} {precision}': opened(path, precision, backend)
+        for backend in installed()
+        for precision, path in (('fp32', model.path), ('int8', out))
+    }
     side, found = (model.input_px, model.input_px), {name: {} for name in networks}
     for shape in SPEED_SHAPES[model.task]:
         full = (*(shape if model.task == 'detector' else (*shape, *side)), 3)
@@ -233,12 +268,16 @@ def speed(model, out):
 
 def table(result):
     """Float and int8 on test, and the speed, as Markdown."""
-    rows = [[name, f'{value:.4f}', *(f'{row["figures"][name]:.4f} ({row["figures"][name] - value:+.4f})'
-                                     + (' too much' if name in row['failures'] else '') for row in result['runtimes'].values())]
-            for name, value in result['fp32'].items()]
+    rows = [[
+        name, f'{value:.4f}',
+        *(f'{row["figures"][name]:.4f} ({row["figures"][name] - value:+.4f})' +
+          (' too much' if name in row['failures'] else '') for row in result['runtimes'].values())
+    ] for name, value in result['fp32'].items()]
     quality = grid(['test', 'fp32', *(f'int8 {backend}' for backend in result['runtimes'])], rows)
     shapes = list(next(iter(result['speed_cpu_ms'].values())))
-    times = [[name, *(f'{spent[shape]:.2f}' for shape in shapes)] for name, spent in result['speed_cpu_ms'].items()]
+    times = [[name, *(f'{spent[shape]:.2f}'
+                      for shape in shapes)]
+             for name, spent in result['speed_cpu_ms'].items()]
     return quality + '\n' + grid(['CPU ms, one thread', *shapes], times)
 
 
@@ -253,5 +292,8 @@ def put_int8(manifest, model, out, result):
     """Names the file in the manifest's entry, with its checksum and figures."""
     values = entry(manifest, model.name)
     figures = result['runtimes']['onnxruntime']['figures']
-    put_table(manifest, model.name, values | {'int8_file': out.name, 'int8_sha256': file_sha256(out),
-                                              'int8_made_from': model.sha256, 'int8_metrics': figures})
+    put_table(
+        manifest, model.name, values | {
+            'int8_file': out.name, 'int8_sha256': file_sha256(out), 'int8_made_from': model.sha256,
+            'int8_metrics': figures
+        })

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A float ONNX network as an int8 one: quantize and dequantize nodes around its convolutions (QDQ), uint8 activations, int8
-weights with a scale for each output channel.
+"""A float ONNX network as an int8 one: quantize and dequantize nodes around its convolutions
+(QDQ), uint8 activations, int8 weights with a scale for each output channel.
 
-CPUs without VNNI multiply uint8 by int8 with `vpmaddubsw`, which adds two products in 16 bits and saturates. Weights of the
-usual 7 bits cannot reach that, but waste a bit everywhere. Here a channel's scale is the smallest at which its two largest
-weights, and so any two, stay within 32767 / 255 = 128 levels: never saturated on any CPU, and almost 8 bits where one weight
-stands out, as it does where an identity branch was folded into the kernel.
+CPUs without VNNI multiply uint8 by int8 with `vpmaddubsw`, which adds two products in 16 bits and
+saturates. Weights of the usual 7 bits cannot reach that, but waste a bit everywhere. Here a
+channel's scale is the smallest at which its two largest weights, and so any two, stay within 32767
+/ 255 = 128 levels: never saturated on any CPU, and almost 8 bits where one weight stands out, as
+it does where an identity branch was folded into the kernel.
 """
 
 from __future__ import annotations
@@ -20,16 +21,21 @@ from face_attributes_ros.training.int8.ranges import best_range, histograms
 
 JOINS = ('Concat', 'Add')
 CALM = ('Relu', 'LeakyRelu', 'MaxPool', 'Resize', *JOINS)
-"""What may stand between quantised convolutions without leaving int8; JOINS where all that they join is int8."""
+"""What may stand between quantised convolutions without leaving int8; JOINS where all that they
+join is int8."""
 PAIR_LEVELS, MOST_LEVELS = 128, 127
 
 
 def whole(model):
-    """The model with weights that were stored as fp16 back in fp32 and their casts gone, in place."""
+    """The model with weights that were stored as fp16 back in fp32 and their casts gone, in
+    place."""
     from onnx import numpy_helper
 
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    for cast in [node for node in model.graph.node if node.op_type == 'Cast' and node.input[0] in tensors]:
+    for cast in [
+            node for node in model.graph.node
+            if node.op_type == 'Cast' and node.input[0] in tensors
+    ]:
         values = numpy_helper.to_array(tensors[cast.input[0]]).astype(np.float32)
         tensors[cast.input[0]].CopyFrom(numpy_helper.from_array(values, cast.output[0]))
         model.graph.node.remove(cast)
@@ -42,7 +48,8 @@ def convolutions(model):
 
 
 def quantisable(model, floats=()):
-    """Nodes to quantise: convolutions not named in `floats`, and what follows from them alone before the next one."""
+    """Nodes to quantise: convolutions not named in `floats`, and what follows from them alone
+    before the next one."""
     chosen, quantised = [], set()
     for node in model.graph.node:
         follows = node.op_type in CALM and any(name in quantised for name in node.input)
@@ -55,18 +62,24 @@ def quantisable(model, floats=()):
 
 
 def pair_safe_scales(weights):
-    """(C,) scale of each output channel of (C, ...) weights: no two of its levels sum to more than PAIR_LEVELS."""
+    """(C,) scale of each output channel of (C, ...) weights: no two of its levels sum to more than
+    PAIR_LEVELS."""
     sizes = np.sort(np.abs(weights.reshape(len(weights), -1)), 1)
     second = sizes[:, -2] if sizes.shape[1] > 1 else np.zeros(len(sizes))
-    return np.maximum(np.maximum(sizes[:, -1] / MOST_LEVELS, (sizes[:, -1] + second) / (PAIR_LEVELS - 1)), 1e-8).astype(np.float32)
+    return np.maximum(
+        np.maximum(sizes[:, -1] / MOST_LEVELS, (sizes[:, -1] + second) / (PAIR_LEVELS - 1)),
+        1e-8).astype(np.float32)
 
 
 def activation_ranges(model, batches):
-    """{tensor: (low, high)} of everything that `quantise` may want to quantise, over uint8 calibration batches."""
+    """{tensor: (low, high)} of everything that `quantise` may want to quantise, over uint8
+    calibration batches."""
     nodes = quantisable(model)
     inputs = [node.input[0] for node in nodes if node.op_type == 'Conv']
     names = list(dict.fromkeys([*inputs, *(node.output[0] for node in nodes)]))
-    shrunk = {node.input[0]: _slope(node) ** 2 for node in nodes if node.op_type in ('Relu', 'LeakyRelu')}
+    shrunk = {
+        node.input[0]: _slope(node) ** 2 for node in nodes if node.op_type in ('Relu', 'LeakyRelu')
+    }
     found = histograms(model, names, batches)
     ranges = {name: best_range(*found[name], shrunk.get(name, 1.)) for name in names}
     return ranges | {inputs[0]: found[inputs[0]][1:]}     # pixels are kept as they are
@@ -79,25 +92,31 @@ def _slope(node):
 
 
 def quantise(model, ranges, batch, floats=()):
-    """The int8 model: every convolution but `floats` with the given activation ranges; `batch` is any uint8 input."""
+    """The int8 model: every convolution but `floats` with the given activation ranges; `batch` is
+    any uint8 input."""
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     logging.getLogger().addFilter(_no_advice)
     nodes = quantisable(model, floats)
-    overrides = {name: [{'rmin': np.float32(low), 'rmax': np.float32(high)}] for name, (low, high) in ranges.items()}
+    overrides = {
+        name: [{'rmin': np.float32(low), 'rmax': np.float32(high)}]
+        for name, (low, high) in ranges.items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         given, out = Path(folder) / 'float.onnx', Path(folder) / 'int8.onnx'
         onnx.save(model, given)
-        quantize_static(given, out, _Once(batch), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
-                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                        nodes_to_quantize=[node.name for node in nodes],
-                        extra_options={'TensorQuantOverrides': overrides | _weight_scales(model, nodes)})
+        quantize_static(
+            given, out, _Once(batch), quant_format=QuantFormat.QDQ, per_channel=True,
+            reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            nodes_to_quantize=[node.name for node in nodes],
+            extra_options={'TensorQuantOverrides': overrides | _weight_scales(model, nodes)})
         return onnx.load(out)
 
 
 def _no_advice(record):
-    # ONNX Runtime advises to run its own preparation first; here batch norms are folded and shapes are known.
+    # ONNX Runtime advises to run its own preparation first; here batch norms are folded and shapes
+    # are known.
     return 'pre-processing before quantization' not in record.getMessage()
 
 
@@ -123,7 +142,9 @@ def _weight_scales(model, nodes):
     for node in nodes:
         if node.op_type == 'Conv':
             scales = pair_safe_scales(numpy_helper.to_array(tensors[node.input[1]]))
-            found[node.input[1]] = [{'scale': np.array(scale), 'zero_point': np.array(0, np.int8), 'quant_type': QuantType.QInt8}
-                                    for scale in scales]
+            found[node.input[1]] = [{
+                'scale': np.array(scale), 'zero_point': np.array(0, np.int8),
+                'quant_type': QuantType.QInt8
+            } for scale in scales]
             found[node.input[1]][0]['axis'] = 0
     return found

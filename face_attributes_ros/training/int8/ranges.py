@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the values of a network go, and where to cut them off for 256 levels: histograms over calibration batches."""
+"""How far the values of a network go, and where to cut them off for 256 levels: histograms over
+calibration batches."""
 
 from __future__ import annotations
 
@@ -11,28 +12,36 @@ _FRACTIONS = np.linspace(.1, 1, 46)
 
 
 def session(model, extra_outputs=(), optimise=True):
-    """An ONNX Runtime session on one thread that also gives `extra_outputs`; without `optimise` every node runs as written."""
+    """An ONNX Runtime session on one thread that also gives `extra_outputs`; without `optimise`
+    every node runs as written."""
     import onnx
     import onnxruntime
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     given = {output.name for output in copy.graph.output}
-    copy.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in extra_outputs if name not in given)
+    copy.graph.output.extend(
+        onnx.helper.make_empty_tensor_value_info(name)
+        for name in extra_outputs
+        if name not in given)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(copy.SerializeToString(), options, providers=['CPUExecutionProvider'])
+    return onnxruntime.InferenceSession(copy.SerializeToString(), options,
+                                        providers=['CPUExecutionProvider'])
 
 
 def histograms(model, names, batches):
-    """{tensor: (counts (BINS,), lowest, highest)} of the tensors over all batches; zero is always in the range."""
+    """{tensor: (counts (BINS,), lowest, highest)} of the tensors over all batches; zero is always
+    in the range."""
     running = session(model, names)
     low, high = dict.fromkeys(names, 0.), dict.fromkeys(names, 0.)
     for batch in batches:
         for name, values in zip(names, running.run(names, {'image': batch}), strict=True):
-            low[name], high[name] = min(low[name], float(values.min())), max(high[name], float(values.max()), 1e-6)
+            low[name], high[name] = min(low[name],
+                                        float(values.min())), max(high[name], float(values.max()),
+                                                                  1e-6)
     counts = {name: np.zeros(BINS, np.int64) for name in names}
     for batch in batches:
         for name, values in zip(names, running.run(names, {'image': batch}), strict=True):
@@ -41,17 +50,21 @@ def histograms(model, names, batches):
 
 
 def best_range(counts, low, high, negative_weight=1.):
-    """(low, high) of 256 levels with the least squared error over a histogram; values outside are clipped.
+    """(low, high) of 256 levels with the least squared error over a histogram; values outside are
+    clipped.
 
-    `negative_weight` counts the error of negative values less, where a leaky activation is about to shrink them.
+    `negative_weight` counts the error of negative values less, where a leaky activation is about
+    to shrink them.
     """
     values = low + (np.arange(BINS) + .5) * (high - low) / BINS
     weights = counts * np.where(values < 0, negative_weight, 1.)
     best = (low, high)
     for _ in range(2):
-        best = best[0], min(high * _FRACTIONS, key=lambda end: _error(values, weights, best[0], end))
+        best = best[0], min(high * _FRACTIONS,
+                            key=lambda end: _error(values, weights, best[0], end))
         if low < 0:
-            best = min(low * _FRACTIONS, key=lambda end: _error(values, weights, end, best[1])), best[1]
+            best = min(low * _FRACTIONS,
+                       key=lambda end: _error(values, weights, end, best[1])), best[1]
     return float(best[0]), float(best[1])
 
 

@@ -20,20 +20,26 @@ OUTPUTS = ('face', 'landmarks', 'age', 'gender', 'expression')
 
 
 def frontal(crops):
-    """Always sees a frontal face in the middle, sure of it where the crop is bright; age 30, female, happy."""
+    """Always sees a frontal face in the middle, sure of it where the crop is bright; age 30,
+    female, happy."""
     count = len(crops)
     points = np.random.default_rng(0).uniform(.3, .7, (68, 2)).astype(np.float32)
     points[36:42], points[42:48], points[8] = [.35, .4], [.65, .4], [.5, .9]
-    return [crops.reshape(count, -1).mean(1).astype(np.float32) / 255, np.tile(points, (count, 1, 1)),
-            np.tile(np.eye(101, dtype=np.float32)[30], (count, 1)), np.full(count, .9, np.float32),
-            np.tile(np.eye(7, dtype=np.float32)[1], (count, 1))]
+    return [
+        crops.reshape(count, -1).mean(1).astype(np.float32) / 255,
+        np.tile(points, (count, 1, 1)),
+        np.tile(np.eye(101, dtype=np.float32)[30], (count, 1)),
+        np.full(count, .9, np.float32),
+        np.tile(np.eye(7, dtype=np.float32)[1], (count, 1))
+    ]
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     system = AttributeModel(frontal, OUTPUTS, 32, 1.3, {})
     monkeypatch.setattr(command, 'open_paper_model', lambda name, device, heads: system)
-    monkeypatch.setattr(command, 'find_model', lambda *names: SimpleNamespace(path='', input_px=96, thresholds={}))
+    monkeypatch.setattr(command, 'find_model',
+                        lambda *names: SimpleNamespace(path='', input_px=96, thresholds={}))
     # The labelled face, found at its place: 0.3 to 0.7 of each side of a 96 px canvas.
     monkeypatch.setattr(command, 'open_network', lambda *a, **k: lambda batch: [
         np.tile(np.float32([[[28.8, 28.8, 67.2, 67.2, .8]]]), (len(batch), 1, 1))])
@@ -52,7 +58,8 @@ def test_every_stage_is_measured(run, tmp_path, capsys):
     entry = read(tmp_path / 'paper.json')['two-stage compact_m']
     row = entry['detection_ap50']['yolov3']
     assert (row['proposals'], row['network score'], row['proposals_an_image']) == (1., 1., 1.)
-    # This network's eyes are 0.3 of a crop apart wherever it looks: its square is the face's own, 0.05 of a crop too low.
+    # This network's eyes are 0.3 of a crop apart wherever it looks: its square is the face's own,
+    # 0.05 of a crop too low.
     assert row['iterative proposals'] == row['landmarks NMS'] == 1.
     assert entry['detection_ap50']['sliding']['proposals'] < .5
     assert 'yolov3: proposals 1.0' in capsys.readouterr().out
@@ -70,7 +77,8 @@ def test_attributes_are_measured_for_each_look(run, tmp_path):
 
 
 def test_a_face_that_is_not_found_is_an_error(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, 'open_network', lambda *a, **k: lambda batch: [np.zeros((len(batch), 0, 5), np.float32)])
+    monkeypatch.setattr(command, 'open_network',
+                        lambda *a, **k: lambda batch: [np.zeros((len(batch), 0, 5), np.float32)])
     run('--jaffe', str(write_jaffe(tmp_path / 'jaffe.zip')))
     entry = read(tmp_path / 'paper.json')['two-stage compact_m']['expression']
     assert entry['faces_not_found'] == 84 and entry['first look'] == 0
@@ -84,7 +92,8 @@ def test_a_limit_is_spread_over_the_set(limit, count):
 
 def test_the_box_of_a_crop_gives_back_the_whole_crop():
     seen = []
-    test = TwoStage(lambda crops: seen.append(crops) or frontal(crops), OUTPUTS, size_px=32, crop_scale=1.3)
+    test = TwoStage(lambda crops: seen.append(crops) or frontal(crops), OUTPUTS, size_px=32,
+                    crop_scale=1.3)
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     test.look(image, command.whole(image, 1.3))
     assert np.abs(seen[0][0].astype(int) - image).max() <= 1

@@ -19,9 +19,9 @@ from face_attributes_ros.networks.compact import CompactNet  # noqa: E402
 from face_attributes_ros.paper.models import _open_pool5_svm, read_weights  # noqa: E402
 from face_attributes_ros.paper.pool5 import Features, Pool5Contract  # noqa: E402
 from face_attributes_ros.paper.training import evaluate_pool5, pool5_svm, report_grid  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import save_tensors  # noqa: E402
 from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe  # noqa: E402
 from face_attributes_ros.paper.training.results import read  # noqa: E402
+from face_attributes_ros.training.common.checkpoint import save_tensors  # noqa: E402
 
 PERSONS = np.repeat([f'P{i}' for i in range(5)], 14)
 TRUTH = np.tile(np.repeat(np.arange(7), 2), 5)
@@ -29,7 +29,8 @@ RANDOM = np.random.default_rng(0)
 CLEAR = np.eye(7)[TRUTH] @ RANDOM.normal(size=(7, 40)) + RANDOM.normal(size=(70, 40)) * .3
 
 
-@pytest.mark.parametrize('protocol, count', [('ten_fold', 10), ('leave_one_out', 70), ('leave_one_subject_out', 5)])
+@pytest.mark.parametrize('protocol, count', [('ten_fold', 10), ('leave_one_out', 70),
+                                             ('leave_one_subject_out', 5)])
 def test_every_face_is_judged_once_by_a_machine_that_did_not_see_it(protocol, count):
     folds = pool5_svm.folds(protocol, TRUTH, PERSONS)
     assert len(folds) == count
@@ -60,10 +61,13 @@ def test_what_can_be_told_apart_is(protocol, kernel):
 
 def test_image_folds_reward_knowing_the_person_and_subject_folds_do_not():
     # Each person shows each expression in a way of her own: nothing carries over to somebody new.
-    own = RANDOM.normal(size=(35, 40))[(PERSONS == np.unique(PERSONS)[:, None]).argmax(0) * 7 + TRUTH]
+    own = RANDOM.normal(size=(35,
+                              40))[(PERSONS == np.unique(PERSONS)[:, None]).argmax(0) * 7 + TRUTH]
     features = own + RANDOM.normal(size=own.shape) * .05
-    found = {p: pool5_svm.summary(pool5_svm.held_out_scores(features, TRUTH, PERSONS, p), TRUTH)['accuracy']
-             for p in ('ten_fold', 'leave_one_subject_out')}
+    found = {
+        p: pool5_svm.summary(pool5_svm.held_out_scores(features, TRUTH, PERSONS, p),
+                             TRUTH)['accuracy'] for p in ('ten_fold', 'leave_one_subject_out')
+    }
     assert found['ten_fold'] > .9 and found['leave_one_subject_out'] < .4
 
 
@@ -71,7 +75,8 @@ def test_the_head_is_scikit_learns_machine():
     head = pool5_svm.fit_head(CLEAR, TRUTH, PERSONS)
     scale = head.scale.double().numpy()
     z = (CLEAR - head.mean.double().numpy()) / scale
-    c = pool5_svm.choose_c(pool5_svm.kernel_matrix(CLEAR, np.arange(70), 'linear'), TRUTH, PERSONS, True)
+    c = pool5_svm.choose_c(pool5_svm.kernel_matrix(CLEAR, np.arange(70), 'linear'), TRUTH, PERSONS,
+                           True)
     fitted = pool5_svm.machine(c, 'linear').fit(z, TRUTH)
     expected = fitted.decision_function(z)
     features = torch.from_numpy(CLEAR).float()
@@ -127,11 +132,13 @@ def test_crops_are_grey_and_missed_faces_are_counted(tmp_path):
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    """`run(module, *words)` on a drawn JAFFE with a tiny compact trunk; the detector finds the middle of each picture."""
+    """`run(module, *words)` on a drawn JAFFE with a tiny compact trunk; the detector finds the
+    middle of each picture."""
     write_jaffe(tmp_path / 'jaffe.zip')
     torch.manual_seed(0)
     network = CompactNet(TINY_COMPACT).eval()
-    save_tensors(tmp_path / 'trunk.safetensors', network.state_dict(), {'network': TINY_COMPACT.to_dict()})
+    save_tensors(tmp_path / 'trunk.safetensors', network.state_dict(),
+                 {'network': TINY_COMPACT.to_dict()})
 
     class Found:
         box_xyxy = (6., 6., 58., 58.)
@@ -142,7 +149,11 @@ def command(tmp_path, monkeypatch):
     def run(module, *words):
         parser = argparse.ArgumentParser()
         module.add_arguments(parser)
-        data = ['--data', str(tmp_path / 'jaffe.zip'), '--weights', str(tmp_path / 'trunk.safetensors')]
+        data = [
+            '--data',
+            str(tmp_path / 'jaffe.zip'), '--weights',
+            str(tmp_path / 'trunk.safetensors')
+        ]
         return module.run(parser.parse_args([*data, *words]))
 
     return run
@@ -150,8 +161,9 @@ def command(tmp_path, monkeypatch):
 
 def test_the_command_measures_and_saves_a_machine_that_runs(command, tmp_path, capsys):
     saved, results = tmp_path / 'pool5_svm.safetensors', tmp_path / 'paper.json'
-    code = command(evaluate_pool5, '--protocol', 'ten_fold', 'leave_one_subject_out', '--kernel', 'linear',
-                   '--save', str(saved), '--results', str(results), '--plot', str(tmp_path / 'confusion.png'))
+    code = command(evaluate_pool5, '--protocol', 'ten_fold', 'leave_one_subject_out', '--kernel',
+                   'linear', '--save', str(saved), '--results', str(results), '--plot',
+                   str(tmp_path / 'confusion.png'))
     assert code == 0
     assert 'ten_fold' in capsys.readouterr().out
     entry = read(results)['pool5 compact']
@@ -159,9 +171,11 @@ def test_the_command_measures_and_saves_a_machine_that_runs(command, tmp_path, c
     assert entry['leave_one_subject_out linear']['accuracy'] > .8  # drawn circles of seven sizes
     assert (tmp_path / 'confusion.png').stat().st_size > 5000
     contract, about = _open_pool5_svm(*read_weights(saved))
-    assert isinstance(contract, Pool5Contract) and isinstance(contract.features, Features) and about['trunk'] == 'compact'
+    assert isinstance(contract, Pool5Contract) and isinstance(
+        contract.features, Features) and about['trunk'] == 'compact'
     probs = contract(torch.zeros(2, 96, 96, 3, dtype=torch.uint8))['expression']
-    assert probs.shape == (2, len(EXPRESSIONS)) and math.isclose(probs[0].sum().item(), 1, abs_tol=1e-5)
+    assert probs.shape == (2, len(EXPRESSIONS)) and math.isclose(probs[0].sum().item(), 1,
+                                                                 abs_tol=1e-5)
     assert json.dumps(entry)
 
 

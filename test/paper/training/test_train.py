@@ -3,12 +3,11 @@ import argparse
 import csv
 import json
 import math
-from pathlib import Path
 
 import numpy as np
-from places import RECIPES
 import pytest
 import yaml
+from places import RECIPES
 
 torch = pytest.importorskip('torch', reason='torch is needed for training only')
 pytest.importorskip('matplotlib')
@@ -16,14 +15,12 @@ pytest.importorskip('safetensors')
 
 from paper_fixtures import TINY, write_pack, write_regions  # noqa: E402
 
-from face_attributes_ros.errors import DataError, ModelError, ParameterError  # noqa: E402
 from face_attributes_ros.engines.models import file_sha256  # noqa: E402
+from face_attributes_ros.errors import DataError, ModelError, ParameterError  # noqa: E402
 from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet  # noqa: E402
 from face_attributes_ros.paper.models import open_paper_model  # noqa: E402
-from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions  # noqa: E402
-from face_attributes_ros.paper.training import results as paper_results, train as train_paper  # noqa: E402
-from face_attributes_ros.training.attributes.data.tables import Sample, table_of  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors  # noqa: E402
+from face_attributes_ros.paper.training import results as paper_results  # noqa: E402
+from face_attributes_ros.paper.training import train as train_paper
 from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points  # noqa: E402
 from face_attributes_ros.paper.training.recipe import (
     Recipe,
@@ -31,9 +28,12 @@ from face_attributes_ros.paper.training.recipe import (
     random_crop,
     read_config,
     split,
-)  # noqa: E402
+)
 from face_attributes_ros.paper.training.regions import read_regions  # noqa: E402
 from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group  # noqa: E402
+from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions  # noqa: E402
+from face_attributes_ros.training.attributes.data.tables import Sample, table_of  # noqa: E402
+from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors  # noqa: E402
 
 CONFIGS = RECIPES
 RECIPE = {'batch': 8, 'validate_every': 2, 'rescale_px': 240, 'patience': 0}
@@ -51,21 +51,34 @@ def arguments(data, out, config, *more):
     train_paper.add_arguments(parser)
     path = out.parent / 'config.yaml'
     path.write_text(yaml.safe_dump(config))
-    return parser.parse_args(['--config', str(path), '--data', str(data), '--regions', str(data / 'regions'), '--cache',
-                              str(data / 'cache'), '--out', str(out), *more])
+    return parser.parse_args([
+        '--config',
+        str(path), '--data',
+        str(data), '--regions',
+        str(data / 'regions'), '--cache',
+        str(data / 'cache'), '--out',
+        str(out), *more
+    ])
 
 
 ALL_IN_ONE = {'system': 'all_in_one', 'network': {'width': TINY, 'dropout': .6}, 'recipe': RECIPE,
               'age': {'switch': 2}, 'shares': {'utkface': .5, 'ytf68': .3, 'region': .2}}
-VGG_AGE = {'system': 'vgg_age', 'network': {'width': TINY}, 'recipe': RECIPE, 'views': 2, 'sources': ['utkface']}
+VGG_AGE = {
+    'system': 'vgg_age', 'network': {'width': TINY}, 'recipe': RECIPE, 'views': 2,
+    'sources': ['utkface']
+}
 
 
 def log_of(out):
     with open(out / 'log.csv', newline='') as file:
-        return [{name: value for name, value in row.items() if name != 'elapsed_s'} for row in csv.DictReader(file)]
+        return [{name: value
+                 for name, value in row.items()
+                 if name != 'elapsed_s'}
+                for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize('config, more', [(ALL_IN_ONE, []), (VGG_AGE, ['--random-convolutions'])], ids=['aio', 'vgg'])
+@pytest.mark.parametrize('config, more', [(ALL_IN_ONE, []), (VGG_AGE, ['--random-convolutions'])],
+                         ids=['aio', 'vgg'])
 def test_a_resumed_run_is_the_uninterrupted_one(config, more, data, tmp_path):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     assert train_paper.run(arguments(data, whole, config, '--steps', '4', *more)) == 0
@@ -82,19 +95,27 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, more, data, tmp_path):
 
 def test_all_in_one_starts_from_a_users_trunk(data, tmp_path):
     network = AllInOneNet(AllInOneConfig(TINY))
-    tensors = {name.replace('.0.', '.'): torch.rand_like(value) for name, value in network.state_dict().items() if '.0.' in name}
+    tensors = {
+        name.replace('.0.', '.'): torch.rand_like(value)
+        for name, value in network.state_dict().items()
+        if '.0.' in name
+    }
     save_tensors(tmp_path / 'trunk.safetensors', tensors, {})
-    args = arguments(data, tmp_path / 'run', ALL_IN_ONE, '--weights', str(tmp_path / 'trunk.safetensors'))
+    args = arguments(data, tmp_path / 'run', ALL_IN_ONE, '--weights',
+                     str(tmp_path / 'trunk.safetensors'))
     task = train_paper.open_task(read_config(args.config), args)
     assert torch.equal(task.network.conv6[0].weight, tensors['conv6.weight'])
     assert task.metadata()['started_from'] == file_sha256(tmp_path / 'trunk.safetensors')
-    save_tensors(tmp_path / 'trunk.safetensors', {k: v for k, v in tensors.items() if k != 'conv3.bias'}, {})
+    save_tensors(tmp_path / 'trunk.safetensors',
+                 {k: v for k, v in tensors.items() if k != 'conv3.bias'}, {})
     with pytest.raises(ModelError, match='conv3.bias is missing'):
         train_paper.open_task(read_config(args.config), args)
 
 
 def test_a_trained_all_in_one_runs_live(data, tmp_path):
-    train_paper.run(arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1', '--results', str(tmp_path / 'r.json')))
+    train_paper.run(
+        arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1', '--results',
+                  str(tmp_path / 'r.json')))
     assert open_paper_model('all_in_one', 'cpu', folder=tmp_path / 'run').crop_scale == 1.3
     assert paper_results.read(tmp_path / 'r.json')['train config']['figures']['age_mae'] > 0
 
@@ -126,10 +147,13 @@ def test_vgg_without_weights_says_so(data, tmp_path):
 
 def test_vgg_with_a_users_weights_runs_live(data, tmp_path):
     convolutions = VggConvolutions(VggAgeConfig(TINY))
-    tensors = {name.replace('.0.', '.'): value for name, value in convolutions.state_dict().items()}
+    tensors = {
+        name.replace('.0.', '.'): value for name, value in convolutions.state_dict().items()
+    }
     save_tensors(tmp_path / 'vgg_face.safetensors', tensors, {})
     weights = str(tmp_path / 'vgg_face.safetensors')
-    train_paper.run(arguments(data, tmp_path / 'run', VGG_AGE, '--steps', '1', '--weights', weights))
+    train_paper.run(
+        arguments(data, tmp_path / 'run', VGG_AGE, '--steps', '1', '--weights', weights))
     found, about = load_tensors(tmp_path / 'run' / 'vgg_age.safetensors')
     assert torch.equal(found['convolutions.conv5_3.0.weight'], tensors['conv5_3.weight'])  # frozen
     assert about['convolutions'] != 'random'
@@ -140,7 +164,8 @@ def test_the_command_line_overrides_the_configuration(data, tmp_path):
     train_paper.run(arguments(data, tmp_path / 'run', ALL_IN_ONE, *words))
     assert [row['step'] for row in log_of(tmp_path / 'run')] == ['1', '2', '3']
     about = load_tensors(tmp_path / 'run' / 'last.safetensors')[1]
-    assert about['data']['faces'] + about['data']['held_out'] == 12 and about['config']['most_per_source'] == 4
+    assert about['data']['faces'] + about['data']['held_out'] == 12 and about['config'][
+        'most_per_source'] == 4
 
 
 def test_a_budget_is_needed(data, tmp_path):
@@ -157,7 +182,9 @@ def test_shipped_configurations_are_the_papers_recipe(path):
     assert recipe.batch == (64 if 'quarter' in path.stem else 256)
 
 
-@pytest.mark.parametrize('text', ['system: other\nnetwork: {}\nrecipe: {}', 'system: vgg_age', 'recipe: {speed: 3}', '- 1'])
+@pytest.mark.parametrize(
+    'text',
+    ['system: other\nnetwork: {}\nrecipe: {}', 'system: vgg_age', 'recipe: {speed: 3}', '- 1'])
 def test_a_wrong_configuration_is_refused(text, tmp_path):
     (tmp_path / 'c.yaml').write_text(text)
     with pytest.raises(ParameterError, match='c.yaml'):
@@ -175,7 +202,8 @@ def test_near_duplicates_stay_on_one_side():
 def test_random_crops_lie_inside_the_picture():
     recipe = Recipe(rescale_px=256, crop_px=224)
     motion = random_crop(torch.Generator().manual_seed(0), 500, recipe, mirror=False)
-    corner = (-1 - motion.shift) / motion.scale[:, None]  # of the crop, in half-sides of the picture
+    corner = (-1 - motion.shift) / motion.scale[:,
+                                                None]  # of the crop, in half-sides of the picture
     assert corner.min() >= -1 - 1e-6 and (corner + 2 * 224 / 256).max() <= 1 + 1e-6
     assert corner.std() > .05
 
@@ -204,9 +232,10 @@ def test_regions_are_labelled_by_overlap(tmp_path):
     assert {sample.face for sample in samples} == {0., 1.}
 
 
-@pytest.mark.parametrize('low, high, group', [
-    (None, None, None), (0, 2, 0), (3, 3, None), (3, 9, None), (8, 13, 2), (25, 25, 4), (20, 29, None),
-    (60, 60, 7), (70, 110, 7), (116, 116, 7)])
+@pytest.mark.parametrize('low, high, group', [(None, None, None), (0, 2, 0), (3, 3, None),
+                                              (3, 9, None), (8, 13, 2), (25, 25, 4),
+                                              (20, 29, None), (60, 60, 7), (70, 110, 7),
+                                              (116, 116, 7)])
 def test_ages_fall_into_one_group_or_none(low, high, group):
     assert group_of(low, high) == group
 
@@ -219,16 +248,27 @@ def test_years_within_a_group_follow_the_labels():
 
 
 def test_one_off_counts_the_neighbours():
-    assert accuracy(np.array([0, 1, 2, 7]), np.array([0, 2, 0, 6])) == {'exact': .25, 'one_off': .75}
+    assert accuracy(np.array([0, 1, 2, 7]), np.array([0, 2, 0,
+                                                      6])) == {'exact': .25, 'one_off': .75}
 
 
 def test_figures_leave_out_what_has_no_label():
-    table = table_of([Sample('a', 'x', 30, 30, 1.), Sample('b', 'x', 20, 29, 0.), Sample('c', 'x', pose=(.1, 0., -.1))])
-    labels = {name: column.numpy() for name, column in
-              with_points({name: torch.from_numpy(column) for name, column in table.labels.items()}).items()}
-    raw = {'age': np.full((3, 1), 33.), 'gender': np.array([[0, 1], [0, 1], [1, 0]]), 'smile': np.zeros((3, 2)),
-           'face': np.array([[0, 1]] * 3), 'pose': np.zeros((3, 3)), 'landmarks': np.zeros((3, 42))}
-    assert figures(raw, labels) == pytest.approx({'age_mae': 3, 'gender': .5, 'face': 1, 'pose_deg': math.degrees(.2 / 3)})
+    table = table_of([
+        Sample('a', 'x', 30, 30, 1.),
+        Sample('b', 'x', 20, 29, 0.),
+        Sample('c', 'x', pose=(.1, 0., -.1))
+    ])
+    labels = {
+        name: column.numpy() for name, column in with_points(
+            {name: torch.from_numpy(column) for name, column in table.labels.items()}).items()
+    }
+    raw = {
+        'age': np.full((3, 1), 33.), 'gender': np.array([[0, 1], [0, 1], [1, 0]]),
+        'smile': np.zeros((3, 2)), 'face': np.array([[0, 1]] * 3), 'pose': np.zeros(
+            (3, 3)), 'landmarks': np.zeros((3, 42))
+    }
+    assert figures(raw, labels) == pytest.approx(
+        {'age_mae': 3, 'gender': .5, 'face': 1, 'pose_deg': math.degrees(.2 / 3)})
 
 
 def test_results_are_replaced_one_entry_at_a_time(tmp_path):
@@ -236,7 +276,8 @@ def test_results_are_replaced_one_entry_at_a_time(tmp_path):
     paper_results.record(path, 'b', {'x': 1})
     paper_results.record(path, 'a', {'x': 2})
     paper_results.record(path, 'b', {'x': 3})
-    assert {name: entry['x'] for name, entry in paper_results.read(path).items()} == {'a': 2, 'b': 3}
+    assert {name: entry['x']
+            for name, entry in paper_results.read(path).items()} == {'a': 2, 'b': 3}
     path.write_text('{')
     with pytest.raises(DataError, match='not JSON'):
         paper_results.read(path)

@@ -9,12 +9,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from face_attributes_ros.msg import FaceAttributesArray
 from harness import FAKE_NODE, picture
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from face_attributes_ros.errors import ParameterError
-from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.companions.image_source import ImageSource
 from face_attributes_ros.ros.companions.pictures import expand, pictures
@@ -28,7 +28,8 @@ def album(tmp_path):
     folder = tmp_path / 'album'
     folder.mkdir()
     for number, (name, size) in enumerate({'a.png': (20, 30), 'b.png': (40, 30)}.items()):
-        cv2.imwrite(str(folder / name), np.full((size[1], size[0], 3), 50 * (number + 1), np.uint8))
+        cv2.imwrite(str(folder / name), np.full((size[1], size[0], 3), 50 * (number + 1),
+                                                np.uint8))
     (folder / 'notes.txt').write_text('not a picture')
     return folder
 
@@ -38,19 +39,25 @@ def make(bench, kind, **parameters):
     return bench.add(kind(context=bench.context, parameter_overrides=overrides))
 
 
-@pytest.mark.parametrize('transport, kind, read', [('raw', Image, images.to_bgr), ('compressed', CompressedImage, compressed.to_bgr)])
+@pytest.mark.parametrize('transport, kind, read',
+                         [('raw', Image, images.to_bgr),
+                          ('compressed', CompressedImage, compressed.to_bgr)])
 def test_source_shows_each_picture_once_and_ends(bench, album, transport, kind, read):
     topic = '/image' if transport == 'raw' else '/image/compressed'
     shown, _ = bench.listen(topic, kind)
     infos, _ = bench.listen('/camera_info', CameraInfo)
-    source = make(bench, ImageSource, sources=[str(album)], loop=False, transport=transport, rate=100., wait_for_subscribers=1,
-                  frame_id='eye', published_log=str(album / 'log.jsonl'))
+    source = make(bench, ImageSource, sources=[str(album)], loop=False, transport=transport,
+                  rate=100., wait_for_subscribers=1, frame_id='eye',
+                  published_log=str(album / 'log.jsonl'))
     source.begin()
     with pytest.raises(Finished) as end:
         bench.spin_until(lambda: False)
     bench.spin_until(lambda: len(shown) == len(infos) == 2)
-    assert end.value.code == 0 and [read(message).shape for message in shown] == [(30, 20, 3), (30, 40, 3)]
-    assert [info.header for info in infos] == [message.header for message in shown] and shown[0].header.frame_id == 'eye'
+    assert end.value.code == 0 and [read(message).shape for message in shown] == [(30, 20, 3),
+                                                                                  (30, 40, 3)]
+    assert [info.header
+            for info in infos] == [message.header
+                                   for message in shown] and shown[0].header.frame_id == 'eye'
     assert (infos[1].k[0], infos[1].k[2], infos[1].width) == (40., 19.5, 40)
     lines = [json.loads(line) for line in (album / 'log.jsonl').read_text().splitlines()]
     assert [(line['source'], line['sec'], line['nanosec']) for line in lines] == [
@@ -60,10 +67,12 @@ def test_source_shows_each_picture_once_and_ends(bench, album, transport, kind, 
 
 def test_source_loops_and_holds_pictures(bench, album):
     shown, _ = bench.listen('/image', Image)
-    source = make(bench, ImageSource, sources=[str(album / 'a.png'), str(album / 'b.png')], rate=50., seconds_each=.1,
+    source = make(bench, ImageSource, sources=[str(album / 'a.png'),
+                                               str(album / 'b.png')], rate=50., seconds_each=.1,
                   wait_for_subscribers=1)
     source.begin()
-    bench.spin_until(lambda: sum(a.width > b.width for a, b in zip(shown, shown[1:])) >= 1)  # came back to the first
+    bench.spin_until(lambda: sum(a.width > b.width
+                                 for a, b in zip(shown, shown[1:])) >= 1)  # came back to the first
     assert [message.width for message in shown[:2]] == [20, 20]
 
 
@@ -74,20 +83,24 @@ def test_source_plays_videos_to_their_end(album):
         writer.write(np.full((24, 32, 3), grey, np.uint8))
     writer.release()
     found = list(pictures([path]))
-    assert [round(float(p.bgr.mean()) / 10) for p in found] == [1, 10, 20] and not any(p.still for p in found)
+    assert [round(float(p.bgr.mean()) / 10)
+            for p in found] == [1, 10, 20] and not any(p.still for p in found)
 
 
 @pytest.mark.parametrize('sources, text', [
-    ([''], 'sources is empty'), (['/nowhere/a.png'], "source '/nowhere/a.png' is no file, no folder and no camera index"),
+    ([''], 'sources is empty'),
+    (['/nowhere/a.png'], "source '/nowhere/a.png' is no file, no folder and no camera index"),
     (['EMPTY'], 'no pictures in this folder'),
 ])
 def test_source_names_what_is_not_there(bench, tmp_path, sources, text):
     with pytest.raises(ParameterError) as caught:
-        make(bench, ImageSource, sources=[str(tmp_path) if source == 'EMPTY' else source for source in sources])
+        make(bench, ImageSource,
+             sources=[str(tmp_path) if source == 'EMPTY' else source for source in sources])
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize('name, text', [('fake.png', 'no picture that OpenCV can read'), ('fake.mp4', 'no video or camera')])
+@pytest.mark.parametrize('name, text', [('fake.png', 'no picture that OpenCV can read'),
+                                        ('fake.mp4', 'no video or camera')])
 def test_source_names_what_it_cannot_read(tmp_path, name, text):
     (tmp_path / name).write_bytes(b'not what its name says')
     with pytest.raises(ParameterError) as caught:
@@ -112,7 +125,8 @@ def test_recorder_writes_messages_and_pictures(bench, tmp_path):
     with pytest.raises(Finished):
         bench.spin_until(lambda: False)
     lines = [json.loads(line) for line in (folder / 'messages.jsonl').read_text().splitlines()]
-    assert len(lines) == 2 and lines[0]['header']['frame_id'] == 'camera' and lines[0]['received_s'] >= stamp.sec
+    assert len(lines) == 2 and lines[0]['header']['frame_id'] == 'camera' and lines[0][
+        'received_s'] >= stamp.sec
     assert np.array_equal(cv2.imread(str(path)), images.to_bgr(image))
 
 
@@ -136,17 +150,20 @@ def test_recorder_names_a_folder_it_cannot_make(bench, tmp_path):
 
 
 def demo(*arguments):
-    return subprocess.run([sys.executable, '-m', 'face_attributes_ros.ros.companions.demo', *map(str, arguments)], capture_output=True,
-                          text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, '-m', 'face_attributes_ros.ros.companions.demo', *map(str, arguments)],
+        capture_output=True, text=True, timeout=120)
 
 
 def test_demo_tells_what_it_saw_and_leaves_pictures(album, tmp_path):
     out = tmp_path / 'out'
-    done = demo(album, '--out', out, '--seconds', '1', '--rate', '15', '--node-command', shlex.join([str(FAKE_NODE), '0']))
+    done = demo(album, '--out', out, '--seconds', '1', '--rate', '15', '--node-command',
+                shlex.join([str(FAKE_NODE), '0']))
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'a.png' in done.stdout and '20x30' in done.stdout and '40x30' in done.stdout
     assert 'f1 at (5, 8) 10x14 px, 0.90: female 0.80, 30 years (24-37)' in done.stdout
-    assert [cv2.imread(str(out / name)).shape for name in ('1_a.png', '2_b.png')] == [(30, 20, 3), (30, 40, 3)]
+    assert [cv2.imread(str(out / name)).shape for name in ('1_a.png', '2_b.png')] == [(30, 20, 3),
+                                                                                      (30, 40, 3)]
 
 
 def test_demo_fails_where_a_picture_brings_no_message(album, tmp_path):

@@ -41,7 +41,8 @@ def test_temperature_one_changes_nothing_and_its_inverse_undoes_it():
     np.testing.assert_allclose(with_temperature(np.array([0.2, 0.9]), 2.0), [1 / 3, 0.75])
 
 
-@pytest.mark.parametrize('confidence, hit, error', [([0.8] * 10, [1] * 8 + [0] * 2, 0), ([0.99] * 10, [1] * 5 + [0] * 5, 0.49),
+@pytest.mark.parametrize('confidence, hit, error', [([0.8] * 10, [1] * 8 + [0] * 2, 0),
+                                                    ([0.99] * 10, [1] * 5 + [0] * 5, 0.49),
                                                     ([1.0], [True], 0)])
 def test_calibration_error_is_the_gap_to_accuracy(confidence, hit, error):
     assert calibration_error(np.array(confidence), np.array(hit)) == pytest.approx(error)
@@ -51,7 +52,8 @@ def test_the_interval_is_the_estimators():
     probs = np.random.default_rng(0).dirichlet(np.ones(101), 5).astype(np.float32)
     ours = interval(probs)
     theirs = [age_summary(row) for row in probs]
-    np.testing.assert_allclose(ours, [[one['age_low'], one['age_high']] for one in theirs], atol=1e-3)
+    np.testing.assert_allclose(ours, [[one['age_low'], one['age_high']] for one in theirs],
+                               atol=1e-3)
 
 
 def test_age_temperature_makes_the_interval_honest():
@@ -62,11 +64,12 @@ def test_age_temperature_makes_the_interval_honest():
     assert temperature == pytest.approx(4.4, abs=0.1)  # the end of the list: nine would be needed
     assert coverage(sure, ages) < coverage(with_temperature(sure, temperature), ages) < 0.8
     fair = gaussian_ages(ages + rng.normal(0, 6, 3000), sigma=4)
-    assert coverage(with_temperature(fair, fit_age_temperature(fair, ages)), ages) == pytest.approx(0.8,
-                                                                                                    abs=0.02)
+    assert coverage(with_temperature(fair, fit_age_temperature(fair, ages)),
+                    ages) == pytest.approx(0.8, abs=0.02)
 
 
-@pytest.mark.parametrize('confidence, hit, threshold', [([.9, .8, .7, .6], [1, 1, 1, 0], .7), ([.9, .8], [0, 0], 1.0),
+@pytest.mark.parametrize('confidence, hit, threshold', [([.9, .8, .7, .6], [1, 1, 1, 0], .7),
+                                                        ([.9, .8], [0, 0], 1.0),
                                                         ([.9, .8], [1, 1], .8)])
 def test_the_threshold_is_the_lowest_that_keeps_the_accuracy(confidence, hit, threshold):
     assert selective_threshold(np.array(confidence), np.array(hit)) == threshold
@@ -83,7 +86,8 @@ def test_the_offset_helps_rare_classes_more_than_it_costs():
         return hits.mean(), np.mean([hits[truth == label].mean() for label in range(3)])
 
     offset = balanced_offset(probs, np.eye(3)[truth])
-    (before, balanced), (after, balanced_after) = accuracies(probs), accuracies(shifted(probs, offset))
+    (before, balanced), (after,
+                         balanced_after) = accuracies(probs), accuracies(shifted(probs, offset))
     assert balanced_after > balanced + 0.2 and offset[2] > offset[1] > offset[0]
     assert after + balanced_after > before + balanced
 
@@ -100,10 +104,16 @@ def test_the_age_offset_undoes_a_lean_towards_the_young_and_leaves_fair_ages_alo
 
 
 def test_offsets_are_fitted_for_what_is_labelled():
-    labels = {'age_low': np.full(50, np.nan), 'age_high': np.full(50, np.nan), 'expression': np.eye(7)[np.arange(50) % 7]}
+    labels = {
+        'age_low': np.full(50, np.nan), 'age_high': np.full(50, np.nan),
+        'expression': np.eye(7)[np.arange(50) % 7]
+    }
     outputs = {'age': gaussian_ages(np.full(50, 30.), 5), 'expression': np.full((50, 7), 1 / 7)}
     assert set(fit_offsets(outputs, labels)) == {'expression'}
-    labels |= {'age_low': np.full(50, 34.), 'age_high': np.full(50, 34.), 'expression': np.full((50, 7), np.nan)}
+    labels |= {
+        'age_low': np.full(50, 34.), 'age_high': np.full(50, 34.), 'expression': np.full((50, 7),
+                                                                                         np.nan)
+    }
     offsets = fit_offsets(outputs, labels)
     assert set(offsets) == {'age'} and len(offsets['age']) == 101 and offsets['age'][100] > 0
 
@@ -119,5 +129,6 @@ def test_calibrate_judges_smiles_only_where_people_were_asked():
     labels |= {'smile': truth, 'expression': np.full((count, 7), np.nan),
                'pose': np.where(asked[:, None], 0.0, np.nan) * np.ones((count, 3))}
     temperatures, thresholds = calibrate(outputs, labels)
-    assert set(temperatures) == {'smile'} and temperatures['smile'] < 0.3  # always right: it may be surer
+    assert set(temperatures) == {'smile'
+                                 } and temperatures['smile'] < 0.3  # always right: it may be surer
     assert thresholds['smile'] > 0.9

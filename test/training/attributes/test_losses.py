@@ -12,8 +12,10 @@ from face_attributes_ros.training.attributes.losses import (
     head_losses,
 )
 
-SIZES = {'age': 101, 'gender': 1, 'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 136, 'face': 1,
-         'quality': 1}
+SIZES = {
+    'age': 101, 'gender': 1, 'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 136, 'face': 1,
+    'quality': 1
+}
 
 
 def raw_outputs(count, seed=0):
@@ -23,11 +25,15 @@ def raw_outputs(count, seed=0):
 
 def labels_of(count):
     rng = np.random.default_rng(1)
-    values = {'age_low': np.array([30, 20, 5, 70][:count]), 'age_high': np.array([30, 29, 5, 110][:count]),
-              'p_female': rng.integers(0, 2, count), 'smile': rng.integers(0, 2, count),
-              'face': np.ones(count),
-              'quality': rng.uniform(0, 1, count), 'expression': rng.dirichlet(np.ones(7), count),
-              'pose': rng.uniform(-.5, .5, (count, 3)), 'landmarks': rng.uniform(0, 1, (count, 68, 2))}
+    values = {
+        'age_low': np.array([30, 20, 5, 70][:count]), 'age_high': np.array([30, 29, 5,
+                                                                            110][:count]),
+        'p_female': rng.integers(0, 2,
+                                 count), 'smile': rng.integers(0, 2,
+                                                               count), 'face': np.ones(count),
+        'quality': rng.uniform(0, 1, count), 'expression': rng.dirichlet(np.ones(7), count),
+        'pose': rng.uniform(-.5, .5, (count, 3)), 'landmarks': rng.uniform(0, 1, (count, 68, 2))
+    }
     return {name: torch.tensor(value, dtype=torch.float32) for name, value in values.items()}
 
 
@@ -46,7 +52,8 @@ def test_a_face_without_labels_changes_nothing():
 
 def test_a_batch_without_any_label_gives_zero_and_no_gradient():
     raw = {name: value.requires_grad_() for name, value in raw_outputs(2).items()}
-    losses = head_losses(raw, with_unlabelled({n: v[:0] for n, v in labels_of(4).items()}, 2), torch.ones(7))
+    losses = head_losses(raw, with_unlabelled({n: v[:0] for n, v in labels_of(4).items()}, 2),
+                         torch.ones(7))
     sum(losses.values()).backward()
     for name, value in raw.items():
         assert losses[name] == 0
@@ -63,8 +70,8 @@ def test_gradients_agree_with_differences(head):
     ahead, behind = (float(head_losses(raw | {head: raw[head] + sign * step * direction}, labels,
                                        torch.ones(7))[head])
                      for sign in (1, -1))
-    assert float((variable.grad * direction).sum()) == pytest.approx((ahead - behind) / (2 * step), abs=2e-3,
-                                                                     rel=2e-2)
+    assert float((variable.grad * direction).sum()) == pytest.approx((ahead - behind) / (2 * step),
+                                                                     abs=2e-3, rel=2e-2)
 
 
 def test_mass_anywhere_inside_of_a_range_is_right():

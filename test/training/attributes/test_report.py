@@ -4,9 +4,10 @@ import importlib.util
 import numpy as np
 import pytest
 
+from face_attributes_ros.engines.models import load_manifest
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.engines.models import load_manifest
+from face_attributes_ros.training.attributes.data.tables import Sample, one_hot, table_of
 from face_attributes_ros.training.attributes.groups import (
     bootstrap_interval,
     group_report,
@@ -24,7 +25,6 @@ from face_attributes_ros.training.attributes.report import (
     report,
     selective_report,
 )
-from face_attributes_ros.training.attributes.data.tables import Sample, one_hot, table_of
 from face_attributes_ros.training.common.manifest_table import put_metrics, put_table
 
 
@@ -36,15 +36,20 @@ def people():
     """Two people of each kind that the figures tell apart."""
     points = np.random.default_rng(0).uniform(0.3, 0.7, (68, 2))
     return table_of([
-        Sample('a', 'utkface', 30, 30, 1.0), Sample('b', 'utkface', 62, 62, 0.0),
-        Sample('c', 'fairface', 20, 29, 1.0), Sample('d', 'fairface', 70, 110, 0.0),
+        Sample('a', 'utkface', 30, 30, 1.0),
+        Sample('b', 'utkface', 62, 62, 0.0),
+        Sample('c', 'fairface', 20, 29, 1.0),
+        Sample('d', 'fairface', 70, 110, 0.0),
         Sample('e', 'ferplus', expression=one_hot('happy'), smile=1.0),
         Sample('f', 'ferplus', expression=one_hot('fear')),
-        Sample('g', 'genki4k', smile=0.0, pose=(0.1, 0.0, 0.0)), Sample('h', 'ytf68', landmarks=points)])
+        Sample('g', 'genki4k', smile=0.0, pose=(0.1, 0.0, 0.0)),
+        Sample('h', 'ytf68', landmarks=points)
+    ])
 
 
 def answers(table):
-    """Age 2 years high for a and a group late for b; gender wrong for b; fear taken for surprise."""
+    """Age 2 years high for a and a group late for b; gender wrong for b; fear taken for
+    surprise."""
     count = len(table)
     outputs = {'age': np.stack([spike(year) for year in (32, 49, 25, 75, 1, 1, 1, 1)]),
                'gender': np.array([.9, .6, .8, .1, .5, .5, .5, .5]),
@@ -61,12 +66,14 @@ def answers(table):
 def test_figures_by_source():
     table = people()
     found = report(answers(table), table)
-    assert found['utkface'] == {'count': 2, 'age_mae_years': 7.5, 'age_bias_years': -5.5, 'groups_count': 2,
-                                'groups_exact': .5,
-                                'groups_one_off': 1, 'interval_coverage': 0, 'gender_accuracy': .5}
+    assert found['utkface'] == {
+        'count': 2, 'age_mae_years': 7.5, 'age_bias_years': -5.5, 'groups_count': 2,
+        'groups_exact': .5, 'groups_one_off': 1, 'interval_coverage': 0, 'gender_accuracy': .5
+    }
     assert found['fairface'] == {'count': 2, 'age_bin_accuracy': 1, 'gender_accuracy': 1}
     fer = found['ferplus']
-    assert (fer['expression_accuracy'], fer['expression_balanced'], fer['recall']) == (.5, .5, {'happy': 1, 'fear': 0})
+    assert (fer['expression_accuracy'], fer['expression_balanced'],
+            fer['recall']) == (.5, .5, {'happy': 1, 'fear': 0})
     assert fer['confusion'][EXPRESSIONS.index('fear'), EXPRESSIONS.index('surprise')] == 1
     assert 'smile_accuracy' not in fer  # derived from the same votes
     assert found['genki4k']['smile_accuracy'] == 1
@@ -88,9 +95,10 @@ def test_groups_carry_counts_intervals_and_the_worst():
     table = people()
     found = group_report(answers(table), table)
     first, second = found['utkface']['groups']
-    assert (first['age'], first['gender'], first['count'], first['gender_accuracy']) == ('30-39', 'female', 1,
-                                                                                         1)
-    assert (second['age'], second['gender'], second['age_mae_years'], second['age_bias_years']) == ('60-69', 'male', 13, -13)
+    assert (first['age'], first['gender'], first['count'],
+            first['gender_accuracy']) == ('30-39', 'female', 1, 1)
+    assert (second['age'], second['gender'], second['age_mae_years'],
+            second['age_bias_years']) == ('60-69', 'male', 13, -13)
     assert found['utkface']['worst']['gender_accuracy'] == ['60-69', 'male', 0]
     assert found['fairface']['groups'][1]['age'] == '70+'
 
@@ -106,9 +114,11 @@ def test_calibration_is_told_before_and_after():
     table = people()
     outputs = answers(table)
     found = calibration_report(outputs, table, {'gender': 2.0})
-    assert set(found) == {'gender', 'expression', 'smile'} and found['gender']['temperature'] == 2.0
+    assert set(found) == {'gender', 'expression', 'smile'
+                          } and found['gender']['temperature'] == 2.0
     assert found['gender']['ece_before'] != found['gender']['ece']
-    assert found['smile']['ece_before'] == pytest.approx(found['smile']['ece'])  # no temperature: nothing to undo
+    assert found['smile']['ece_before'] == pytest.approx(
+        found['smile']['ece'])  # no temperature: nothing to undo
 
 
 def test_selective_answers_are_counted():
@@ -136,8 +146,10 @@ def test_sizes_shrink_only_larger_faces():
         seen.append([picture.shape[0] for picture in pictures])
         return answers(table)
 
-    rows = size_report(run, table, [np.zeros((side, side, 3), np.uint8) for side in (112, 20, 48, 48, 48, 48,
-                                                                                     48, 48)], (24, 48))
+    rows = size_report(
+        run, table,
+        [np.zeros((side, side, 3), np.uint8)
+         for side in (112, 20, 48, 48, 48, 48, 48, 48)], (24, 48))
     assert [row['face_px'] for row in rows] == [24, 48] and rows[0]['mean_quality'] == 1
     assert seen == [[24, 20, 24, 24, 24, 24, 24, 24], [48, 20, 48, 48, 48, 48, 48, 48]]
 
@@ -151,11 +163,13 @@ def test_peers_classes_come_in_our_order(order):
 
 def test_a_manifest_keeps_its_other_tables(tmp_path):
     path = tmp_path / 'manifest.toml'
-    path.write_text('# The models.\n\n[models.detector]\ntask = "detector"\nfile = "d.onnx"\nsha256 = "00"\nlicence = "x"\n'
-                    'data = "y"\ninput_px = 448\n\n[models.detector.thresholds]\nscore = 0.5\n')
-    entry = {'task': 'attributes', 'file': 'm.onnx', 'sha256': 'ab', 'licence': 'l "q"', 'data': 'd',
-             'input_px': 80,
-             'crop_scale': 1.0, 'thresholds': {'gender': 1.0}, 'metrics': {'a': 1}}
+    path.write_text(
+        '# The models.\n\n[models.detector]\ntask = "detector"\nfile = "d.onnx"\nsha256 = "00"\nlicence = "x"\n'
+        'data = "y"\ninput_px = 448\n\n[models.detector.thresholds]\nscore = 0.5\n')
+    entry = {
+        'task': 'attributes', 'file': 'm.onnx', 'sha256': 'ab', 'licence': 'l "q"', 'data': 'd',
+        'input_px': 80, 'crop_scale': 1.0, 'thresholds': {'gender': 1.0}, 'metrics': {'a': 1}
+    }
     put_table(path, 'm', entry)
     once = path.read_text()
     put_table(path, 'm', entry)
@@ -163,10 +177,11 @@ def test_a_manifest_keeps_its_other_tables(tmp_path):
     put_metrics(path, 'm', {'b': 0.25})
     models = load_manifest(path)
     assert models['detector'].thresholds == {'score': 0.5}
-    assert (models['m'].metrics, models['m'].licence, models['m'].crop_scale) == ({'a': 1, 'b': 0.25},
-                                                                                  'l "q"', 1.0)
+    assert (models['m'].metrics, models['m'].licence,
+            models['m'].crop_scale) == ({'a': 1, 'b': 0.25}, 'l "q"', 1.0)
     put_table(path, 'detector', {'task': 'detector', 'file': 'e.onnx'})
-    assert path.read_text().count('[models.detector') == 1 and '[models.m.metrics]' in path.read_text()
+    assert path.read_text().count(
+        '[models.detector') == 1 and '[models.m.metrics]' in path.read_text()
 
 
 def test_peers_that_cannot_run_are_refused_before_anything_is_measured(tmp_path, monkeypatch):

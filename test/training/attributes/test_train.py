@@ -9,20 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from places import ROOT
 import pytest
 import torch
 from attributes_rig import TINY_CONFIG, make_pack
+from places import ROOT
 
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.attributes import train as train_attributes
+from face_attributes_ros.training.attributes.config import learning_rate, read_config, size_at
 from face_attributes_ros.training.attributes.data.batches import (
     balanced_rows,
     passing_rows,
     source_counts,
 )
 from face_attributes_ros.training.attributes.data.cache import cached_crops
-from face_attributes_ros.training.attributes.config import learning_rate, read_config, size_at
 from face_attributes_ros.training.attributes.data.packs import read_csv
 from face_attributes_ros.training.attributes.data.tables import Sample, table_of
 from face_attributes_ros.training.common.checkpoint import load_tensors
@@ -59,33 +59,35 @@ def parsed(*words):
 
 
 def train(pack, config, out, *more):
-    return train_attributes.run(parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', out,
-                                       '--device', 'cpu', '--threads', 1, *more))
+    return train_attributes.run(
+        parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', out,
+               '--device', 'cpu', '--threads', 1, *more))
 
 
 def test_losses_fall_and_everything_is_written(pack, config, tmp_path):
     assert train(pack, config, tmp_path, '--steps', 105) == 0
     rows = read_csv(tmp_path / 'log.csv')
     assert float(rows[-1]['age']) < float(rows[0]['age']) - 1
-    assert [row['size'] for row in rows] == ['16', '32',
-                                             '32'] and rows[-1]['val_age_mae'] and rows[-1]['val_nme']
+    assert [row['size'] for row in rows] == ['16', '32', '32'
+                                             ] and rows[-1]['val_age_mae'] and rows[-1]['val_nme']
     _, metadata = load_tensors(tmp_path / 'attributes.safetensors')
-    assert metadata['step'] == 105 and metadata['seed'] == 0 and len(metadata['data']['sha256']) == 64
+    assert metadata['step'] == 105 and metadata['seed'] == 0 and len(
+        metadata['data']['sha256']) == 64
     assert (tmp_path / 'curve.png').stat().st_size > 1000
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one(pack, config, tmp_path):
     train(pack, config, tmp_path / 'whole', '--steps', 6)
-    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path / 'parts',
-                  '--device', 'cpu',
-                  '--steps', 6, '--threads', 1)
+    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out',
+                  tmp_path / 'parts', '--device', 'cpu', '--steps', 6, '--threads', 1)
     args.out.mkdir()
     work = train_attributes.Run(args, read_config(config))
     for _ in range(3):  # the power fails after three steps
         work.step()
     work.save()
     train(pack, config, tmp_path / 'parts', '--steps', 6, '--resume')
-    whole, parts = (load_tensors(tmp_path / part / 'last.safetensors')[0] for part in ('whole', 'parts'))
+    whole, parts = (load_tensors(tmp_path / part / 'last.safetensors')[0]
+                    for part in ('whole', 'parts'))
     assert whole.keys() == parts.keys()
     for name, value in whole.items():
         assert torch.equal(value, parts[name]), name
@@ -94,8 +96,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one(pack, config, tmp_path):
 def test_a_run_may_start_from_an_earlier_ones_weights(pack, config, tmp_path):
     train(pack, config, tmp_path / 'first', '--steps', 3)
     weights = tmp_path / 'first' / 'attributes.safetensors'
-    run = train_attributes.Run(parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path,
-                                      '--steps', 1, '--device', 'cpu', '--init', weights), read_config(config))
+    run = train_attributes.Run(
+        parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path,
+               '--steps', 1, '--device', 'cpu', '--init', weights), read_config(config))
     for network in (run.state.network, run.state.ema):
         for name, value in load_tensors(weights)[0].items():
             torch.testing.assert_close(network.state_dict()[name], value)
@@ -108,8 +111,8 @@ def test_a_run_may_start_from_an_earlier_ones_weights(pack, config, tmp_path):
 def test_bf16_is_asked_for_only_where_the_hardware_has_it(pack, config, tmp_path, monkeypatch):
     wanting = tmp_path / 'bf16.yaml'
     wanting.write_text(TINY_CONFIG + 'bfloat16: true\n')
-    args = parsed('--config', wanting, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path, '--steps', 1,
-                  '--device', 'cpu')
+    args = parsed('--config', wanting, '--data', pack, '--cache', pack / 'cache', '--out',
+                  tmp_path, '--steps', 1, '--device', 'cpu')
     for native in (False, True):
         monkeypatch.setattr(train_attributes, 'bf16_is_native', lambda device: native)
         assert train_attributes.Run(args, read_config(wanting)).config.bfloat16 is native
@@ -127,7 +130,8 @@ def test_a_teacher_pulls_the_student_towards_itself(pack, config, tmp_path):
     teacher = tmp_path / 'teacher' / 'attributes.safetensors'
     for name, more in (('alone', ()), ('taught', ('--teacher', teacher))):
         train(pack, config, tmp_path / name, '--steps', 3, '--seed', 5, *more)
-    alone, taught = (load_tensors(tmp_path / name / 'last.safetensors')[0] for name in ('alone', 'taught'))
+    alone, taught = (load_tensors(tmp_path / name / 'last.safetensors')[0]
+                     for name in ('alone', 'taught'))
     assert any(not torch.equal(alone[name], taught[name]) for name in alone)
 
 
@@ -141,15 +145,21 @@ def test_two_processes_agree(pack, config, tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    command = [sys.executable, '-m', 'face_attributes_ros.training.attributes.train', '--config', config,
-               '--data', pack,
-               '--cache', tmp_path / 'cache', '--out', tmp_path / 'out', '--steps', '2', '--threads', '1',
-               '--device', 'cpu']
-    environment = os.environ | {'PYTHONPATH': str(REPOSITORY), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1',
-                                'MASTER_PORT': str(port), 'OMP_NUM_THREADS': '1'}
-    processes = [subprocess.Popen([str(word) for word in command], env=environment | {'RANK': str(rank)},
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-                 for rank in (0, 1)]
+    command = [
+        sys.executable, '-m', 'face_attributes_ros.training.attributes.train', '--config', config,
+        '--data', pack, '--cache', tmp_path / 'cache', '--out', tmp_path / 'out', '--steps', '2',
+        '--threads', '1', '--device', 'cpu'
+    ]
+    environment = os.environ | {
+        'PYTHONPATH': str(REPOSITORY), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': str(port), 'OMP_NUM_THREADS': '1'
+    }
+    processes = [
+        subprocess.Popen([str(word)
+                          for word in command], env=environment | {'RANK': str(rank)},
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for rank in (0, 1)
+    ]
     said = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     tensors, metadata = load_tensors(tmp_path / 'out' / 'last.safetensors')
@@ -157,8 +167,8 @@ def test_two_processes_agree(pack, config, tmp_path):
 
 
 def test_two_ranks_share_one_batch(pack, config):
-    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', pack, '--device',
-                  'cpu')
+    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', pack,
+                  '--device', 'cpu')
     whole = train_attributes.Run(args, read_config(config)).batches.rows(3)
     batches = train_attributes.Run(args, read_config(config)).batches
     halves = [replace(batches, rank=rank, world=2).rows(3) for rank in (0, 1)]
@@ -166,10 +176,11 @@ def test_two_ranks_share_one_batch(pack, config):
     assert len(halves[0]) == len(halves[1]) == 5
 
 
-@pytest.mark.parametrize('words, message', [((), '--minutes, --steps'), (('--steps', 1, '--device', 'tpu'),
-                                                                         'tpu')])
+@pytest.mark.parametrize('words, message', [((), '--minutes, --steps'),
+                                            (('--steps', 1, '--device', 'tpu'), 'tpu')])
 def test_wrong_arguments_are_named(pack, config, tmp_path, words, message):
-    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path, *words)
+    args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path,
+                  *words)
     with pytest.raises(ParameterError, match=message):
         train_attributes.run(args)
 
@@ -203,8 +214,8 @@ def test_every_pass_shows_every_face_once():
     assert seen[:7].tolist() != seen[7:14].tolist()
 
 
-@pytest.mark.parametrize('shares, batch, counts', [({'a': 1}, 4, {'a': 4}), ({'a': 3, 'b': 1}, 8, {'a': 6,
-                                                                                                   'b': 2}),
+@pytest.mark.parametrize('shares, batch, counts', [({'a': 1}, 4, {'a': 4}),
+                                                   ({'a': 3, 'b': 1}, 8, {'a': 6, 'b': 2}),
                                                    ({'a': 1, 'b': 0.001}, 8, {'a': 7, 'b': 1})])
 def test_batches_hold_the_shares_asked_for(shares, batch, counts):
     assert source_counts(shares, batch) == counts
@@ -217,7 +228,8 @@ def test_a_batch_too_small_for_its_sources_is_refused():
 
 def test_rare_expressions_come_more_often_where_no_age_is_known():
     happy, afraid = ((0, 1, 0, 0, 0, 0, 0), (0.2, 0, 0, 0, 0.8, 0, 0))
-    samples = [Sample(f'{n}', 'x', expression=happy) for n in range(64)] + [Sample(f'f{n}', 'x', expression=afraid) for n in range(4)]
+    samples = [Sample(f'{n}', 'x', expression=happy)
+               for n in range(64)] + [Sample(f'f{n}', 'x', expression=afraid) for n in range(4)]
     pool = balanced_rows(table_of([*samples, Sample('nothing known', 'x')]), 'x', 0.5)
     assert np.bincount(pool).tolist() == [1] * 64 + [4] * 4 + [1]
 
@@ -229,7 +241,8 @@ def test_rare_ages_come_more_often_and_none_is_lost():
     pool = balanced_rows(table, 'x', 0.5)
     assert set(pool.tolist()) == set(range(82))
     times = np.bincount(pool)
-    assert (times[:64] == 1).all() and (times[64:80] == 2).all() and times[80] == 4 and times[81] == 1
+    assert (times[:64] == 1).all() and (times[64:80]
+                                        == 2).all() and times[80] == 4 and times[81] == 1
     assert balanced_rows(table, 'x', 0.0).tolist() == list(range(82))
 
 
@@ -254,7 +267,8 @@ def test_no_val_or_test_row_is_among_the_training_lists():
     rows = read_csv(DATA / 'labels.csv')
     named = {split: {full_name(row) for row in rows if row['split'] == split and row['source'] in
                      ('utkface', 'fairface', 'ferplus')} for split in ('train', 'val', 'test')}
-    assert len(named['train'] & full) == len(named['train']) > 20000  # the names do match, so the next lines mean something
+    assert len(named['train'] & full) == len(
+        named['train']) > 20000  # the names do match, so the next lines mean something
     assert not (named['val'] | named['test']) & full
     groups = {split: {row['group'] for row in rows if row['split'] == split} for split in named}
     assert not groups['train'] & (groups['val'] | groups['test'])

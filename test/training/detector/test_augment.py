@@ -36,12 +36,14 @@ def bright_box(image):
 @pytest.mark.parametrize('angle_deg', [0, -25, 30])
 @pytest.mark.parametrize('mirror', [False, True])
 def test_boxes_follow_their_pixels(scale, angle_deg, mirror):
-    view = warp(picture_with_disc(), 200, 160, scale, np.array([65, 35]), math.radians(angle_deg), mirror)
+    view = warp(picture_with_disc(), 200, 160, scale, np.array([65, 35]), math.radians(angle_deg),
+                mirror)
     np.testing.assert_allclose(view.boxes[0], bright_box(view.image), atol=1.6)
 
 
 def test_a_face_cut_by_the_edge_is_painted_over():
-    view = warp(picture_with_disc(), 60, 60, 1.0, np.array([113, 30]), 0.0, False)      # a sliver at the left edge
+    view = warp(picture_with_disc(), 60, 60, 1.0, np.array([113, 30]), 0.0,
+                False)  # a sliver at the left edge
     assert len(view.boxes) == 0
     assert view.image[20:40, :2].max() < 255
 
@@ -77,8 +79,8 @@ def test_composites_paste_visible_faces_apart():
 
 
 def test_the_same_seed_gives_the_same_picture():
-    a, b = (photometric(picture_with_disc().image, np.random.default_rng(5), Augment(low_light=1, motion_blur=1, jpeg=1))
-            for _ in range(2))
+    a, b = (photometric(picture_with_disc().image, np.random.default_rng(5),
+                        Augment(low_light=1, motion_blur=1, jpeg=1)) for _ in range(2))
     np.testing.assert_array_equal(a, b)
 
 

@@ -33,7 +33,8 @@ def test_wider_face_layout(tmp_path):
     assert len(second.boxes) == 0
 
 
-@pytest.mark.parametrize('boxes, faces', [(np.zeros((0, 4)), 0), ([[0, 0, .02, .02]], 0), ([[0, 0, .03, .03]], 1)])
+@pytest.mark.parametrize('boxes, faces', [(np.zeros((0, 4)), 0), ([[0, 0, .02, .02]], 0),
+                                          ([[0, 0, .03, .03]], 1)])
 def test_tiny_boxes_are_ignored_relative_to_the_longer_side(boxes, faces):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     kept, small = split_small(boxes, 400, 300)
@@ -43,7 +44,8 @@ def test_tiny_boxes_are_ignored_relative_to_the_longer_side(boxes, faces):
 @pytest.mark.parametrize('spoil, message', [
     (lambda root: (root / 'train.txt').unlink(), 'neither'),
     (lambda root: (root / 'images' / 'train_1.png').unlink(), 'does not exist'),
-    (lambda root: (root / 'labels' / 'train_1.txt').write_text('0 .5 face .1 .1'), 'not YOLO text'),
+    (lambda root:
+     (root / 'labels' / 'train_1.txt').write_text('0 .5 face .1 .1'), 'not YOLO text'),
 ])
 def test_broken_folders_are_named(tmp_path, spoil, message):
     root = write_yolo_folder(tmp_path / 'pack')

@@ -11,22 +11,24 @@ for needed in ('pycocotools', 'matplotlib'):
     pytest.importorskip(needed)
 from detector_rig import write_yolo_folder
 
-from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.engines.models import load_manifest
+from face_attributes_ros.errors import DataError, ParameterError
+from face_attributes_ros.training.common.manifest_table import put_table
 from face_attributes_ros.training.detector import evaluate as evaluate_detector
 from face_attributes_ros.training.detector.data import read_samples
 from face_attributes_ros.training.detector.predict import make_detect, predict
 from face_attributes_ros.training.detector.robustness import at_light, degradations, rotated
 from face_attributes_ros.training.detector.score import average_precision, judge
-from face_attributes_ros.training.common.manifest_table import put_table
 
 
 def bright_network(batch):
-    """Finds the bright drawn disc of the test pictures by its colour: one box and a score a picture."""
+    """Finds the bright drawn disc of the test pictures by its colour: one box and a score a
+    picture."""
     rows = []
     for image in batch:
         y, x = np.nonzero((image[..., 2] > 200) & (image[..., 0] < 180))
-        rows.append([[x.min(), y.min(), x.max() + 1, y.max() + 1, .9] if len(x) else [0, 0, 9, 9, .3]])
+        rows.append([[x.min(), y.min(), x.max() +
+                      1, y.max() + 1, .9] if len(x) else [0, 0, 9, 9, .3]])
     return [np.array(rows, np.float32)]
 
 
@@ -36,11 +38,16 @@ def data(tmp_path):
 
 
 def evaluate(monkeypatch, data, tmp_path, *more):
-    monkeypatch.setattr(evaluate_detector, 'open_detector', lambda name, args: make_detect(bright_network, 96))
+    monkeypatch.setattr(evaluate_detector, 'open_detector',
+                        lambda name, args: make_detect(bright_network, 96))
     parser = ArgumentParser()
     evaluate_detector.add_arguments(parser)
-    args = parser.parse_args(['--data', str(data), '--model', 'bright', '--json', str(tmp_path / 'out' / 'd.json'),
-                              '--plot', str(tmp_path / 'out' / 'd.png'), *more])
+    args = parser.parse_args([
+        '--data',
+        str(data), '--model', 'bright', '--json',
+        str(tmp_path / 'out' / 'd.json'), '--plot',
+        str(tmp_path / 'out' / 'd.png'), *more
+    ])
     assert evaluate_detector.run(args) == 0
     return json.loads(args.json.read_text())
 
@@ -64,8 +71,11 @@ def test_the_threshold_comes_from_val(monkeypatch, data, tmp_path):
 def test_the_manifest_gets_figures_and_threshold(monkeypatch, data, tmp_path):
     (tmp_path / 'bright.onnx').write_bytes(b'x')
     manifest = tmp_path / 'manifest.toml'
-    put_table(manifest, 'bright', {'task': 'detector', 'file': 'bright.onnx', 'sha256': '', 'licence': 'x', 'data': 'y',
-                                   'input_px': 96, 'thresholds': {'score': .5}, 'metrics': {'gflops_448': 1.0}})
+    put_table(
+        manifest, 'bright', {
+            'task': 'detector', 'file': 'bright.onnx', 'sha256': '', 'licence': 'x', 'data': 'y',
+            'input_px': 96, 'thresholds': {'score': .5}, 'metrics': {'gflops_448': 1.0}
+        })
     evaluate(monkeypatch, data, tmp_path, '--write-metrics', str(manifest))
     model = load_manifest(manifest)['bright']
     assert model.thresholds == {'score': pytest.approx(.9)}
@@ -96,9 +106,12 @@ def test_peers_are_read_from_a_folder(monkeypatch, data, tmp_path):
         'import numpy as np\n'
         'def nothing(*_):\n    return lambda image: np.zeros((0, 5))\n'
         'yunet = scrfd = retina = nothing\n'
-        'def ultra(path, width, height):\n    return lambda image: np.array([[0, 0, width, height, .5]])\n')
+        'def ultra(path, width, height):\n    return lambda image: np.array([[0, 0, width, height, .5]])\n'
+    )
     report = evaluate(monkeypatch, data, tmp_path, '--peers', str(peers))
-    assert set(report['parts']['all']) == {'bright', 'YuNet-n', 'SCRFD-500M', 'RetinaFace-mnet0.25', 'RFB-320'}
+    assert set(report['parts']['all']) == {
+        'bright', 'YuNet-n', 'SCRFD-500M', 'RetinaFace-mnet0.25', 'RFB-320'
+    }
     assert report['parts']['all']['YuNet-n']['ap50'] == 0
     with pytest.raises(DataError, match='detectors.py'):
         evaluate(monkeypatch, data, tmp_path, '--peers', str(tmp_path))
@@ -114,18 +127,25 @@ def test_rotation_keeps_every_pixel_of_a_face_in_its_box():
     cv2.ellipse(image, (70, 20), (8, 14), 0, 0, 360, (255,) * 3, -1)
     turned, boxes = rotated(image, np.array([[62, 6, 79, 35]], np.float32), 30)
     rows, columns = np.nonzero(turned[..., 0] > 180)
-    np.testing.assert_allclose(boxes[0], [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=2)
+    np.testing.assert_allclose(
+        boxes[0], [columns.min(), rows.min(),
+                   columns.max() + 1, rows.max() + 1], atol=2)
 
 
 def test_light_falls_as_the_model_says():
     image = np.full((64, 64, 3), 186, np.uint8)      # about half of white in linear light
-    bright, dim, dark = (at_light(image, lux, np.random.default_rng(0)).astype(float) for lux in (1000, 200, 40))
-    assert abs(bright.mean() - 186) < 1 and abs(dim.mean() - 186) < 2           # up to a gain of 8 only noise changes
-    assert dark.mean() == pytest.approx(186 * (8 / 25) ** (1 / 2.2), rel=.03)   # then the picture darkens
+    bright, dim, dark = (at_light(image, lux, np.random.default_rng(0)).astype(float)
+                         for lux in (1000, 200, 40))
+    assert abs(bright.mean() -
+               186) < 1 and abs(dim.mean() - 186) < 2  # up to a gain of 8 only noise changes
+    assert dark.mean() == pytest.approx(186 * (8 / 25) ** (1 / 2.2),
+                                        rel=.03)  # then the picture darkens
     assert bright.std() < dim.std() < dark.std()
 
 
 def test_robustness_falls_where_the_detector_is_weak(data):
-    detect = make_detect(lambda batch: [np.tile(np.float32([0, 0, 9, 9, .9]), (len(batch), 1, 1))], 96)
+    detect = make_detect(lambda batch: [np.tile(np.float32([0, 0, 9, 9, .9]), (len(batch), 1, 1))],
+                         96)
     assert set(evaluate_detector.robustness(detect, read_samples(data, 'test')).values()) == {0.0}
-    assert average_precision(judge(predict(make_detect(bright_network, 96), read_samples(data, 'test')))) == 1.0
+    assert average_precision(
+        judge(predict(make_detect(bright_network, 96), read_samples(data, 'test')))) == 1.0

@@ -8,8 +8,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
-from places import RECIPES
 import pytest
+from places import RECIPES
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('safetensors')
@@ -18,8 +18,8 @@ from detector_rig import MICRO, write_config, write_yolo_folder
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
 from face_attributes_ros.training.common import checkpoint
-from face_attributes_ros.training.detector import train as train_detector
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
+from face_attributes_ros.training.detector import train as train_detector
 from face_attributes_ros.training.detector.augment import Augment
 from face_attributes_ros.training.detector.batches import Batches, PictureBank
 from face_attributes_ros.training.detector.data import read_samples
@@ -35,7 +35,11 @@ def data(tmp_path_factory):
 def arguments(data, config, out, *more):
     parser = ArgumentParser()
     train_detector.add_arguments(parser)
-    return parser.parse_args(['--data', str(data), '--config', str(config), '--out', str(out), '--threads', '1', *more])
+    return parser.parse_args(
+        ['--data',
+         str(data), '--config',
+         str(config), '--out',
+         str(out), '--threads', '1', *more])
 
 
 def rows(out):
@@ -65,18 +69,22 @@ def test_a_killed_run_that_resumes_equals_an_uninterrupted_one(data, tmp_path, m
         train_detector.run(arguments(data, config, tmp_path / 'cut', '--steps', '8'))
     monkeypatch.undo()
     assert load_tensors(tmp_path / 'cut' / 'last.safetensors')[1]['step'] == 3
-    assert train_detector.run(arguments(data, config, tmp_path / 'cut', '--steps', '8', '--resume')) == 0
+    assert train_detector.run(arguments(data, config, tmp_path / 'cut', '--steps', '8',
+                                        '--resume')) == 0
     for name in ('last', 'detector'):
-        a, b = (load_tensors(tmp_path / run / f'{name}.safetensors')[0] for run in ('whole', 'cut'))
+        a, b = (load_tensors(tmp_path / run / f'{name}.safetensors')[0]
+                for run in ('whole', 'cut'))
         assert a.keys() == b.keys()
         assert [key for key in a if not torch.equal(a[key], b[key])] == []
-    assert load_detector(tmp_path / 'cut' / 'detector.safetensors')(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).ndim == 3
+    assert load_detector(tmp_path / 'cut' / 'detector.safetensors')(torch.zeros(
+        1, 64, 64, 3, dtype=torch.uint8)).ndim == 3
 
 
 def test_the_loss_falls_on_four_pictures_and_they_are_found(data, tmp_path):
     config = write_config(tmp_path / 'micro.yaml', batch=4, sizes_px=[64])
     args = arguments(data, config, tmp_path / 'run', '--steps', '150', '--validate-images', '99')
-    training = train_detector.Training(args, train_detector.read_config(config), train_detector.start_processes('cpu'))
+    training = train_detector.Training(args, train_detector.read_config(config),
+                                       train_detector.start_processes('cpu'))
     losses = []
     while training.progress() < 1:
         losses.append(float(training.one_step(training.progress()).sum()))
@@ -96,7 +104,8 @@ def test_a_run_logs_and_resumes_only_on_its_own_data(data, tmp_path):
     with pytest.raises(DataError, match='was trained on data'):
         train_detector.run(arguments(other, config, tmp_path / 'run', '--steps', '4', '--resume'))
     with pytest.raises(DataError, match='seed'):
-        train_detector.run(arguments(data, config, tmp_path / 'run', '--steps', '4', '--resume', '--seed', '9'))
+        train_detector.run(
+            arguments(data, config, tmp_path / 'run', '--steps', '4', '--resume', '--seed', '9'))
 
 
 def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
@@ -118,7 +127,10 @@ def test_processes_share_each_epoch_without_overlap(data):
     bank = PictureBank(read_samples(data, 'train'))
     seen = [index for step in range(2) for rank in range(2)
             for index in Batches(bank, {'batch': 1}, Augment(), 0, rank, 2)._indices(step)]
-    whole = [index for step in range(4) for index in Batches(bank, {'batch': 1}, Augment(), 0)._indices(step)]
+    whole = [
+        index for step in range(4)
+        for index in Batches(bank, {'batch': 1}, Augment(), 0)._indices(step)
+    ]
     assert seen == whole and len(set(seen)) == 4
 
 
@@ -127,7 +139,9 @@ def test_batches_are_ultralytics_targets_of_the_pictures(data):
     batches = Batches(PictureBank(read_samples(data, 'train')), train, Augment(), seed=2)
     for step in range(4):
         images, targets = batches(step)
-        assert images.dtype == torch.uint8 and images.shape[:2] == (3, 3) and images.shape[2] in (64, 96)
+        assert images.dtype == torch.uint8 and images.shape[:2] == (3,
+                                                                    3) and images.shape[2] in (64,
+                                                                                               96)
         assert images.is_contiguous(memory_format=torch.channels_last)
         assert ((targets['bboxes'] >= 0) & (targets['bboxes'] <= 1)).all()
         assert len(targets['bboxes']) == len(targets['batch_idx']) == len(targets['cls'])
@@ -145,26 +159,35 @@ def test_a_run_may_start_from_weights_that_partly_fit(data, tmp_path):
     config = write_config(tmp_path / 'micro.yaml')
     train_detector.run(arguments(data, config, tmp_path / 'first', '--steps', '1'))
     given = load_tensors(tmp_path / 'first' / 'detector.safetensors')[0]
-    save_tensors(tmp_path / 'part.safetensors', {'model.0.conv.weight': given['model.0.conv.weight'] + 1,
-                                                 'model.1.conv.weight': torch.zeros(3), 'stranger': torch.ones(1)}, {})
+    save_tensors(
+        tmp_path / 'part.safetensors', {
+            'model.0.conv.weight': given['model.0.conv.weight'] + 1,
+            'model.1.conv.weight': torch.zeros(3), 'stranger': torch.ones(1)
+        }, {})
     network = build_yolov3(MICRO)
     assert train_detector.take_what_fits(network, tmp_path / 'part.safetensors') == 1
     torch.testing.assert_close(network.model[0].conv.weight.data, given['model.0.conv.weight'] + 1)
 
 
 def test_a_grown_network_starts_with_what_the_smaller_one_knew(tmp_path):
-    """The shipped `small` from `tiny`, its added shortcut blocks passing on what they get until they learn."""
-    tiny, small = (train_detector.read_config(CONFIGS / f'detector_{size}.yaml') for size in ('tiny', 'small'))
+    """The shipped `small` from `tiny`, its added shortcut blocks passing on what they get until
+    they learn."""
+    tiny, small = (train_detector.read_config(CONFIGS / f'detector_{size}.yaml')
+                   for size in ('tiny', 'small'))
     torch.manual_seed(0)
     teacher, grown = (build_yolov3(config['model']).eval() for config in (tiny, small))
     save_tensors(tmp_path / 'tiny.safetensors', teacher.state_dict(), {})
-    taken = train_detector.take_what_fits(grown, tmp_path / 'tiny.safetensors', small['train']['grown_layers'])
+    taken = train_detector.take_what_fits(grown, tmp_path / 'tiny.safetensors',
+                                          small['train']['grown_layers'])
     assert taken == len(teacher.state_dict()) < len(grown.state_dict())
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         torch.testing.assert_close(grown(image)[0], teacher(image)[0])
     grown.train()(image)['scores'].sum().backward()
-    blocks = [block for layer in grown.model for block in layer.modules() if getattr(block, 'add', False)]
+    blocks = [
+        block for layer in grown.model for block in layer.modules()
+        if getattr(block, 'add', False)
+    ]
     assert len(blocks) == 13 and all(block.cv2.bn.weight.grad.abs().sum() > 0 for block in blocks)
 
 
@@ -187,11 +210,17 @@ def test_two_processes_train_together(data, tmp_path):
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, '-m', 'face_attributes_ros.training.detector.train', '--config', str(config),
-               '--data', str(data), '--out', str(tmp_path / 'run'), '--steps', '3', '--threads', '1', '--device', 'cpu']
+    command = [
+        sys.executable, '-m', 'face_attributes_ros.training.detector.train', '--config',
+        str(config), '--data',
+        str(data), '--out',
+        str(tmp_path / 'run'), '--steps', '3', '--threads', '1', '--device', 'cpu'
+    ]
     common = os.environ | {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-    processes = [subprocess.Popen(command, env=common | {'RANK': str(rank), 'LOCAL_RANK': str(rank)},
-                                  stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    processes = [
+        subprocess.Popen(command, env=common | {'RANK': str(rank), 'LOCAL_RANK': str(rank)},
+                         stderr=subprocess.PIPE, text=True) for rank in range(2)
+    ]
     errors = [process.communicate(timeout=180)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert rows(tmp_path / 'run')[-1]['step'] == '3'

@@ -24,14 +24,19 @@ def photograph():
 def seen(photograph, precision, backend, **settings):
     pytest.importorskip(backend)
     names = {'detector_backend': backend, 'attributes_backend': backend, 'detector_confidence': .2}
-    pipeline = build_pipeline(Settings(device='cpu', threads=1, precision=precision, **names, **settings))
-    return [track for track in pipeline.process({'': (photograph, 1.)})[''] if track.face.score > .3]
+    pipeline = build_pipeline(
+        Settings(device='cpu', threads=1, precision=precision, **names, **settings))
+    return [
+        track for track in pipeline.process({'': (photograph, 1.)})[''] if track.face.score > .3
+    ]
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize('name', [name for name in QUANTISED if shipped()[name].task == 'detector'])
+@pytest.mark.parametrize('name',
+                         [name for name in QUANTISED if shipped()[name].task == 'detector'])
 def test_an_int8_detector_finds_the_same_faces(photograph, name, backend):
-    whole, int8 = (seen(photograph, precision, backend, detector_model=name, attributes_model='') for precision in ('fp32', 'int8'))
+    whole, int8 = (seen(photograph, precision, backend, detector_model=name, attributes_model='')
+                   for precision in ('fp32', 'int8'))
     assert len(whole) == len(int8) == 2
     for a, b in zip(whole, int8):
         assert b.face.score == pytest.approx(a.face.score, abs=.06)
@@ -39,11 +44,13 @@ def test_an_int8_detector_finds_the_same_faces(photograph, name, backend):
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize('name', [name for name in QUANTISED if shipped()[name].task == 'attributes'])
+@pytest.mark.parametrize('name',
+                         [name for name in QUANTISED if shipped()[name].task == 'attributes'])
 def test_int8_attributes_are_those_of_float(photograph, name, backend):
     if not shipped()['detector_tiny'].int8_file:
         pytest.skip('precision int8 is that of both networks')
-    whole, int8 = (seen(photograph, precision, backend, attributes_model=name) for precision in ('fp32', 'int8'))
+    whole, int8 = (seen(photograph, precision, backend, attributes_model=name)
+                   for precision in ('fp32', 'int8'))
     for a, b in zip(whole, int8, strict=True):
         assert b.attributes.age_years == pytest.approx(a.attributes.age_years, abs=4)
         assert b.attributes.p_female == pytest.approx(a.attributes.p_female, abs=.15)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's camera does to a face, for a whole batch at once: pose of the crop, light, distance, noise,
-occlusion.
+"""What a robot's camera does to a face, for a whole batch at once: pose of the crop, light,
+distance, noise, occlusion.
 
-Every random number comes from the generator that is passed in, so a batch can be made again. The `quality`
-target is made here too: nobody labelled it, so it is the resolution that is left after shrinking (log scale,
-12 px is 0 and 96 px is 1) times the share of the crop that is not covered.
+Every random number comes from the generator that is passed in, so a batch can be made again. The
+`quality` target is made here too: nobody labelled it, so it is the resolution that is left after
+shrinking (log scale, 12 px is 0 and 96 px is 1) times the share of the crop that is not covered.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ QUALITY_PX = (12.0, 96.0)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strengths; probabilities are shares of a batch, `turn_rad` and `shift` half-widths, `scale` the extreme
-    factor.
+    """Strengths; probabilities are shares of a batch, `turn_rad` and `shift` half-widths, `scale`
+    the extreme factor.
     """
 
     scale: float = 1.25
@@ -52,8 +52,8 @@ def chosen(generator, count, share):
 
 @dataclass(frozen=True)
 class Motion:
-    """How each face of a batch moves: mirrored or not, then turned clockwise, scaled and shifted (crop
-    half-sides).
+    """How each face of a batch moves: mirrored or not, then turned clockwise, scaled and shifted
+    (crop half-sides).
     """
 
     mirrored: torch.Tensor
@@ -65,15 +65,17 @@ class Motion:
         """(B, 2, 2) from old to new coordinates, both in half-sides from the crop's centre."""
         cos, sin = self.turn_rad.cos() * self.scale, self.turn_rad.sin() * self.scale
         mirror = 1 - 2 * self.mirrored.float()
-        return torch.stack([torch.stack([cos * mirror, -sin], 1), torch.stack([sin * mirror, cos], 1)], 1)
+        return torch.stack(
+            [torch.stack([cos * mirror, -sin], 1),
+             torch.stack([sin * mirror, cos], 1)], 1)
 
 
 def random_motion(generator, count, config):
     """A `Motion` for `count` faces."""
     scale = torch.exp(uniform(generator, count, -1, 1) * float(np.log(config.scale)))
     shift = uniform(generator, (count, 2), -2 * config.shift, 2 * config.shift)
-    return Motion(chosen(generator, count, 0.5), uniform(generator, count, -config.turn_rad, config.turn_rad),
-                  scale, shift)
+    return Motion(chosen(generator, count, 0.5),
+                  uniform(generator, count, -config.turn_rad, config.turn_rad), scale, shift)
 
 
 def move_pixels(pixels, motion, size):
@@ -87,7 +89,8 @@ def move_pixels(pixels, motion, size):
 
 
 def move_labels(labels, motion):
-    """Labels after a motion: mirrored points change places, yaw and roll change sign, a turn adds to roll."""
+    """Labels after a motion: mirrored points change places, yaw and roll change sign, a turn adds
+    to roll."""
     labels = dict(labels)
     mirrored = motion.mirrored
     points = (labels['landmarks'] - 0.5) * 2
@@ -117,25 +120,28 @@ def relight(pixels, generator, config):
 
 
 def shrink(pixels, generator, config):
-    """(pixels, left_px (B,)): two groups are shrunk to a random size each and enlarged again, as far faces
-    are.
+    """(pixels, left_px (B,)): two groups are shrunk to a random size each and enlarged again, as
+    far faces are.
     """
     count, size = len(pixels), pixels.shape[-1]
     left_px = torch.full((count,), float(size))
     order = torch.randperm(count, generator=generator)
     group = int(count * config.shrink / 2)
     for rows in (order[:group], order[group:2 * group]):
-        small = int(torch.randint(config.shrink_px[0], config.shrink_px[1] + 1, (1,), generator=generator))
+        small = int(
+            torch.randint(config.shrink_px[0], config.shrink_px[1] + 1, (1, ),
+                          generator=generator))
         if len(rows) and small < size:
             shrunk = F.interpolate(pixels[rows], (small, small), mode='area')
-            pixels[rows] = F.interpolate(shrunk, (size, size), mode='bilinear', align_corners=False)
+            pixels[rows] = F.interpolate(shrunk, (size, size), mode='bilinear',
+                                         align_corners=False)
             left_px[rows] = float(small)
     return pixels, left_px
 
 
 def erase(pixels, generator, config):
-    """(pixels, left (B,)): a share of the faces gets one grey or noisy rectangle; `left` is the share of the
-    crop left.
+    """(pixels, left (B,)): a share of the faces gets one grey or noisy rectangle; `left` is the
+    share of the crop left.
     """
     count, size = len(pixels), pixels.shape[-1]
     on = chosen(generator, count, config.erase).float()
@@ -175,12 +181,15 @@ def quality_target(left_px, uncovered):
 
 
 def augment(crops, native_px, labels, size, generator, config=AugmentConfig()):
-    """(pixels (B, 3, size, size) in 0..1, labels with `quality` added) from uint8 crops (B, H, W, 3) BGR."""
+    """(pixels (B, 3, size, size) in 0..1, labels with `quality` added) from uint8 crops (B, H, W,
+    3) BGR."""
     motion = random_motion(generator, len(crops), config)
-    pixels = move_pixels(torch.from_numpy(crops).permute(0, 3, 1, 2).float(), motion, size).div_(255)
+    pixels = move_pixels(torch.from_numpy(crops).permute(0, 3, 1, 2).float(), motion,
+                         size).div_(255)
     labels = move_labels(labels, motion)
     pixels, left_px = shrink(relight(pixels, generator, config), generator, config)
     pixels, uncovered = erase(pixels, generator, config)
-    quality = quality_target(torch.minimum(left_px, torch.from_numpy(native_px) / motion.scale), uncovered)
+    quality = quality_target(torch.minimum(left_px,
+                                           torch.from_numpy(native_px) / motion.scale), uncovered)
     labels['quality'] = torch.where(labels['face'] == 1, quality, torch.nan)
     return spoil(pixels, generator, config), labels

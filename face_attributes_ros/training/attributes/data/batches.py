@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixed-source batches: a fixed share from each source, each source shuffled anew every pass, all from (seed,
-step).
+"""Mixed-source batches: a fixed share from each source, each source shuffled anew every pass, all
+from (seed, step).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def passing_rows(rows, start, count, seed):
 
 
 def rarity_classes(table, rows):
-    """A class number for each row: its age range where it has an age, else its likeliest expression, else -1."""
+    """A class number for each row: its age range where it has an age, else its likeliest
+    expression, else -1."""
     ages, expressions = table.labels['age_low'][rows], table.labels['expression'][rows]
     by_age = np.searchsorted(AGE_BIN_STARTS, np.nan_to_num(ages), 'right')
     by_expression = np.where(np.isnan(expressions[:, 0]), -1, np.nan_to_num(expressions).argmax(1))
@@ -46,10 +47,11 @@ def rarity_classes(table, rows):
 
 
 def balanced_rows(table, source, power, most=4.0, seed=0):
-    """Row numbers of a source, those of rarer classes repeated: (the largest class's count over its own) **
-    power times.
+    """Row numbers of a source, those of rarer classes repeated: (the largest class's count over
+    its own) ** power times.
 
-    Never less than once and at most `most` times on average; rows without age and expression come once.
+    Never less than once and at most `most` times on average; rows without age and expression come
+    once.
     """
     rows = table.rows_of(source)
     classes = rarity_classes(table, rows)
@@ -62,7 +64,8 @@ def balanced_rows(table, source, power, most=4.0, seed=0):
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of a table of crops; `make(step, size)` always gives the same for the same (seed, step, size).
+    """Batches of a table of crops; `make(step, size)` always gives the same for the same (seed,
+    step, size).
 
     `pools` holds the rows that each source passes through, see `balanced_rows`.
     """
@@ -80,7 +83,8 @@ class Batches:
     def __post_init__(self):
         for source in self.counts:
             if not len(self.pools[source]):
-                raise DataError(f'the configuration asks for {source!r}, of which the data holds no picture')
+                raise DataError(
+                    f'the configuration asks for {source!r}, of which the data holds no picture')
 
     def rows(self, step):
         """Row numbers of this rank's part of a step's batch."""
@@ -91,13 +95,16 @@ class Batches:
     def make(self, step, size):
         """(pixels (B, 3, size, size) in 0..1, labels) of a step."""
         rows = self.rows(step)
-        labels = {name: torch.from_numpy(column[rows]) for name, column in self.table.labels.items()}
+        labels = {
+            name: torch.from_numpy(column[rows]) for name, column in self.table.labels.items()
+        }
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 64 + self.rank)
-        return augment(self.crops[rows], self.native_px[rows], labels, size, generator, self.augment_config)
+        return augment(self.crops[rows], self.native_px[rows], labels, size, generator,
+                       self.augment_config)
 
 
 def plain_batch(crops, size):
     """(B, 3, size, size) in 0..1 without augmentation, from uint8 crops (B, H, W, 3)."""
     pixels = torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2).float() / 255
-    return torch.nn.functional.interpolate(pixels, (size, size), mode='bilinear', align_corners=False,
-                                           antialias=True)
+    return torch.nn.functional.interpolate(pixels, (size, size), mode='bilinear',
+                                           align_corners=False, antialias=True)

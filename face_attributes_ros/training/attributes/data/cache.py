@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoded crops on disk: every picture of a table once, as one (N, side, side, 3) uint8 BGR array to map into
-memory.
+"""Decoded crops on disk: every picture of a table once, as one (N, side, side, 3) uint8 BGR array
+to map into memory.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def cut(picture, box_fraction):
 def resized(picture, side):
     """A square copy: area averages down, cubic up."""
     shrinks = max(picture.shape[:2]) > side
-    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return cv2.resize(picture, (side, side),
+                      interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def cache_key(table, side):
@@ -67,8 +68,8 @@ def cache_key(table, side):
 
 
 def cached_crops(table, side, folder):
-    """(crops (N, side, side, 3) uint8 mapped read-only, native (N,) stored sides in pixels); built on the
-    first call.
+    """(crops (N, side, side, 3) uint8 mapped read-only, native (N,) stored sides in pixels); built
+    on the first call.
     """
     folder = Path(folder)
     crops_path, native_path = (folder / f'{name}_{cache_key(table, side)}.npy'
@@ -80,8 +81,11 @@ def cached_crops(table, side, folder):
 
 
 def build_cache(table, side, crops_path, native_path):
-    """Writes both files beside their final names, then renames; the second rename marks the pair complete."""
-    parts = [path.with_name(f'{path.stem}.part{os.getpid()}.npy') for path in (crops_path, native_path)]
+    """Writes both files beside their final names, then renames; the second rename marks the pair
+    complete."""
+    parts = [
+        path.with_name(f'{path.stem}.part{os.getpid()}.npy') for path in (crops_path, native_path)
+    ]
     crops = np.lib.format.open_memmap(parts[0], 'w+', np.uint8, (len(table), side, side, 3))
     native = np.zeros(len(table), np.float32)
     for row, (image, box) in enumerate(zip(table.images, table.boxes, strict=True)):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers of label packs: a `labels.csv` beside zips of JPEGs, larger `<source>_full` packs, and pictures
-without faces.
+"""Readers of label packs: a `labels.csv` beside zips of JPEGs, larger `<source>_full` packs, and
+pictures without faces.
 
-`labels.csv` has one row a picture: path (`source/name`), age, age_min, age_max, gender (0 male, 1 female),
-expression, smile, yaw, pitch, roll (radians), split, group. `ferplus_votes.csv` and `landmarks68.npz` beside
-it add votes and points. A full pack's CSV has path, age_min, age_max, gender, votes (our expression order,
-then contempt and unknown).
+`labels.csv` has one row a picture: path (`source/name`), age, age_min, age_max, gender (0 male, 1
+female), expression, smile, yaw, pitch, roll (radians), split, group. `ferplus_votes.csv` and
+`landmarks68.npz` beside it add votes and points. A full pack's CSV has path, age_min, age_max,
+gender, votes (our expression order, then contempt and unknown).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from face_attributes_ros.errors import DataError
@@ -45,26 +44,31 @@ def archived(folder, path):
 
 
 def read_pack(folder, splits, sources=None):
-    """Samples of `folder/labels.csv` in the named splits (and sources), with votes and points where there are
-    any.
+    """Samples of `folder/labels.csv` in the named splits (and sources), with votes and points
+    where there are any.
     """
     folder = Path(folder)
-    votes, points = read_votes(folder / 'ferplus_votes.csv'), read_points(folder / 'landmarks68.npz')
+    votes, points = read_votes(folder / 'ferplus_votes.csv'), read_points(folder /
+                                                                          'landmarks68.npz')
     rows = [row for row in read_csv(folder / 'labels.csv')
             if row['split'] in splits and (sources is None or row['source'] in sources)]
-    return [pack_sample(folder, row, votes.get(row['path']), points.get(row['path'])) for row in rows]
+    return [
+        pack_sample(folder, row, votes.get(row['path']), points.get(row['path'])) for row in rows
+    ]
 
 
 def pack_sample(folder, row, votes, points):
     """The sample of one row of `labels.csv`."""
-    expression = shares(votes) if votes else one_hot(row['expression']) if row['expression'] else None
+    expression = shares(votes) if votes else one_hot(
+        row['expression']) if row['expression'] else None
     smile = number(row['smile'])
     pose = tuple(number(row[name]) for name in ('yaw', 'pitch', 'roll')) if row['yaw'] else None
     image = archived(folder, row['path'])
     landmarks = None if points is None else points / picture_size(image)
-    return Sample(image, row['source'], number(row['age_min']), number(row['age_max']), number(row['gender']),
-                  expression,
-                  smile_of(expression) if smile is None else smile, pose, landmarks, group=row['group'])
+    return Sample(image, row['source'], number(row['age_min']), number(row['age_max']),
+                  number(row['gender']), expression,
+                  smile_of(expression) if smile is None else smile, pose, landmarks,
+                  group=row['group'])
 
 
 def picture_size(image):
@@ -102,11 +106,11 @@ def read_full_pack(folder, source):
 
 
 def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
-    """Faceless squares cut from the pictures that a YOLO-format detection set lists: at most a sliver of any
-    face in them.
+    """Faceless squares cut from the pictures that a YOLO-format detection set lists: at most a
+    sliver of any face in them.
 
-    `folder` holds `listing`, `images/`, `labels/` and perhaps `manifest.csv`, whose `maybe_unlabelled` rows
-    are left out.
+    `folder` holds `listing`, `images/`, `labels/` and perhaps `manifest.csv`, whose
+    `maybe_unlabelled` rows are left out.
     """
     folder, generator = Path(folder), np.random.default_rng(seed)
     names = [Path(line).stem for line in (folder / listing).read_text().split()]
@@ -114,8 +118,10 @@ def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
     samples = []
     for name in sorted(set(names) - doubtful):
         boxes = yolo_boxes(folder / 'labels' / f'{name}.txt')
-        samples += [Sample(str(folder / 'images' / f'{name}.jpg'), 'background', face=0.0, box_fraction=box)
-                    for box in faceless_boxes(boxes, per_picture, generator)]
+        samples += [
+            Sample(str(folder / 'images' / f'{name}.jpg'), 'background', face=0.0,
+                   box_fraction=box) for box in faceless_boxes(boxes, per_picture, generator)
+        ]
     return samples
 
 
@@ -129,12 +135,14 @@ def doubtful_names(path):
 def yolo_boxes(path):
     """(N, 4) corners as fractions of a YOLO label file; empty where there is none."""
     rows = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
-    boxes = np.array([[float(value) for value in row[1:5]] for row in rows if row], np.float64).reshape(-1, 4)
+    boxes = np.array([[float(value) for value in row[1:5]] for row in rows if row],
+                     np.float64).reshape(-1, 4)
     return np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
 
 
 def faceless_boxes(faces, count, generator, tries=8):
-    """Up to `count` random squares in fractions of the picture, each covering under a fifth of any face."""
+    """Up to `count` random squares in fractions of the picture, each covering under a fifth of any
+    face."""
     found = []
     for _ in range(count * tries):
         side = generator.uniform(0.1, 0.5)

@@ -15,16 +15,19 @@ from face_attributes_ros.training.attributes.data.readers_people import listed
 from face_attributes_ros.training.attributes.data.tables import Sample, one_hot, shares, smile_of
 
 FERPLUS_FOLDERS = {'train': 'FER2013Train', 'val': 'FER2013Valid', 'test': 'FER2013Test'}
-FERPLUS_ORDER = ('neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear', 'contempt',
-                 'unknown', 'NF')
+FERPLUS_ORDER = ('neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear',
+                 'contempt', 'unknown', 'NF')
 FER2013_ORDER = ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
 FER2013_USAGE = {'train': 'Training', 'val': 'PublicTest', 'test': 'PrivateTest'}
-JAFFE_CODES = {'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust',
-               'AN': 'angry'}
+JAFFE_CODES = {
+    'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust',
+    'AN': 'angry'
+}
 
 
 def read_ferplus(folder, split='train'):
-    """FER+: `FER2013Train/label.csv` (name, box, ten votes; no header) beside the PNGs; votes become shares.
+    """FER+: `FER2013Train/label.csv` (name, box, ten votes; no header) beside the PNGs; votes
+    become shares.
 
     Pictures that most annotators found to show contempt, nothing known or no face are left out.
     """
@@ -46,8 +49,8 @@ def read_ferplus(folder, split='train'):
 
 
 def read_fer2013(folder, split='train'):
-    """FER2013: `fer2013.csv` (emotion, pixels, Usage). Its pictures are in the table: they are unpacked once,
-    beside it.
+    """FER2013: `fer2013.csv` (emotion, pixels, Usage). Its pictures are in the table: they are
+    unpacked once, beside it.
     """
     folder = Path(folder)
     unpacked = folder / 'unpacked'
@@ -59,12 +62,14 @@ def read_fer2013(folder, split='train'):
             if not path.is_file():
                 cv2.imwrite(str(path), np.array(row['pixels'].split(), np.uint8).reshape(48, 48))
             expression = one_hot(FER2013_ORDER[int(row['emotion'])])
-            samples.append(Sample(str(path), 'fer2013', expression=expression, smile=smile_of(expression)))
+            samples.append(
+                Sample(str(path), 'fer2013', expression=expression, smile=smile_of(expression)))
     return samples
 
 
 def read_jaffe(folder, split='train'):
-    """JAFFE: `KA.AN1.39.tiff`, person, expression and number; ten women, so every sample says female."""
+    """JAFFE: `KA.AN1.39.tiff`, person, expression and number; ten women, so every sample says
+    female."""
     if split != 'train':
         return []
     samples = []
@@ -72,5 +77,6 @@ def read_jaffe(folder, split='train'):
         person, code = path.name.split('.')[:2]
         if code[:2] in JAFFE_CODES:
             expression = one_hot(JAFFE_CODES[code[:2]])
-            samples.append(Sample(str(path), 'jaffe', p_female=1.0, expression=expression, group=person))
+            samples.append(
+                Sample(str(path), 'jaffe', p_female=1.0, expression=expression, group=person))
     return samples

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers of age and gender sets in their standard layouts. Each codes gender in its own way; here it is
-P(female).
+"""Readers of age and gender sets in their standard layouts. Each codes gender in its own way; here
+it is P(female).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def listed(folder, pattern):
 
 
 def read_utkface(folder, split='train'):
-    """UTKFace: `AGE_GENDER_RACE_DATE.jpg.chip.jpg`, gender 0 male, 1 female; the few names with missing parts
-    are left out.
+    """UTKFace: `AGE_GENDER_RACE_DATE.jpg.chip.jpg`, gender 0 male, 1 female; the few names with
+    missing parts are left out.
 
     The race in the name is not read: nothing here predicts or reports it.
     """
@@ -43,15 +43,17 @@ def read_utkface(folder, split='train'):
 
 
 def read_fairface(folder, split='train'):
-    """FairFace: `fairface_label_{train,val}.csv` (file, age '20-29' or 'more than 70', gender 'Male' or
-    'Female').
+    """FairFace: `fairface_label_{train,val}.csv` (file, age '20-29' or 'more than 70', gender
+    'Male' or 'Female').
     """
     if split == 'test':
         return []
     folder = Path(folder)
     genders = {'Male': 0.0, 'Female': 1.0}
-    return [Sample(str(folder / row['file']), 'fairface', *age_range(row['age']), genders[row['gender']])
-            for row in read_csv(folder / f'fairface_label_{split}.csv')]
+    return [
+        Sample(str(folder / row['file']), 'fairface', *age_range(row['age']),
+               genders[row['gender']]) for row in read_csv(folder / f'fairface_label_{split}.csv')
+    ]
 
 
 def age_range(text):
@@ -71,21 +73,23 @@ def read_celeba(folder, split='train'):
     names = lines[1].split()
     male, smiling = names.index('Male'), names.index('Smiling')
     wanted = {'train': '0', 'val': '1', 'test': '2'}[split]
-    parts = dict(line.split() for line in (folder / 'list_eval_partition.txt').read_text().splitlines())
+    parts = dict(line.split()
+                 for line in (folder / 'list_eval_partition.txt').read_text().splitlines())
     samples = []
     for name, *values in map(str.split, lines[2:]):
         if parts[name] == wanted:
-            samples.append(Sample(str(folder / 'img_align_celeba' / name), 'celeba',
-                                  p_female=float(values[male] == '-1'), smile=float(values[smiling] == '1')))
+            samples.append(
+                Sample(str(folder / 'img_align_celeba' / name), 'celeba',
+                       p_female=float(values[male] == '-1'), smile=float(values[smiling] == '1')))
     return samples
 
 
 def read_adience(folder, split='train'):
-    """Adience: `fold_{0..4}_data.txt` and `faces/USER/coarse_tilt_aligned_face.ID.NAME`; fold 4 tests, fold 3
-    validates.
+    """Adience: `fold_{0..4}_data.txt` and `faces/USER/coarse_tilt_aligned_face.ID.NAME`; fold 4
+    tests, fold 3 validates.
 
-    Age is '(25, 32)', a single number or 'None'; gender 'm', 'f', 'u' or empty. People do not recur across
-    folds.
+    Age is '(25, 32)', a single number or 'None'; gender 'm', 'f', 'u' or empty. People do not
+    recur across folds.
     """
     folds = {'train': (0, 1, 2), 'val': (3,), 'test': (4,)}[split]
     samples = []
@@ -95,23 +99,24 @@ def read_adience(folder, split='train'):
             row = dict(zip(header.split('\t'), line.split('\t'), strict=False))
             name = f'coarse_tilt_aligned_face.{row["face_id"]}.{row["original_image"]}'
             ages = [float(number) for number in re.findall(r'\d+', row['age'])] or [None]
-            samples.append(Sample(str(Path(folder) / 'faces' / row['user_id'] / name), 'adience', ages[0],
-                                  ages[-1],
-                                  {'f': 1.0, 'm': 0.0}.get(row['gender']), group=row['user_id']))
+            samples.append(
+                Sample(str(Path(folder) / 'faces' / row['user_id'] / name), 'adience', ages[0],
+                       ages[-1], {'f': 1.0, 'm': 0.0}.get(row['gender']), group=row['user_id']))
     return samples
 
 
 def read_imdb_wiki(folder, split='train'):
-    """IMDB-WIKI crops: `imdb.mat` or `wiki.mat`; gender 0 female, 1 male, NaN unknown; age from the dates of
-    birth and photo.
+    """IMDB-WIKI crops: `imdb.mat` or `wiki.mat`; gender 0 female, 1 male, NaN unknown; age from
+    the dates of birth and photo.
 
     Kept are rows with one clear face (score above 1, no second face) and an age from 0 to 100.
     """
     if split != 'train':
         return []
     from scipy.io import loadmat
-    path = next((Path(folder) / name for name in ('imdb.mat', 'wiki.mat') if (Path(folder) / name).is_file()),
-                None)
+    path = next((Path(folder) / name
+                 for name in ('imdb.mat', 'wiki.mat')
+                 if (Path(folder) / name).is_file()), None)
     if path is None:
         raise DataError(f'{folder} holds neither imdb.mat nor wiki.mat')
     meta = loadmat(path, squeeze_me=True)[path.stem]
@@ -138,6 +143,7 @@ def read_morph(folder, split='train'):
     if split != 'train':
         return []
     found = [(path, MORPH_NAME.fullmatch(path.name)) for path in listed(folder, '*.[jJ][pP][gG]')]
-    return [Sample(str(path), 'morph', float(match[3]), float(match[3]), float(match[2].upper() == 'F'),
-                   group=match[1])
-            for path, match in found if match]
+    return [
+        Sample(str(path), 'morph', float(match[3]), float(match[3]),
+               float(match[2].upper() == 'F'), group=match[1]) for path, match in found if match
+    ]

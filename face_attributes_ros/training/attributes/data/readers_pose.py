@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers of head-pose and landmark sets in their standard layouts, in our signs: see `networks/heads.py`."""
+"""Readers of head-pose and landmark sets in their standard layouts, in our signs: see
+`networks/heads.py`."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ MARGIN = 0.25
 
 
 def read_genki(folder, split='train'):
-    """GENKI-4K: `labels.txt` (smile, yaw, pitch, roll in radians, a line a picture), `files/file0001.jpg` and
-    so on.
+    """GENKI-4K: `labels.txt` (smile, yaw, pitch, roll in radians, a line a picture),
+    `files/file0001.jpg` and so on.
 
-    Its signs are ours: looked at in its pictures, yaw grows towards the image's right, pitch upwards, roll
-    clockwise.
+    Its signs are ours: looked at in its pictures, yaw grows towards the image's right, pitch
+    upwards, roll clockwise.
     """
     if split != 'train':
         return []
@@ -35,12 +36,12 @@ def read_genki(folder, split='train'):
 
 
 def read_300w_lp(folder, split='train'):
-    """300W-LP and AFLW2000-3D: a `.mat` beside each `.jpg` with Pose_Para (pitch, yaw, roll, ...) and 68
-    points.
+    """300W-LP and AFLW2000-3D: a `.mat` beside each `.jpg` with Pose_Para (pitch, yaw, roll, ...)
+    and 68 points.
 
-    Yaw there grows towards the image's left, as public code draws it: its sign is changed. The face is cut
-    out around its points; subsets called `*_Flip` hold mirrored copies and are left out, since training
-    mirrors by itself.
+    Yaw there grows towards the image's left, as public code draws it: its sign is changed. The
+    face is cut out around its points; subsets called `*_Flip` hold mirrored copies and are left
+    out, since training mirrors by itself.
     """
     if split != 'train':
         return []
@@ -54,14 +55,15 @@ def read_300w_lp(folder, split='train'):
         points = np.asarray(values['pt2d' if 'pt2d' in values else 'pt3d_68'], np.float64)[:2].T
         pitch, yaw, roll = np.asarray(values['Pose_Para'], np.float64).ravel()[:3]
         box, landmarks = framed(points / picture_size(str(picture)))
-        samples.append(Sample(str(picture), '300w_lp', pose=(-yaw, pitch, roll), landmarks=landmarks,
-                              box_fraction=box))
+        samples.append(
+            Sample(str(picture), '300w_lp', pose=(-yaw, pitch, roll), landmarks=landmarks,
+                   box_fraction=box))
     return samples
 
 
 def framed(points):
-    """(box, points as fractions of the box): the points' extent with a margin, cut off at the picture's
-    edge.
+    """(box, points as fractions of the box): the points' extent with a margin, cut off at the
+    picture's edge.
     """
     low, high = points.min(0), points.max(0)
     margin = MARGIN * (high - low)
@@ -69,17 +71,18 @@ def framed(points):
     return (*low.tolist(), *high.tolist()), (points - low) / (high - low)
 
 
-AFLW_QUERY = """SELECT images.filepath, rect.x, rect.y, rect.w, rect.h, pose.yaw, pose.pitch, pose.roll,
-meta.sex FROM Faces faces JOIN FaceImages images ON images.file_id = faces.file_id JOIN FaceRect rect ON
-rect.face_id = faces.face_id JOIN FacePose pose ON pose.face_id = faces.face_id LEFT JOIN FaceMetaData meta ON
-meta.face_id = faces.face_id ORDER BY faces.face_id"""
+AFLW_QUERY = """SELECT images.filepath, rect.x, rect.y, rect.w, rect.h, pose.yaw, pose.pitch,
+pose.roll, meta.sex FROM Faces faces JOIN FaceImages images ON images.file_id = faces.file_id JOIN
+FaceRect rect ON rect.face_id = faces.face_id JOIN FacePose pose ON pose.face_id = faces.face_id
+LEFT JOIN FaceMetaData meta ON meta.face_id = faces.face_id ORDER BY faces.face_id"""
 
 
 def read_aflw(folder, split='train'):
-    """AFLW: `aflw.sqlite` (tables Faces, FaceImages, FaceRect, FacePose, FaceMetaData) and `flickr/`.
+    """AFLW: `aflw.sqlite` (tables Faces, FaceImages, FaceRect, FacePose, FaceMetaData) and
+    `flickr/`.
 
-    Yaw and roll have the opposite signs of ours there, as public code uses them. Its 21 points are not our
-    68: not read.
+    Yaw and roll have the opposite signs of ours there, as public code uses them. Its 21 points are
+    not our 68: not read.
     """
     if split != 'train':
         return []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Partial labels of face crops: one `Sample` a face, and a `LabelTable` of them as arrays in which NaN is "no
-label".
+"""Partial labels of face crops: one `Sample` a face, and a `LabelTable` of them as arrays in which
+NaN is "no label".
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import numpy as np
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
 
-WIDTHS = {'age_low': (), 'age_high': (), 'p_female': (), 'expression': (len(EXPRESSIONS),), 'smile': (),
-          'pose': (3,),
-          'landmarks': (68, 2), 'face': ()}
+WIDTHS = {
+    'age_low': (), 'age_high': (), 'p_female': (), 'expression': (len(EXPRESSIONS), ), 'smile': (),
+    'pose': (3, ), 'landmarks': (68, 2), 'face': ()
+}
 
 
 @dataclass(frozen=True)
 class Sample:
     """One picture of one face and what is known of it; None where there is no label.
 
-    `image` names the picture: a path, or `archive.zip!member`. `box_fraction` is the part of it to cut out,
-    x0 y0 x1 y1 as fractions of its width and height (all of it where None). Ages are whole years with both
-    ends included, equal for an exact age. `expression` are shares over EXPRESSIONS, `pose` is yaw, pitch,
-    roll in radians, `landmarks` are 68 fractions of the crop, `face` is 0 for a picture without a face.
-    `group` is the person or the cluster of near-duplicates.
+    `image` names the picture: a path, or `archive.zip!member`. `box_fraction` is the part of it to
+    cut out, x0 y0 x1 y1 as fractions of its width and height (all of it where None). Ages are
+    whole years with both ends included, equal for an exact age. `expression` are shares over
+    EXPRESSIONS, `pose` is yaw, pitch, roll in radians, `landmarks` are 68 fractions of the crop,
+    `face` is 0 for a picture without a face. `group` is the person or the cluster of
+    near-duplicates.
     """
 
     image: str
@@ -45,8 +47,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The same as arrays: `images`, `sources`, `groups`, `boxes` of N, and `labels[name]` (N, ...) float32
-    with NaN.
+    """The same as arrays: `images`, `sources`, `groups`, `boxes` of N, and `labels[name]` (N, ...)
+    float32 with NaN.
     """
 
     images: tuple[str, ...]
@@ -65,7 +67,8 @@ class LabelTable:
     def subset(self, rows):
         """The table of some rows."""
         return LabelTable(tuple(self.images[row] for row in rows), self.sources[rows],
-                          tuple(self.groups[row] for row in rows), tuple(self.boxes[row] for row in rows),
+                          tuple(self.groups[row] for row in rows),
+                          tuple(self.boxes[row] for row in rows),
                           {name: column[rows] for name, column in self.labels.items()})
 
     def digest(self):
@@ -78,7 +81,10 @@ class LabelTable:
 
 def table_of(samples):
     """The `LabelTable` of a list of samples."""
-    labels = {name: np.full((len(samples), *width), np.nan, np.float32) for name, width in WIDTHS.items()}
+    labels = {
+        name: np.full((len(samples), *width), np.nan, np.float32)
+        for name, width in WIDTHS.items()
+    }
     for row, sample in enumerate(samples):
         for name, column in labels.items():
             value = getattr(sample, name)
@@ -91,8 +97,8 @@ def table_of(samples):
 
 
 def one_hot(expression):
-    """Shares over EXPRESSIONS with all mass on one name. Raises `DataError` on a name that is not among
-    them.
+    """Shares over EXPRESSIONS with all mass on one name. Raises `DataError` on a name that is not
+    among them.
     """
     if expression not in EXPRESSIONS:
         raise DataError(f'expression {expression!r} is not one of {", ".join(EXPRESSIONS)}')
@@ -100,14 +106,15 @@ def one_hot(expression):
 
 
 def shares(votes, least=3):
-    """Votes over EXPRESSIONS as shares, or None where fewer than `least` annotators chose one of them."""
+    """Votes over EXPRESSIONS as shares, or None where fewer than `least` annotators chose one of
+    them."""
     total = sum(votes)
     return tuple(vote / total for vote in votes) if total >= least else None
 
 
 def smile_of(expression):
-    """Whether annotators saw a smile, from expression shares: 1 at 80 % happy, 0 where nobody said happy,
-    else None.
+    """Whether annotators saw a smile, from expression shares: 1 at 80 % happy, 0 where nobody said
+    happy, else None.
     """
     if expression is None:
         return None

@@ -22,7 +22,9 @@ def motion(mirrored=False, turn=0.0, scale=1.0, shift=(0.0, 0.0)):
 
 
 def labels(points, pose=(0.3, 0.1, 0.05)):
-    return {'landmarks': torch.tensor(points, dtype=torch.float32)[None], 'pose': torch.tensor([pose])}
+    return {
+        'landmarks': torch.tensor(points, dtype=torch.float32)[None], 'pose': torch.tensor([pose])
+    }
 
 
 def spread_points():
@@ -40,7 +42,8 @@ def test_points_follow_the_pixels(moved):
     pixels = torch.nn.functional.avg_pool2d(pixels, 5, 1, 2)
     seen = move_pixels(pixels, moved, size)[0, 0]
     cells = torch.arange(size, dtype=torch.float32)
-    row, column = (seen.sum(1) @ cells / seen.sum()).item(), (seen.sum(0) @ cells / seen.sum()).item()
+    row, column = (seen.sum(1) @ cells / seen.sum()).item(), (seen.sum(0) @ cells /
+                                                              seen.sum()).item()
     expected = move_labels(labels(points), moved)['landmarks'][0, 30].numpy()
     assert (column + 0.5) / size == pytest.approx(expected[0], abs=0.01)
     assert (row + 0.5) / size == pytest.approx(expected[1], abs=0.01)
@@ -93,7 +96,8 @@ def test_erasing_covers_what_it_says():
 
 
 def test_quality_falls_with_resolution_and_cover():
-    quality = quality_target(torch.tensor([12.0, 34.0, 96.0, 200.0, 96.0]), torch.tensor([1.0, 1, 1, 1, 0.5]))
+    quality = quality_target(torch.tensor([12.0, 34.0, 96.0, 200.0, 96.0]),
+                             torch.tensor([1.0, 1, 1, 1, 0.5]))
     np.testing.assert_allclose(quality, [0, 0.5008, 1, 1, 0.5], atol=1e-3)
 
 
@@ -103,7 +107,8 @@ def test_the_same_seed_makes_the_same_batch_and_only_faces_have_a_quality():
                'face': torch.tensor([1.0, 1, 1, 1, 1, 0])}
 
     def make(seed):
-        return augment(crops, np.full(6, 24, np.float32), partial, 16, torch.Generator().manual_seed(seed))
+        return augment(crops, np.full(6, 24, np.float32), partial, 16,
+                       torch.Generator().manual_seed(seed))
 
     (pixels, found), (again, _), (other, _) = make(3), make(3), make(4)
     assert torch.equal(pixels, again) and not torch.equal(pixels, other)
