@@ -29,10 +29,10 @@ _HOMES = {
     'ModelError': 'errors',
     'ParameterError': 'errors',
     'Pipeline': 'pipeline',
-    'Settings': 'pipeline',
+    'Settings': 'settings',
     'Track': 'faces',
     'annotate': 'drawing',
-    'build_pipeline': 'pipeline',
+    'build_pipeline': 'build',
 }
 __all__ = sorted(_HOMES)
 

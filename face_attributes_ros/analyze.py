@@ -9,17 +9,23 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 
+from face_attributes_ros.build import build_pipeline
+from face_attributes_ros.detector import check_image
 from face_attributes_ros.drawing import annotate
-from face_attributes_ros.errors import FaceAttributesError, ImageError, ParameterError
+from face_attributes_ros.errors import FaceAttributesError, ImageError
 from face_attributes_ros.faces import CONFIRMED, EXPRESSIONS, Face, Track
-from face_attributes_ros.pipeline import Settings, build_pipeline
+from face_attributes_ros.pipeline import Pipeline, shown
+from face_attributes_ros.settings import Settings
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
@@ -29,35 +35,33 @@ class Analyzer:
     first.
 
     Each picture stands alone: ids start at f1 in every one, and nothing is averaged over time.
+    Otherwise it goes through the same stages as in the node, and the same settings hold. May be
+    called from several threads: they take turns.
     """
 
-    def __init__(self, settings: Settings | None = None):
-        settings = settings or Settings()
-        self.pipeline = build_pipeline(
-            replace(settings, smoothing_enable=False, tracking_confirm_hits=1))
+    def __init__(self, settings: Settings | None = None, pipeline: Pipeline | None = None):
+        settings = replace(settings or Settings(), smoothing_enable=False, tracking_confirm_hits=1)
+        self.pipeline = pipeline or build_pipeline(settings)
+        self.pipeline.update(settings)
+        self._turn = threading.Lock()
 
-    def __call__(self, image_bgr):
-        """The faces of one picture as tracks."""
-        faces = self.pipeline.detector(image_bgr)
-        found = self.pipeline.estimator(image_bgr,
-                                        faces) if self.pipeline.estimator else [None] * len(faces)
-        return [
-            _still(i, face, attributes)
-            for i, (face, attributes) in enumerate(zip(faces, found), 1)
-        ]
+    def __call__(self, image_bgr: np.ndarray) -> list[Track]:
+        """The faces of one picture as tracks; ImageError for what is not a picture."""
+        with self._turn:
+            self.pipeline.reset()
+            found = self.pipeline.process({'': (image_bgr, 0.)})['']
+        return [replace(track, track_id=f'f{number}') for number, track in enumerate(found, 1)]
 
-    def crop(self, image_bgr):
+    def crop(self, image_bgr: np.ndarray) -> list[Track]:
         """The attributes of a picture that is one face crop, as a track whose box is the whole
         picture (score nan)."""
-        if self.pipeline.estimator is None:
-            raise ParameterError('crops need an attribute model, attributes.model is empty')
+        check_image(image_bgr)
         height, width = image_bgr.shape[:2]
-        attributes, = self.pipeline.estimator.crops([image_bgr])
-        return [_still(1, Face((0., 0., float(width), float(height)), float('nan')), attributes)]
-
-
-def _still(number, face, attributes):
-    return Track(f'f{number}', CONFIRMED, 0., 1, face, attributes, attributes)
+        with self._turn:
+            seen = self.pipeline.crop(image_bgr)
+        face = Face((0., 0., float(width), float(height)), math.nan)
+        return list(shown([Track('f1', CONFIRMED, 0., 1, face, seen, seen)],
+                          self.pipeline.settings))
 
 
 def read_image(path):

@@ -3,22 +3,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from face_attributes_ros import boxes
 from face_attributes_ros.errors import ImageError, ModelError
 from face_attributes_ros.faces import Face
+from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
 
+MOST_CANVASES = 16
+"""Canvas shapes whose memory is kept; images of ever new sizes must not add up."""
 
-def check_image(image_bgr):
+
+def check_image(image_bgr: object) -> None:
     """Raises ImageError unless the array is (H, W, 3) uint8 with at least one pixel."""
-    shape, dtype = getattr(image_bgr, 'shape', None), getattr(image_bgr, 'dtype',
-                                                              type(image_bgr).__name__)
-    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        raise ImageError(
-            f'image is {dtype} of shape {shape}, needs uint8 (height, width, 3) with at least one pixel'
-        )
+    if not isinstance(image_bgr, np.ndarray):
+        raise ImageError(f'image is a {type(image_bgr).__name__}, needs uint8 '
+                         '(height, width, 3) with at least one pixel')
+    shape = image_bgr.shape
+    if image_bgr.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise ImageError(f'image is {image_bgr.dtype} of shape {shape}, needs uint8 '
+                         '(height, width, 3) with at least one pixel')
 
 
 class FaceDetector:
@@ -26,45 +33,51 @@ class FaceDetector:
 
     `network` takes (B, H, W, 3) uint8 and gives [(B, N, 5)]: x0, y0, x1, y1 in canvas pixels and a
     score. `imgsz_px` is the canvas's longest side; its other side follows the image's aspect
-    unless `square`, the paper's 448x448.
+    unless `square`, the paper's 448x448. `threshold` is the score that the model's manifest
+    advises, in `own` under the name of its setting; it holds where no settings are given.
     """
 
-    def __init__(self, network, *, imgsz_px=448, confidence=.5, iou=.45, max_faces=100,
-                 min_face_px=0, square=False):
+    def __init__(self, network: Callable[[np.ndarray], Sequence[np.ndarray]], *,
+                 imgsz_px: int = 448, square: bool = False, threshold: float = .5,
+                 watch: Stopwatch | None = None):
         self.network, self.imgsz_px, self.square = network, imgsz_px, square
-        self.confidence, self.iou, self.max_faces, self.min_face_px = confidence, iou, max_faces, min_face_px
-        self.watch = Stopwatch()
-        self._canvases = {}
+        self.own, self.watch = {'detector_confidence': threshold}, watch or Stopwatch()
+        self._canvases: dict[tuple[int, ...], np.ndarray] = {}
 
-    def __call__(self, image_bgr):
+    def __call__(self, image_bgr: np.ndarray, settings: Settings | None = None) -> list[Face]:
         """The faces of one image, best score first."""
-        return self.detect([image_bgr])[0]
+        return self.detect([image_bgr], settings)[0]
 
-    def detect(self, images_bgr):
-        """The faces of each image, as a list a picture; images of one canvas shape share a
-        batch."""
+    def detect(self, images_bgr: Sequence[np.ndarray], settings: Settings | None = None, *,
+               looks_follow: bool = True) -> list[list[Face]]:
+        """The faces of each image, as a list a picture; images of one canvas shape share a batch.
+
+        `looks_follow` says whether attributes of these faces will be asked for, which is of use to
+        a detector that computes them along (`device/`).
+        """
+        del looks_follow
+        settings = settings or Settings().filled(self.own)
         for image in images_bgr:
             check_image(image)
         letterboxes = [self._letterbox(image) for image in images_bgr]
-        faces = [[] for _ in images_bgr]
+        faces: list[list[Face]] = [[] for _ in images_bgr]
         for group in _by_canvas(letterboxes).values():
             rows = self._run([images_bgr[i] for i in group], [letterboxes[i] for i in group])
             with self.watch('nms'):
                 for index, row in zip(group, rows):
-                    faces[index] = self.faces_of(row, letterboxes[index])
+                    faces[index] = faces_of(row, letterboxes[index], settings)
         return faces
 
-    def _letterbox(self, image):
+    def _letterbox(self, image: np.ndarray) -> boxes.Letterbox:
         height, width = image.shape[:2]
         side = self.imgsz_px
         canvas = (side, side) if self.square else boxes.canvas_size(width, height, side)
         return boxes.Letterbox(width, height, *canvas)
 
-    def _run(self, images, letterboxes):
-        shape = (len(images), letterboxes[0].canvas_height, letterboxes[0].canvas_width, 3)
-        if shape not in self._canvases:
-            self._canvases[shape] = np.empty(shape, np.uint8)
-        batch = self._canvases[shape]
+    def _run(self, images: Sequence[np.ndarray],
+             letterboxes: Sequence[boxes.Letterbox]) -> np.ndarray:
+        batch = self._canvas((len(images), letterboxes[0].canvas_height,
+                              letterboxes[0].canvas_width, 3))
         with self.watch('letterbox'):
             for image, letterbox, canvas in zip(images, letterboxes, batch):
                 letterbox.apply(image, canvas)
@@ -74,20 +87,33 @@ class FaceDetector:
             raise ModelError(f'detector gave shape {rows.shape}, needs ({len(images)}, N, 5)')
         return rows
 
-    def faces_of(self, row, letterbox):
-        """The faces in the network's rows (N, 5) for one image, best score first, in source
-        pixels."""
-        row = row[row[:, 4] >= self.confidence]
-        row = row[boxes.nms(row[:, :4], row[:, 4], self.iou)]
-        found = boxes.clip(letterbox.to_source(row[:, :4]), letterbox.width, letterbox.height)
-        sides = found[:, 2:] - found[:, :2]
-        keep = np.flatnonzero((sides.min(1, initial=np.inf) > 0)
-                              & (sides.max(1, initial=0) >= self.min_face_px))
-        return [Face(tuple(found[i].tolist()), float(row[i, 4])) for i in keep[:self.max_faces]]
+    def _canvas(self, shape: tuple[int, ...]) -> np.ndarray:
+        if shape not in self._canvases:
+            while len(self._canvases) >= MOST_CANVASES:
+                self._canvases.pop(next(iter(self._canvases)))
+            self._canvases[shape] = np.empty(shape, np.uint8)
+        return self._canvases[shape]
 
 
-def _by_canvas(letterboxes):
-    groups = {}
+def faces_of(rows: np.ndarray, letterbox: boxes.Letterbox, settings: Settings) -> list[Face]:
+    """The faces in a network's rows (N, 5) for one image, best score first, in source pixels."""
+    rows = rows[rows[:, 4] >= settings.detector_confidence]
+    found = boxes.clip(letterbox.to_source(rows[:, :4]), letterbox.width, letterbox.height)
+    sides = found[:, 2:] - found[:, :2]
+    large = (sides.min(1, initial=np.inf) > 0) & (sides.max(1, initial=0)
+                                                  >= settings.detector_min_face_px)
+    rows, found = rows[large], found[large]
+    kept = boxes.nms(rows[:, :4], rows[:, 4], settings.detector_iou, settings.detector_max_faces)
+    return [Face(_corners(found[i]), float(rows[i, 4])) for i in kept]
+
+
+def _corners(box_xyxy: np.ndarray) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    return x0, y0, x1, y1
+
+
+def _by_canvas(letterboxes: Sequence[boxes.Letterbox]) -> dict[tuple[int, int], list[int]]:
+    groups: dict[tuple[int, int], list[int]] = {}
     for index, letterbox in enumerate(letterboxes):
         groups.setdefault((letterbox.canvas_width, letterbox.canvas_height), []).append(index)
     return groups

@@ -9,13 +9,9 @@ from face_attributes_ros import alignment
 from face_attributes_ros.detector import check_image
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS, GENDERS, UNKNOWN, Attributes
+from face_attributes_ros.heads import HEADS
+from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
-
-HEADS = {
-    'age': (101, ), 'gender': (), 'expression': (len(EXPRESSIONS), ), 'smile': (), 'pose': (3, ),
-    'landmarks': (68, 2), 'face': (), 'quality': ()
-}
-"""What an attribute network may give, and the shape of one row of each."""
 
 AGE_INTERVAL = .8
 _YEARS = np.arange(101.)
@@ -27,14 +23,15 @@ class AttributeEstimator:
     """Reads attributes off faces.
 
     `network` takes square crops (B, S, S, 3) uint8 BGR; `outputs` names what it gives, in order
-    (keys of HEADS). Confidences below `gender_threshold` and `expression_threshold` (probability
-    of the likeliest label) are 'unknown'. With `aligned`, a second pass looks at the upright crop
+    (keys of HEADS). `gender_threshold` and `expression_threshold` are the model's own, kept in
+    `own` by the name of their setting: confidences (probability of the likeliest label) below the
+    settings' thresholds are 'unknown'. With `aligned`, a second pass looks at the upright crop
     and its mirror image and the answers are averaged: the paper's two-stage test, three times the
     work.
     """
 
     def __init__(self, network, outputs, *, size_px, crop_scale, gender_threshold=0.,
-                 expression_threshold=0., batch_max=16, aligned=False):
+                 expression_threshold=0., batch_max=16, aligned=False, watch=None):
         unknown = [name for name in outputs if name not in HEADS]
         if unknown:
             raise ModelError(
@@ -43,16 +40,17 @@ class AttributeEstimator:
             raise ModelError('attributes.aligned needs a network with landmarks')
         self.network, self.outputs, self.size_px, self.crop_scale = network, tuple(
             outputs), size_px, crop_scale
-        self.gender_threshold, self.expression_threshold = gender_threshold, expression_threshold
+        self.own = {'attributes_gender_threshold': gender_threshold,
+                    'attributes_expression_threshold': expression_threshold}
         self.batch_max, self.aligned = batch_max, aligned
-        self.watch = Stopwatch()
+        self.watch = watch or Stopwatch()
         self._crops = np.empty((batch_max, size_px, size_px, 3), np.uint8)
 
-    def __call__(self, image_bgr, faces):
+    def __call__(self, image_bgr, faces, settings=None):
         """Attributes of each face of one image."""
-        return self.estimate([image_bgr], [faces])[0]
+        return self.estimate([image_bgr], [faces], settings)[0]
 
-    def estimate(self, images_bgr, faces):
+    def estimate(self, images_bgr, faces, settings=None):
         """Attributes of each face of each image, in the order given; all faces of all images go
         through in one batch."""
         for image in images_bgr:
@@ -60,10 +58,10 @@ class AttributeEstimator:
         jobs = [(image, transform)
                 for image, some in zip(images_bgr, faces)
                 for transform in self._squares(some)]
-        found = iter(self._estimate(jobs))
+        found = iter(self._estimate(jobs, settings or Settings().filled(self.own)))
         return [[next(found) for _ in some] for some in faces]
 
-    def crops(self, images_bgr):
+    def crops(self, images_bgr, settings=None):
         """Attributes of pictures that are one face crop each: the network sees the whole picture,
         padded to a square."""
         for image in images_bgr:
@@ -71,22 +69,22 @@ class AttributeEstimator:
         sizes = np.array([image.shape[1::-1] for image in images_bgr],
                          dtype=np.float32).reshape(-1, 2)
         whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
-        return self._estimate(
-            list(zip(images_bgr, alignment.square_transforms(whole, 1., self.size_px))))
+        jobs = list(zip(images_bgr, alignment.square_transforms(whole, 1., self.size_px)))
+        return self._estimate(jobs, settings or Settings().filled(self.own))
 
     def _squares(self, faces):
         box = np.array([face.box_xyxy for face in faces], dtype=np.float32).reshape(-1, 4)
         return alignment.square_transforms(box, self.crop_scale, self.size_px)
 
-    def _estimate(self, jobs):
+    def _estimate(self, jobs, settings):
         if not jobs:
             return []
         heads, transforms = self._run(jobs), np.stack([transform for _, transform in jobs])
         if self.aligned:
-            return self.records(self._second_look(jobs, heads, transforms), len(jobs))
-        return self.records(heads, len(jobs), transforms)
+            return self.records(self._second_look(jobs, heads, transforms), len(jobs), settings)
+        return self.records(heads, len(jobs), settings, transforms)
 
-    def records(self, heads, count, transforms=None):
+    def records(self, heads, count, settings, transforms=None):
         """Attributes of `count` faces from the rows of each head; with `transforms` (N, 2, 3)
         landmarks are crop fractions."""
         with self.watch('records'):
@@ -95,7 +93,7 @@ class AttributeEstimator:
                     **heads, 'landmarks': _points_to_source(heads['landmarks'] * self.size_px,
                                                             transforms)
                 }
-            columns = self._columns(heads)
+            columns = self._columns(heads, settings)
             return [
                 Attributes(**dict(zip(columns, row)))
                 for _, *row in zip(range(count), *columns.values())
@@ -140,7 +138,7 @@ class AttributeEstimator:
         first['landmarks'] = points
         return {name: (first[name] + straight[name] + mirrored[name]) / 3 for name in self.outputs}
 
-    def _columns(self, heads):
+    def _columns(self, heads, settings):
         # Fields of Attributes, each as a list over faces: arithmetic face by face would cost more
         # than the tracker.
         lists, columns = {name: array.tolist()
@@ -151,12 +149,14 @@ class AttributeEstimator:
         if 'gender' in lists:
             columns['p_female'] = lists['gender']
             columns['gender'] = [
-                gender_label(p_female, self.gender_threshold) for p_female in lists['gender']
+                gender_label(p_female, settings.attributes_gender_threshold)
+                for p_female in lists['gender']
             ]
         if 'expression' in lists:
             columns['expression_probs'] = [tuple(probs) for probs in lists['expression']]
             columns['expression'] = [
-                expression_label(probs, self.expression_threshold) for probs in lists['expression']
+                expression_label(probs, settings.attributes_expression_threshold)
+                for probs in lists['expression']
             ]
         if 'pose' in lists:
             columns.update(zip(('yaw_rad', 'pitch_rad', 'roll_rad'), zip(*lists['pose'])))

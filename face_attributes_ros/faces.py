@@ -58,8 +58,9 @@ class Attributes:
 class Track:
     """One face over time.
 
-    `attributes` are averaged over the track's life, `raw` are those of this frame alone (None when
-    the face was not seen or not analysed in it). `age_s` is the time since the face was first
+    `attributes` are those of the track's life, `raw` are those of this frame alone (None when
+    the face was not seen or not analysed in it); `smoothed` says whether the former
+    are averages at all. `age_s` is the time since the face was first
     seen, in seconds; `observations` counts the frames it was seen in.
     """
 
@@ -70,3 +71,4 @@ class Track:
     face: Face
     attributes: Attributes | None = None
     raw: Attributes | None = None
+    smoothed: bool = False

@@ -27,28 +27,27 @@ class AttributeSmoother:
     """Averages what one track shows.
 
     Age and gender do not change: their mean over the track's life, weighted by `quality_weight`.
-    Expression and smile do: an exponential mean with `time_constant_s`, and a new expression is
-    named only when it leads by `hysteresis`. Head pose and landmarks are handed on as they are:
+    Expression and smile do: an exponential mean with `smoothing_time_constant`, and a new
+    expression is named only when it leads by `smoothing_expression_hysteresis`. Head pose and landmarks are handed on as they are:
     they are of use only now.
     """
 
-    def __init__(self, *, time_constant_s=.4, hysteresis=.1, gender_threshold=0.,
-                 expression_threshold=0.):
-        self.time_constant_s, self.hysteresis = time_constant_s, hysteresis
-        self.gender_threshold, self.expression_threshold = gender_threshold, expression_threshold
+    def __init__(self):
         self._weight, self._slow = 0., {}
         self._quick, self._stamp_s, self._label = {}, None, None
 
-    def update(self, attributes, weight, stamp_s):
+    def update(self, attributes, weight, stamp_s, settings):
         """The smoothed attributes after one more look, which counts `weight` and was taken at
         `stamp_s` seconds."""
         values = {
-            **self._update_slow(attributes, weight), **self._update_quick(attributes, stamp_s)
+            **self._update_slow(attributes, weight),
+            **self._update_quick(attributes, stamp_s, settings.smoothing_time_constant)
         }
         if 'p_female' in values and attributes.gender is not None:
-            values['gender'] = gender_label(values['p_female'], self.gender_threshold)
+            values['gender'] = gender_label(values['p_female'],
+                                            settings.attributes_gender_threshold)
         if 'expression_probs' in values:
-            values['expression'] = self._expression(values['expression_probs'])
+            values['expression'] = self._expression(values['expression_probs'], settings)
         return replace(attributes, **values)
 
     def _update_slow(self, attributes, weight):
@@ -65,10 +64,10 @@ class AttributeSmoother:
             if getattr(attributes, name) is not None
         }
 
-    def _update_quick(self, attributes, stamp_s):
+    def _update_quick(self, attributes, stamp_s, time_constant_s):
         elapsed = 0. if self._stamp_s is None else max(0., stamp_s - self._stamp_s)
         self._stamp_s = stamp_s
-        share = 1. if self.time_constant_s <= 0 else 1 - math.exp(-elapsed / self.time_constant_s)
+        share = 1. if time_constant_s <= 0 else 1 - math.exp(-elapsed / time_constant_s)
         smile, probs = attributes.smile, attributes.expression_probs
         quick = {}
         if smile is not None:
@@ -81,8 +80,9 @@ class AttributeSmoother:
         self._quick = quick
         return dict(quick)
 
-    def _expression(self, probs):
+    def _expression(self, probs, settings):
         best = max(range(len(probs)), key=probs.__getitem__)
-        if self._label is None or probs[best] > probs[self._label] + self.hysteresis:
+        lead = settings.smoothing_expression_hysteresis
+        if self._label is None or probs[best] > probs[self._label] + lead:
             self._label = best
-        return expression_label(probs, self.expression_threshold, self._label)
+        return expression_label(probs, settings.attributes_expression_threshold, self._label)

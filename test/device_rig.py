@@ -9,7 +9,8 @@ from face_attributes_ros.device.path import DevicePath
 from face_attributes_ros.device.plan import DeviceNetworks
 from face_attributes_ros.device.views import DeviceEstimator, DeviceFaceDetector
 from face_attributes_ros.estimator import AttributeEstimator
-from face_attributes_ros.pipeline import Pipeline, Settings
+from face_attributes_ros.pipeline import Pipeline
+from face_attributes_ros.settings import Settings
 
 OUTPUTS = ('age', 'gender', 'quality', 'landmarks')
 SIZE_PX, CROP_SCALE, ANCHORS = 16, .9, 600

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may import whom: the direction in which the house is built."""
+"""Who may import whom: the direction in which the house is built. Imports inside functions count too."""
 
 import ast
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -9,26 +10,147 @@ import pytest
 import face_attributes_ros
 
 PACKAGE = Path(face_attributes_ros.__file__).parent
-FILES = sorted(path for path in PACKAGE.rglob('*.py')
-               if 'msg' not in path.relative_to(PACKAGE).parts)
+NAME = PACKAGE.name
+
+LAYERS = (
+    ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'heads', 'settings',
+     'weights', 'markdown'),
+    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'drawing', 'fetch_weights'),
+    ('networks',),
+    ('engines',),
+    ('device',),
+    ('build',),
+    ('analyze', 'cli'),
+    ('training.common',),
+    ('training.attributes', 'training.detector', 'training.int8'),
+    ('paper',),
+    ('ros',),
+)
+"""Rooms, lowest first. A room imports from itself, from its own layer and from those below it."""
+
+TORCH_ROOMS = ('engines.torch', 'networks', 'device', 'training', 'paper')
 
 
-def room(path):
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else ''
+def modules():
+    """Every module of the package by dotted name, without the package's own; generated messages are not ours."""
+    for path in sorted(PACKAGE.rglob('*.py')):
+        parts = path.relative_to(PACKAGE).with_suffix('').parts
+        if parts[0] != 'msg' and '__pycache__' not in parts:
+            yield '.'.join(part for part in parts if part != '__init__'), path
 
 
-def imported(path):
+MODULES = dict(modules())
+
+
+def imported(path, module):
+    """Full dotted names that a file imports, relative ones resolved."""
+    package = module if path.name == '__init__.py' else module.rpartition('.')[0]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+            parts = [NAME, *package.split('.')] if package else [NAME]
+            base = '.'.join(parts[:len(parts) - node.level + 1]) if node.level else ''
+            home = '.'.join(filter(None, (base, node.module)))
+            yield from (f'{home}.{alias.name}' for alias in node.names)
 
 
-def offenders(forbidden, allowed_rooms):
-    return [(str(path.relative_to(PACKAGE)), name) for path in FILES
-            if room(path) not in allowed_rooms for name in imported(path) if forbidden(name)]
+def own(name):
+    """The module of ours that a full dotted name lies in, or None."""
+    if not name.startswith(f'{NAME}.') or name.startswith(f'{NAME}.msg'):
+        return None
+    found = name.removeprefix(f'{NAME}.')
+    while found and found not in MODULES:
+        found = found.rpartition('.')[0]
+    return found or None
+
+
+GRAPH = {module: {own(name) for name in imported(path, module)} - {None, module}
+         for module, path in MODULES.items()}
+
+
+def layer(module):
+    """Index of the layer of a module; a LookupError names one that has no room."""
+    for index, rooms in enumerate(LAYERS):
+        if any(module == room or module.startswith(f'{room}.') for room in rooms):
+            return index
+    raise LookupError(f'{module} has no room in LAYERS')
+
+
+def inside(module, rooms):
+    return any(module == room or module.startswith(f'{room}.') for room in rooms)
+
+
+def circle(graph):
+    """The modules of one circle of imports, in order; empty where there is none."""
+    state, path = {}, []
+
+    def visit(module):
+        if state.get(module) == 'done':
+            return []
+        if module in path:
+            return path[path.index(module):]
+        path.append(module)
+        found = next(filter(None, map(visit, sorted(graph.get(module, ())))), [])
+        path.pop()
+        state[module] = 'done'
+        return found
+
+    return next(filter(None, map(visit, sorted(graph))), [])
+
+
+def test_every_module_has_a_room():
+    assert [layer(module) for module in MODULES if module and module not in ('training', 'ros')]
+
+
+def test_imports_go_down():
+    up = [(module, other) for module, others in GRAPH.items() if module and module not in ('training',)
+          for other in others if other != 'training' and layer(other) > layer(module)]
+    assert up == []
+
+
+def test_no_circles():
+    assert circle(GRAPH) == []
+
+
+@pytest.mark.parametrize('graph, found', [
+    ({}, []),
+    ({'a': {'b'}, 'b': {'c'}, 'c': set()}, []),
+    ({'a': {'b'}, 'b': {'c'}, 'c': {'b'}}, ['b', 'c']),
+    ({'a': {'a'}}, ['a']),
+], ids=['empty', 'a line', 'two that need each other', 'itself'])
+def test_circles_are_found(graph, found):
+    assert circle(graph) == found
+
+
+def test_rooms_form_no_circle():
+    rooms = {}
+    for module, others in GRAPH.items():
+        for other in others:
+            one, two = (name.split('.')[0] for name in (module, other))
+            if one and one != two:
+                rooms.setdefault(one, set()).add(two)
+    assert circle(rooms) == []
+
+
+@pytest.mark.parametrize('source, expected', [
+    ('from ..errors import ImageError', 'face_attributes_ros.errors.ImageError'),
+    ('from . import images', 'face_attributes_ros.ros.images'),
+    ('from face_attributes_ros.boxes import iou', 'face_attributes_ros.boxes.iou'),
+    ('import torch.nn', 'torch.nn'),
+    ('def f():\n    from ...training import common', None),
+])
+def test_relative_imports_are_resolved(tmp_path, source, expected):
+    path = tmp_path / 'x.py'
+    path.write_text(source)
+    found = list(imported(path, 'ros.x'))
+    assert found == [expected] if expected else found[0].endswith('training.common')
+
+
+def test_imports_are_absolute():
+    relative = [module for module, path in MODULES.items() for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.ImportFrom) and node.level]
+    assert relative == []
 
 
 def is_ros(name):
@@ -38,23 +160,23 @@ def is_ros(name):
 
 @pytest.mark.parametrize('forbidden, allowed_rooms', [
     (is_ros, ('ros',)),
-    (lambda name: name.split('.')[0] == 'torch', ('networks', 'training')),
-    (lambda name: name.split('.')[0] == 'ultralytics', ('networks', 'training')),
-    (lambda name: name.startswith('face_attributes_ros.ros'), ('ros',)),
-    (lambda name: name.startswith('face_attributes_ros.training'), ('training',)),
-], ids=['ros', 'torch', 'ultralytics', 'our ros room', 'our training room'])
-def test_imports_go_one_way(forbidden, allowed_rooms):
-    assert offenders(forbidden, allowed_rooms) == []
+    (lambda name: name.split('.')[0] == 'torch', TORCH_ROOMS),
+    (lambda name: name.split('.')[0] == 'ultralytics', ('networks', 'engines.torch', 'training.detector')),
+], ids=['ros', 'torch', 'ultralytics'])
+def test_heavy_imports_stay_in_their_rooms(forbidden, allowed_rooms):
+    assert [(module, name) for module, path in MODULES.items() if not inside(module, allowed_rooms)
+            for name in imported(path, module) if forbidden(name)] == []
 
 
 def test_every_source_file_names_its_licence():
-    assert [
-        path.name
-        for path in FILES
-        if not path.read_text().startswith('# SPDX-License-Identifier: Apache-2.0')
-    ] == []
+    head = '# SPDX-License-Identifier: Apache-2.0'
+    assert [module for module, path in MODULES.items() if not path.read_text().startswith(head)] == []
 
 
 def test_public_names_exist():
     for name in face_attributes_ros.__all__:
         assert getattr(face_attributes_ros, name) is not None
+
+
+def test_layers_name_rooms_that_exist():
+    assert [room for room in chain(*LAYERS) if not any(inside(module, (room,)) for module in MODULES)] == []

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from face_attributes_ros import pipeline as pipelines
+from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.estimator import AttributeEstimator
-from face_attributes_ros.pipeline import Pipeline, Settings, build_pipeline
+from face_attributes_ros.pipeline import Pipeline
+from face_attributes_ros.settings import Settings
 
 IMAGE = np.zeros((448, 448, 3), np.uint8)
 BOX = [100, 100, 200, 200, .9]

@@ -35,7 +35,8 @@ from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.engines.torch import TorchNetwork, open_weights
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3, load_ultralytics
-from face_attributes_ros.pipeline import Pipeline, Settings
+from face_attributes_ros.pipeline import Pipeline
+from face_attributes_ros.settings import Settings
 
 WIDTH, HEIGHT, LONGEST, FACES = 1280, 720, 448, 4
 DETECTORS = ('full', 'tiny')

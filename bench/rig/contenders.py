@@ -17,11 +17,12 @@ import torch
 from bench.rig.machine import not_offered
 from bench.rig.naive import Naive, attribute_network, detector_network
 from face_attributes_ros.boxes import canvas_size
+from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.engines.choose import choose_backend
 from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.errors import FaceAttributesError, ModelError
 from face_attributes_ros.faces import Face
-from face_attributes_ros.pipeline import Settings, build_pipeline
+from face_attributes_ros.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = [(backend, precision)

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from face_attributes_ros.engines.models import find_model, shipped
 from face_attributes_ros.networks.compact import VARIANTS, CompactConfig, CompactNet, folded
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics
-from face_attributes_ros.pipeline import Settings
+from face_attributes_ros.settings import Settings
 
 
 def torchvision_stand_in():

@@ -19,7 +19,7 @@ from face_attributes_ros.device.boxes import front, suppress, to_source
 from face_attributes_ros.device.crops import square_crops
 from face_attributes_ros.device.letterbox import DeviceLetterbox
 from face_attributes_ros.errors import DeviceError
-from face_attributes_ros.estimator import HEADS
+from face_attributes_ros.heads import HEADS
 
 BUCKETS = (0, 1, 4, 16)
 WARM_UPS = 3

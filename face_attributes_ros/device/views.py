@@ -4,18 +4,22 @@ answers of the plain ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from face_attributes_ros import alignment
-from face_attributes_ros.detector import FaceDetector, check_image
-from face_attributes_ros.device.path import DevicePath
+from face_attributes_ros.detector import FaceDetector, check_image, faces_of
+from face_attributes_ros.device.path import DevicePath, Found
 from face_attributes_ros.device.plan import DeviceNetworks
 from face_attributes_ros.device.yolov3 import CapturableDetector
 from face_attributes_ros.engines.torch import OneClass
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.estimator import HEADS, AttributeEstimator
-from face_attributes_ros.faces import Face
+from face_attributes_ros.estimator import AttributeEstimator
+from face_attributes_ros.faces import Attributes, Face
+from face_attributes_ros.heads import HEADS
 from face_attributes_ros.networks.attributes import with_fixed_pool
+from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
 
 
@@ -23,41 +27,38 @@ class DeviceFaceDetector:
     """`FaceDetector` on a device. While it waits for the boxes, the attributes of the likely faces
     are computed with them.
 
-    `expects_looks()` says whether anybody will ask for attributes of the next frame. Slots follow
-    the last frame's faces.
+    Slots follow the last frame's faces. `own` as in FaceDetector.
     """
 
-    def __init__(self, path: DevicePath):
-        self.path, self.confidence, self.iou, self.max_faces, self.min_face_px = path, .5, .45, 100, 0
-        self.expects_looks, self.watch, self._faces_before = (lambda: True), Stopwatch(), 1
+    def __init__(self, path: DevicePath, own: Mapping[str, float]):
+        self.path, self.own, self.watch, self._faces_before = path, own, Stopwatch(), 1
 
-    def __call__(self, image_bgr):
+    def __call__(self, image_bgr: np.ndarray, settings: Settings | None = None) -> list[Face]:
         """The faces of one image, best score first."""
-        return self.detect([image_bgr])[0]
+        return self.detect([image_bgr], settings)[0]
 
-    def detect(self, images_bgr):
+    def detect(self, images_bgr: Sequence[np.ndarray], settings: Settings | None = None, *,
+               looks_follow: bool = True) -> list[list[Face]]:
         """The faces of each image, as a list a picture."""
+        settings = settings or Settings().filled(self.own)
         for image in images_bgr:
             check_image(image)
-        slots = self.path.bucket(max(1, self._faces_before)) if self.expects_looks() else 0
+        slots = self.path.bucket(max(1, self._faces_before)) if looks_follow else 0
+        knobs = (settings.detector_confidence, settings.detector_iou,
+                 settings.detector_min_face_px, settings.detector_max_faces)
         with self.watch('detect'):
-            found = self.path.run(images_bgr,
-                                  (self.confidence, self.iou, self.min_face_px, self.max_faces),
-                                  slots)
-        faces = [self._faces(one) for one in found]
+            found = self.path.run(images_bgr, knobs, slots)
+        faces = [_faces(one, settings) for one in found]
         self._faces_before = max(map(len, faces), default=0)
         return faces
 
-    def _faces(self, found):
-        if not found.exact:
-            return self._plain().faces_of(found.detections(), found.plan.letterbox)
-        faces = [Face(tuple(box), score) for *box, score in found.rows.tolist()]
-        found.slots = {face: slot for slot, face in enumerate(faces[:len(found.heads)])}
-        return faces
 
-    def _plain(self):
-        return FaceDetector(None, confidence=self.confidence, iou=self.iou,
-                            max_faces=self.max_faces, min_face_px=self.min_face_px)
+def _faces(found: Found, settings: Settings) -> list[Face]:
+    if not found.exact:
+        return faces_of(found.detections(), found.plan.letterbox, settings)
+    faces = [Face((x0, y0, x1, y1), score) for x0, y0, x1, y1, score in found.rows.tolist()]
+    found.slots = {face: slot for slot, face in enumerate(faces[:len(found.heads)])}
+    return faces
 
 
 class DeviceEstimator:
@@ -70,30 +71,25 @@ class DeviceEstimator:
 
     def __init__(self, path: DevicePath, plain: AttributeEstimator):
         self.path, self.plain, self.size_px = path, plain, plain.size_px
-        self.gender_threshold, self.expression_threshold = plain.gender_threshold, plain.expression_threshold
+        self.own, self.watch = plain.own, plain.watch
 
-    @property
-    def watch(self):
-        """Where the time went; the same watch as `plain`'s."""
-        return self.plain.watch
-
-    @watch.setter
-    def watch(self, watch):
-        self.plain.watch = watch
-
-    def __call__(self, image_bgr, faces):
+    def __call__(self, image_bgr: np.ndarray, faces: Sequence[Face],
+                 settings: Settings | None = None) -> list[Attributes]:
         """Attributes of each face of one image."""
-        return self.estimate([image_bgr], [faces])[0]
+        return self.estimate([image_bgr], [faces], settings)[0]
 
-    def crops(self, images_bgr):
+    def crops(self, images_bgr: Sequence[np.ndarray],
+              settings: Settings | None = None) -> list[Attributes]:
         """Attributes of pictures that are one face crop each; see `AttributeEstimator.crops`."""
-        return self.plain.crops(images_bgr)
+        return self.plain.crops(images_bgr, settings)
 
-    def estimate(self, images_bgr, faces):
+    def estimate(self, images_bgr: Sequence[np.ndarray], faces: Sequence[Sequence[Face]],
+                 settings: Settings | None = None) -> list[list[Attributes]]:
         """Attributes of each face of each image, in the order given."""
+        settings = settings or Settings().filled(self.own)
         found = self.path.claim(images_bgr)
         if found is None:
-            return self.plain.estimate(images_bgr, faces)
+            return self.plain.estimate(images_bgr, faces, settings)
         jobs = [(one, face) for one, some in zip(found, faces) for face in some]
         if not jobs:
             return [[] for _ in faces]
@@ -101,7 +97,8 @@ class DeviceEstimator:
             values = self._values(jobs)
         boxes_xyxy = np.array([face.box_xyxy for _, face in jobs], dtype=np.float32)
         transforms = alignment.square_transforms(boxes_xyxy, self.plain.crop_scale, self.size_px)
-        records = iter(self.plain.records(self._heads(values), len(jobs), transforms))
+        records = iter(self.plain.records(self._heads(values), len(jobs), settings,
+                                          transforms))
         return [[next(records) for _ in some] for some in faces]
 
     def _values(self, jobs):
@@ -140,7 +137,7 @@ def device_views(detector: FaceDetector, estimator: AttributeEstimator | None, d
                               estimator.crop_scale if looks else 1.)
     path = DevicePath(networks, network.device, imgsz_px=detector.imgsz_px, square=detector.square,
                       batch_max=estimator.batch_max if looks else 1)
-    return DeviceFaceDetector(path), looks and DeviceEstimator(path, estimator)
+    return DeviceFaceDetector(path, detector.own), looks and DeviceEstimator(path, estimator)
 
 
 def _capturable(module):

@@ -13,6 +13,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from face_attributes_ros.engines.onnxruntime import OnnxRuntime
 from face_attributes_ros.errors import DeviceError
 
 PROVIDER = 'TensorrtExecutionProvider'
@@ -39,6 +40,21 @@ def tensorrt_provider(device, precision, onnxruntime):
     return PROVIDER, {'device_id': int(index), 'trt_fp16_enable': precision == 'fp16',
                       'trt_engine_cache_enable': True, 'trt_engine_cache_path': str(folder),
                       'trt_timing_cache_enable': True, 'trt_timing_cache_path': str(folder)}
+
+
+def open_file(path, device, precision, threads=0):
+    """The network in an ONNX file on 'cuda:N'; DeviceError as of `tensorrt_provider`."""
+    import onnxruntime
+
+    provider = tensorrt_provider(device, precision, onnxruntime)
+    about = f'tensorrt by onnxruntime {onnxruntime.__version__}, {device}, {precision}'
+    return OnnxRuntime(path, provider, threads, about)
+
+
+def auto_precision(device, has_int8):
+    """fp16, everywhere."""
+    del device, has_int8
+    return 'fp16'
 
 
 def cache_folder(gpu, tensorrt, onnxruntime):

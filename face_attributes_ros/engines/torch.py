@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from face_attributes_ros.engines.choose import device_index
 from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.engines.seam import device_index
 from face_attributes_ros.errors import DeviceError, ModelError
 from face_attributes_ros.networks.attributes import OUTPUTS, load_shipped
 from face_attributes_ros.networks.yolov3 import ContractDetector, load_detector, load_ultralytics
-from face_attributes_ros.paper.models import read_weights
+from face_attributes_ros.weights import read_weights
 
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
@@ -67,15 +67,21 @@ def _device(device):
     return torch.device(device)
 
 
-def open_weights(path, *, device='auto', precision='auto', threads=0):
+def open_file(path, device='auto', precision='auto', threads=0):
     """A safetensors file of ours on torch: an attribute network or a detector, whichever its
     metadata describes."""
-    _, _, about = read_weights(path)
+    _, about = read_weights(path)
     if threads:
         torch.set_num_threads(threads)
     if 'network' in about:
         return TorchNetwork(load_shipped(path), OUTPUTS, device, precision)
     return TorchNetwork(load_detector(path), ('detections',), device, precision)
+
+
+def auto_precision(device, has_int8):
+    """fp16 on a GPU, else fp32."""
+    del has_int8
+    return 'fp16' if _device(device).type == 'cuda' else 'fp32'
 
 
 def open_ultralytics(name, *, device='auto', precision='auto'):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.compact import CompactConfig, CompactNet, area_matrix, folded
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
-from face_attributes_ros.paper.models import read_weights
+from face_attributes_ros.weights import read_weights
 
 OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
 """In the order in which the file gives them; keys of `estimator.HEADS`."""
@@ -67,7 +67,7 @@ def with_fixed_pool(shipped: Shipped, size_px: int) -> Shipped:
 def load_shipped(path) -> Shipped:
     """The module from a safetensors file of `export attributes --torch`; ModelError where the
     calibration is not in it."""
-    path, tensors, about = read_weights(path)
+    tensors, about = read_weights(path)
     if 'network' not in about or 'offsets' not in about.get('calibration', {}):
         raise ModelError(
             f'{path} has no network or no calibration, or an old one, in its metadata: write it with export attributes --torch'

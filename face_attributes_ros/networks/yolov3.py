@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
-import json
 import os
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import torch
 from torch import nn
 
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.weights import read_weights
 
 LOSS_GAINS = {'box': 7.5, 'cls': 0.5, 'dfl': 1.5}   # ultralytics' defaults
 _QUIET = {'YOLO_OFFLINE': 'true', 'YOLO_AUTOINSTALL': 'false', 'YOLO_VERBOSE': 'false'}
@@ -176,13 +176,8 @@ def decode_raw(raw: Mapping, reg_max: int, anchors: torch.Tensor,
 def load_detector(path: Path) -> ContractDetector:
     """The contract's detector from a safetensors file of ours, which carries its own model
     table."""
-    from safetensors import SafetensorError, safe_open
-    try:
-        with safe_open(str(path), framework='pt') as file:
-            model = json.loads((file.metadata() or {}).get('model', 'null'))
-            state = {key: file.get_tensor(key).float() for key in file.keys()}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
+    tensors, about = read_weights(path)
+    model, state = about.get('model'), {key: value.float() for key, value in tensors.items()}
     if model is None:
         raise ModelError(f'{path} lacks the `model` table that the training command writes')
     network = build_yolov3(model)

@@ -11,32 +11,18 @@ parameters do not fit this repository. torch is imported when a model is opened,
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import NamedTuple
 
-from face_attributes_ros.engines.choose import Network, open_network
-from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.build import PAPER_MODELS, AttributeModel, open_attributes
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.weights import read_weights
 
-PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
 WEIGHTS_FOLDER = 'FACE_ATTRIBUTES_PAPER_WEIGHTS'
 COMPACT_M = 'attributes_m'
 LIVE_HEADS = ('age', 'gender', 'expression', 'smile', 'pose', 'face')
 """What of these networks the pipeline takes; 21 landmarks and their visibility are for the
 two-stage test."""
-
-
-class AttributeModel(NamedTuple):
-    """What the pipeline needs of an attribute network; `thresholds` as in the manifest, 0 where
-    nothing was chosen."""
-
-    network: Network
-    outputs: tuple[str, ...]
-    size_px: int
-    crop_scale: float
-    thresholds: dict[str, float]
 
 
 def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, backend='auto',
@@ -50,8 +36,9 @@ def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, back
     if name not in PAPER_MODELS:
         raise ModelError(f'paper model {name!r} is not one of {", ".join(PAPER_MODELS)}')
     if name == 'compact_m':
-        return _compact(device=device, backend=backend, precision=precision, threads=threads)
-    parts = [_OPENERS[part](*read_weights(weights_path(part, folder))) for part in name.split('+')]
+        return open_attributes(COMPACT_M, device=device, backend=backend, precision=precision,
+                               threads=threads)
+    parts = [_opened(part, weights_path(part, folder)) for part in name.split('+')]
     network = _network([module for module, _ in parts], heads, device, precision, threads)
     about = parts[0][1]
     thresholds = {name: 0. for name in ('gender', 'expression') if name in network.outputs}
@@ -71,11 +58,8 @@ def _network(modules, heads, device, precision, threads):
     return TorchNetwork(Joined(modules, outputs), outputs, device, precision)
 
 
-def _compact(**engine):
-    model = find_model(COMPACT_M, 'attributes')
-    network = open_network(model.weights(engine['backend']), int8_path=model.int8_path, **engine)
-    return AttributeModel(network, network.outputs, model.input_px, model.crop_scale,
-                          dict(model.thresholds))
+def _opened(part, path):
+    return _OPENERS[part](path, *read_weights(path))
 
 
 def weights_path(part, folder=None):
@@ -84,33 +68,12 @@ def weights_path(part, folder=None):
     folder = folder or os.environ.get(WEIGHTS_FOLDER)
     if not folder:
         raise ModelError(
-            f'{part} needs weights of yours: set {WEIGHTS_FOLDER} to the folder of {part}.safetensors '
-            '(docs/paper.md says how to make it)')
+            f'{part} needs weights of yours: set {WEIGHTS_FOLDER} to the folder of '
+            f'{part}.safetensors (docs/paper.md says how to make it)')
     path = Path(folder).expanduser() / f'{part}.safetensors'
     if not path.is_file():
         raise ModelError(f'{part} needs weights of yours: {path} is missing')
     return path
-
-
-def read_weights(path):
-    """(path, tensors, metadata) of a safetensors file; metadata values that are JSON come back
-    decoded."""
-    from safetensors import SafetensorError, safe_open
-    try:
-        with safe_open(str(path), framework='pt') as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return path, tensors, {
-                key: _decoded(text) for key, text in (file.metadata() or {}).items()
-            }
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
-
-
-def _decoded(text):
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def _filled(module, tensors, path):

@@ -12,6 +12,7 @@ import numpy as np
 
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.settings import Settings
 
 PROPOSERS = ('yolov3', 'selective_search', 'sliding')
 LOWEST_SCORE = .05
@@ -28,14 +29,16 @@ def open_proposer(kind, network=None, imgsz_px=448):
     if kind not in PROPOSERS:
         raise ParameterError(f'proposals are {kind!r}, need one of {", ".join(PROPOSERS)}')
     if kind == 'yolov3':
-        return from_detector(FaceDetector(network, imgsz_px=imgsz_px, confidence=LOWEST_SCORE))
+        return from_detector(FaceDetector(network, imgsz_px=imgsz_px))
     return {'selective_search': selective_search, 'sliding': sliding}[kind]
 
 
 def from_detector(detector):
     """A proposer that asks a FaceDetector."""
+    settings = Settings(detector_confidence=LOWEST_SCORE, detector_min_face_px=0)
+
     def propose(image_bgr):
-        faces = detector(image_bgr)
+        faces = detector(image_bgr, settings)
         boxes = np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4)
         return boxes, np.array([face.score for face in faces], np.float32)
 

@@ -16,12 +16,14 @@ if find_spec('ultralytics') is None:
 
 from device_rig import Rig, assert_alike, people  # noqa: E402
 
+from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.device import path as device_path  # noqa: E402
 from face_attributes_ros.device.views import device_views  # noqa: E402
 from face_attributes_ros.device.yolov3 import CapturableDetector  # noqa: E402
 from face_attributes_ros.engines.torch import OneClass, open_ultralytics  # noqa: E402
 from face_attributes_ros.errors import DeviceError, ImageError, ModelError  # noqa: E402
-from face_attributes_ros.pipeline import Pipeline, Settings, build_pipeline  # noqa: E402
+from face_attributes_ros.pipeline import Pipeline
+from face_attributes_ros.settings import Settings  # noqa: E402
 
 ON_TORCH = Settings(device='cpu', detector_backend='torch', attributes_backend='torch', threads=1)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA GPU')

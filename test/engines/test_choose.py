@@ -187,7 +187,7 @@ def test_a_file_that_is_no_network_is_a_model_error(tmp_path, backend):
 def test_opening_a_network_does_not_import_torch(path):
     code = textwrap.dedent(f'''
         import sys
-        from face_attributes_ros.engines import open_network
+        from face_attributes_ros.engines.choose import open_network
         open_network({str(path)!r}, device='cpu')
         import face_attributes_ros.pipeline
         sys.exit(any(name in sys.modules for name in ('torch', 'ultralytics', 'rclpy')))

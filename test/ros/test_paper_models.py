@@ -10,9 +10,9 @@ from face_attributes_ros.msg import FaceAttributes
 from harness import picture
 from paper_fixtures import write_paper_weights
 
+from face_attributes_ros.build import PAPER_MODELS, build_pipeline
 from face_attributes_ros.faces import Face
-from face_attributes_ros.paper.models import PAPER_MODELS, WEIGHTS_FOLDER
-from face_attributes_ros.pipeline import build_pipeline
+from face_attributes_ros.paper.models import WEIGHTS_FOLDER
 
 
 def told_where_the_face_is(settings, delay_s, faces):

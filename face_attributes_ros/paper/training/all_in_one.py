@@ -10,7 +10,6 @@ from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.paper.aflw import FROM_68
 from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
-from face_attributes_ros.paper.models import read_weights
 from face_attributes_ros.paper.normalise import Normalise
 from face_attributes_ros.paper.training.losses import WEIGHTS, age_weight, all_in_one_losses
 from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
@@ -19,6 +18,7 @@ from face_attributes_ros.training.attributes.data.augment import move_labels, mo
 from face_attributes_ros.training.attributes.data.batches import passing_rows, source_counts
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_pack
+from face_attributes_ros.weights import read_weights
 
 _VALIDATION_BATCH = 32
 
@@ -109,7 +109,7 @@ def load_trunk(network, path):
 
     Returns the file's SHA-256. Raises ModelError where a layer is missing or has another shape.
     """
-    _, tensors, _ = read_weights(path)
+    tensors, _ = read_weights(path)
     own, state = network.state_dict(), {}
     for name in (f'{layer}.{part}' for layer in TRUNK for part in ('weight', 'bias')):
         found, key = tensors.get(name), name.replace('.', '.0.')

@@ -25,7 +25,7 @@ from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.paper.models import COMPACT_M, read_weights
+from face_attributes_ros.paper.models import COMPACT_M
 from face_attributes_ros.paper.pool5 import TRUNKS, Features, load_trunk, new_trunk
 from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe
 from face_attributes_ros.paper.training.plots import plot_confusion
@@ -38,6 +38,7 @@ from face_attributes_ros.paper.training.pool5_svm import (
 )
 from face_attributes_ros.paper.training.results import record
 from face_attributes_ros.training.common.checkpoint import save_tensors
+from face_attributes_ros.weights import read_weights
 
 CROP_PX = 128
 _BATCH = 32
@@ -120,7 +121,7 @@ def open_detector(args):
         return None
     model = find_model(args.detector, 'detector')
     return FaceDetector(open_network(model.path, device='cpu', threads=args.threads),
-                        imgsz_px=model.input_px, confidence=model.thresholds.get('score', .5))
+                        imgsz_px=model.input_px, threshold=model.thresholds.get('score', .5))
 
 
 def open_trunk(name, weights=None):
@@ -132,7 +133,7 @@ def open_trunk(name, weights=None):
         raise ModelError(
             f'trunk {name} needs your ImageNet weights: --weights FILE.safetensors; none are shipped, and '
             'random convolutions would be no result')
-    _, tensors, metadata = read_weights(weights)
+    tensors, metadata = read_weights(weights)
     trunk = new_trunk(name, metadata.get('network') if name == 'compact' else None)
     load_trunk(trunk, tensors, weights)
     return trunk, {

@@ -17,12 +17,13 @@ import numpy as np
 from tqdm import tqdm
 
 from face_attributes_ros.boxes import nms
+from face_attributes_ros.build import PAPER_MODELS
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.paper.models import PAPER_MODELS, open_paper_model
+from face_attributes_ros.paper.models import open_paper_model
 from face_attributes_ros.paper.proposals import PROPOSERS, open_proposer
 from face_attributes_ros.paper.training.jaffe import (
     best_box,
@@ -94,7 +95,7 @@ def run(args):
     if args.jaffe and 'expression' in system.outputs:
         threshold = model.thresholds.get('score', .5)
         detector = None if args.crops else FaceDetector(network, imgsz_px=model.input_px,
-                                                        confidence=threshold)
+                                                        threshold=threshold)
         result['expression'] = expression(test, detector, spaced(read_jaffe(args.jaffe),
                                                                  args.faces))
     record(args.results, f'two-stage {args.model}', result)

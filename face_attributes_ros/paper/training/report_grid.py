@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from face_attributes_ros.build import PAPER_MODELS
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.paper.models import PAPER_MODELS, open_paper_model
+from face_attributes_ros.paper.models import open_paper_model
 from face_attributes_ros.paper.training.evaluate_pool5 import (
     add_feature_arguments,
     open_detector,

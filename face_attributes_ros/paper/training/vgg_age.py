@@ -16,7 +16,6 @@ from tqdm import tqdm
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.faces import AGE_GROUPS_YEARS
-from face_attributes_ros.paper.models import read_weights
 from face_attributes_ros.paper.normalise import Normalise
 from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
 from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggAgeNet, load_convolutions
@@ -24,6 +23,7 @@ from face_attributes_ros.training.attributes.data.augment import move_pixels
 from face_attributes_ros.training.attributes.data.batches import passing_rows
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_pack
+from face_attributes_ros.weights import read_weights
 
 NO_WEIGHTS = (
     'the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors with VGG-Face '
@@ -70,7 +70,7 @@ class VggAgeTask:
             raise ModelError(NO_WEIGHTS)
         if args.weights is None:
             return 'random'
-        load_convolutions(self.whole.convolutions, read_weights(args.weights)[1], args.weights)
+        load_convolutions(self.whole.convolutions, read_weights(args.weights)[0], args.weights)
         return file_sha256(args.weights)
 
     def _features(self, table, folder, views):

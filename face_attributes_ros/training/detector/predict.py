@@ -7,6 +7,7 @@ import torch
 
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.networks.yolov3 import decode, load_detector
+from face_attributes_ros.settings import Settings
 from face_attributes_ros.training.detector.data import split_small
 from face_attributes_ros.training.detector.score import Result
 
@@ -45,11 +46,12 @@ def torch_detector(path):
 def make_detect(network, input_px):
     """`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))` down to the low scores that a curve
     needs."""
-    detector = FaceDetector(network, imgsz_px=input_px, confidence=LOWEST_SCORE, iou=NMS_IOU,
-                            max_faces=MOST_FACES)
+    detector = FaceDetector(network, imgsz_px=input_px)
+    settings = Settings(detector_confidence=LOWEST_SCORE, detector_iou=NMS_IOU,
+                        detector_max_faces=MOST_FACES, detector_min_face_px=0)
 
     def detect(image):
-        faces = detector(image)
+        faces = detector(image, settings)
         boxes = np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4)
         return boxes, np.array([face.score for face in faces], np.float32)
 

@@ -10,7 +10,7 @@ from attributes_rig import face, make_pack
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import DataError, ModelError
-from face_attributes_ros.estimator import HEADS
+from face_attributes_ros.heads import HEADS
 from face_attributes_ros.networks.compact import CompactConfig, CompactNet
 from face_attributes_ros.training.attributes import (
     evaluate as evaluate_attributes,

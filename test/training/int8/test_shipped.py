@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import pytest
 
+from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.engines.models import shipped
-from face_attributes_ros.pipeline import Settings, build_pipeline
+from face_attributes_ros.settings import Settings
 
 QUANTISED = [name for name, model in shipped().items() if model.int8_file]
 BACKENDS = ('onnxruntime', 'openvino')

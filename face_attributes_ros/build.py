@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings to a pipeline: the one place that knows models, runtimes and devices all together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from face_attributes_ros.detector import FaceDetector
+from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.engines.seam import OpenNetwork
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.estimator import AttributeEstimator
+from face_attributes_ros.pipeline import Pipeline
+from face_attributes_ros.runtimes import BY_NAME
+from face_attributes_ros.settings import Settings
+
+PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
+"""Attribute models that `paper.models.open_paper_model` opens; that room is imported when one of
+them is asked for."""
+
+USERS_FILES = ('.pt', '.safetensors')
+
+
+class AttributeModel(NamedTuple):
+    """What the pipeline needs of an attribute network; `thresholds` as in the manifest, 0 where
+    nothing was chosen."""
+
+    network: OpenNetwork
+    outputs: tuple[str, ...]
+    size_px: int
+    crop_scale: float
+    thresholds: Mapping[str, float]
+
+
+def build_pipeline(settings: Settings | None = None) -> Pipeline:
+    """A pipeline with the networks that the settings name, their checksums verified; ModelError or
+    DeviceError otherwise."""
+    settings = settings or Settings()
+    detector, description = _build_detector(settings)
+    estimator, about = _build_estimator(settings) if settings.attributes_model else (None, {})
+    description |= about
+    if not _fits_one_device(detector, estimator, settings):
+        return Pipeline(detector, estimator, settings, description)
+    from face_attributes_ros.device.views import device_views
+
+    description['detector_engine'] += ', frames stay on the device'
+    return Pipeline(*device_views(detector, estimator), settings, description)
+
+
+def _fits_one_device(detector: FaceDetector, estimator: AttributeEstimator | None,
+                     settings: Settings) -> bool:
+    # The device path is for a GPU; on the CPU its letterbox and crops would only be slower than
+    # OpenCV's.
+    looks_fit = estimator is None or (settings.attributes_backend == 'torch'
+                                      and not settings.attributes_aligned
+                                      and settings.attributes_model not in PAPER_MODELS)
+    if settings.detector_backend != 'torch' or not looks_fit:
+        return False
+    on_gpu: bool = getattr(detector.network, 'device').type == 'cuda'  # noqa: B009
+    return on_gpu
+
+
+def _engine(settings: Settings) -> dict[str, Any]:
+    return {'device': settings.device, 'precision': settings.precision,
+            'threads': settings.threads}
+
+
+def _build_detector(settings: Settings) -> tuple[FaceDetector, dict[str, Any]]:
+    name, backend = settings.detector_model, settings.detector_backend
+    users_file = Path(name).suffix in USERS_FILES
+    model = None if users_file else find_model(name, 'detector')
+    if model is None or backend == 'ultralytics':
+        from face_attributes_ros.engines.torch import open_ultralytics
+
+        network: OpenNetwork = open_ultralytics(name, device=settings.device,
+                                                precision=settings.precision)
+    else:
+        network = open_network(_weights(model, backend), int8_path=model.int8_path,
+                               backend=backend, **_engine(settings))
+    threshold, input_px = (model.thresholds.get('score', .5),
+                           model.input_px) if model else (.5, 448)
+    detector = FaceDetector(network, imgsz_px=settings.detector_imgsz or input_px,
+                            square=settings.detector_square, threshold=threshold)
+    return detector, {'detector': name, 'detector_engine': network.description,
+                      'detector_confidence': threshold}
+
+
+def _build_estimator(settings: Settings) -> tuple[AttributeEstimator, dict[str, Any]]:
+    name = settings.attributes_model
+    model = open_attributes(name, backend=settings.attributes_backend, **_engine(settings))
+    estimator = AttributeEstimator(model.network, model.outputs, size_px=model.size_px,
+                                   crop_scale=model.crop_scale,
+                                   aligned=settings.attributes_aligned,
+                                   batch_max=settings.attributes_batch_max,
+                                   gender_threshold=model.thresholds.get('gender', 0.),
+                                   expression_threshold=model.thresholds.get('expression', 0.))
+    return estimator, {'attributes': name, 'attributes_engine': model.network.description}
+
+
+def open_attributes(name: str, *, backend: str = 'auto', **engine: Any) -> AttributeModel:
+    """The attribute network of a manifest entry or of the paper, with what it needs to be used;
+    ModelError or DeviceError otherwise."""
+    if name in PAPER_MODELS:
+        paper = import_module('face_attributes_ros.paper.models')
+        opened: AttributeModel = paper.open_paper_model(name, backend=backend, **engine)
+        return opened
+    model = find_model(name, 'attributes')
+    network = open_network(_weights(model, backend), int8_path=model.int8_path, backend=backend,
+                           **engine)
+    missing = {'gender', 'expression'} & set(network.outputs) - set(model.thresholds)
+    if missing:
+        raise ModelError(f'model {model.name}: the manifest has no thresholds for '
+                         f'{", ".join(sorted(missing))}')
+    return AttributeModel(network, network.outputs, model.input_px, model.crop_scale,
+                          model.thresholds)
+
+
+def _weights(model: Any, backend: str) -> Path:
+    torch_weights = backend in BY_NAME and BY_NAME[backend].torch_weights
+    path: Path = model.torch_weights() if torch_weights else model.path
+    return path

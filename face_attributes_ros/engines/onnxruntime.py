@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime: the portable default; CUDA where its GPU build is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_attributes_ros.engines.cpu import int8_pays
+from face_attributes_ros.engines.seam import device_index, opened, require
+from face_attributes_ros.errors import DeviceError
+
+Provider = tuple[str, dict[str, Any]]
+
+
+class OnnxRuntime:
+    """An ONNX file on one execution provider of ONNX Runtime. Int8 is a property of the file: its
+    nodes quantise."""
+
+    def __init__(self, path: str | Path, provider: Provider, threads: int, about: str):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # A robot has other work for its cores than waiting in a loop for ours.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        self._session = opened(
+            lambda: onnxruntime.InferenceSession(str(path), options, providers=[provider]), path)
+        if self._session.get_providers()[0] != provider[0]:
+            raise DeviceError(f'{about}: ONNX Runtime could not start {provider[0]}')
+        self._input = self._session.get_inputs()[0].name
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+        self.description = about
+
+    def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
+        found: Sequence[np.ndarray] = self._session.run(None, {self._input: batch})
+        return found
+
+
+def open_file(path: str | Path, device: str, precision: str, threads: int = 0) -> OnnxRuntime:
+    """The network in an ONNX file on 'cpu' or 'cuda:N'; DeviceError for what is not offered."""
+    import onnxruntime
+
+    require(precision, ('fp32', 'int8') if device == 'cpu' else ('fp32', ), 'onnxruntime', device)
+    provider = _provider(device, onnxruntime.get_available_providers())
+    about = f'onnxruntime {onnxruntime.__version__}, {device}, {precision}'
+    return OnnxRuntime(path, provider, threads, about)
+
+
+def auto_precision(device: str, has_int8: bool) -> str:
+    """Int8 where the model has such a file and the CPU gains by it, else fp32."""
+    return 'int8' if device == 'cpu' and has_int8 and int8_pays() else 'fp32'
+
+
+def _provider(device: str, available: Sequence[str]) -> Provider:
+    if device == 'cpu':
+        return 'CPUExecutionProvider', {}
+    if 'CUDAExecutionProvider' not in available:
+        raise DeviceError(
+            f'device {device}: this ONNX Runtime has no CUDA (it has {", ".join(available)}); '
+            'install onnxruntime-gpu, or use device cpu or auto')
+    return 'CUDAExecutionProvider', {'device_id': device_index(device)}

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one seam to the neural networks, and what the files of all runtimes share.
+
+A network is a callable from a uint8 batch (B, H, W, 3) BGR to float arrays. Those opened here also
+say `outputs` (names, in order) and `description` (runtime, device and precision as really used).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
+
+Network = Callable[[np.ndarray], Sequence[np.ndarray]]
+T = TypeVar('T')
+
+
+class OpenNetwork(Protocol):
+    """A Network that says what it is."""
+
+    outputs: tuple[str, ...]
+    description: str
+
+    def __call__(self, batch: np.ndarray, /) -> Sequence[np.ndarray]:
+        """The outputs of a batch."""
+        ...
+
+
+def opened(make: Callable[[], T], path: str | Path) -> T:
+    """What `make` gives; the runtime's own exceptions become a ModelError that names the file."""
+    try:
+        return make()
+    except DeviceError:
+        raise
+    except Exception as error:  # the runtimes have exception types of their own, without a common base
+        raise ModelError(f'model file {path}: {_first_words(error)}') from error
+
+
+def _first_words(error: Exception) -> str:
+    # OpenVINO begins with lines that only say where in its source it was thrown.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith('Exception from ')]
+    return (telling or lines or [type(error).__name__])[0]
+
+
+def require(value: str, allowed: Collection[str], backend: str, device: str = '') -> None:
+    """DeviceError unless the runtime offers `value`."""
+    if value not in allowed:
+        where = f'{backend} on {device}' if device else backend
+        raise DeviceError(f'{value!r} is not offered by {where}: needs {", ".join(allowed)}')
+
+
+def device_index(device: str) -> int:
+    """0 for 'cuda:0'; ParameterError for anything that is not 'cuda:N'."""
+    kind, _, index = device.partition(':')
+    if kind != 'cuda' or not (index.isascii() and index.isdigit()):
+        raise ParameterError(f'device is {device!r}, needs auto, cpu or cuda:N')
+    return int(index)

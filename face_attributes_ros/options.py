@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options: the fields of a frozen settings class, each with its default, range, unit and meaning.
+
+    @dataclass(frozen=True)
+    class Settings:
+        rate: float = live(10., 'Images a second.', unit='Hz', low=.01, high=1000.)
+
+        def __post_init__(self):
+            check(self)
+
+ROS parameters, the YAML file, the documented table and command-line arguments are read from
+`options(Settings)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from face_attributes_ros.errors import ParameterError
+
+S = TypeVar('S')
+_TYPE_NAMES: dict[type, str] = {bool: 'boolean', int: 'whole number', float: 'number',
+                                str: 'string', tuple: 'string array'}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. `field` is its name in Python, `name` the same with a dot behind its group, as
+    ROS has it; its type is that of `default`. `low` and `high` bound numbers, `choices` strings.
+    `live` ones may be set while the node runs, the others while it is unconfigured."""
+
+    field: str
+    name: str
+    default: Any
+    meaning: str
+    unit: str = ''
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    def check(self, value: object) -> Any:
+        """The value, a whole number made a float and a list a tuple where that is needed;
+        ParameterError unless its type and range are right."""
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if kind is tuple and isinstance(value, (list, tuple)):
+            value = tuple(value)
+        if type(value) is not kind or (isinstance(value, tuple)
+                                       and not all(isinstance(item, str) for item in value)):
+            raise ParameterError(f'parameter {self.name} is {value!r}, needs a {self.type_name}')
+        self._check_range(value)
+        return value
+
+    def _check_range(self, value: Any) -> None:
+        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+            raise ParameterError(f'parameter {self.name} is {value}, needs {self.range_text}')
+        if self.choices and value not in self.choices:
+            raise ParameterError(f'parameter {self.name} is {value!r}, needs one of '
+                                 f'{", ".join(self.choices)}')
+
+    @property
+    def type_name(self) -> str:
+        """The type in words."""
+        return _TYPE_NAMES[type(self.default)]
+
+    @property
+    def range_text(self) -> str:
+        """What is allowed, in words; empty when anything of the type is."""
+        if self.choices:
+            return ', '.join(self.choices)
+        return '' if self.low is None else f'{self.low:g} to {self.high:g}'
+
+
+def fixed(default: Any, meaning: str, **limits: Any) -> Any:
+    """A field of a settings class that is read when the node is configured."""
+    return field(default=default, metadata={'meaning': meaning, **limits})
+
+
+def live(default: Any, meaning: str, **limits: Any) -> Any:
+    """A field of a settings class that may be set while the node runs."""
+    return field(default=default, metadata={'meaning': meaning, 'live': True, **limits})
+
+
+@lru_cache
+def options(settings_class: Any) -> tuple[Option, ...]:
+    """The options of a settings class in the order of its fields. Its `GROUPS`, where it has them,
+    are prefixes that ROS names set off by a dot: `detector_iou` is `detector.iou`."""
+    groups = getattr(settings_class, 'GROUPS', ())
+    return tuple(Option(one.name, _dotted(one.name, groups), one.default, **one.metadata)
+                 for one in fields(settings_class))
+
+
+def _dotted(name: str, groups: tuple[str, ...]) -> str:
+    group = next((group for group in groups if name.startswith(f'{group}_')), None)
+    return name if group is None else f'{group}.{name[len(group) + 1:]}'
+
+
+def check(settings: Any) -> None:
+    """Checks every field of a settings object, in its `__post_init__`; ParameterError names the
+    one that is wrong."""
+    for option in options(type(settings)):
+        value = option.check(getattr(settings, option.field))
+        object.__setattr__(settings, option.field, value)
+
+
+def from_values(settings_class: type[S], values: Mapping[str, Any]) -> S:
+    """The settings that values by ROS name make, defaults filled in; ParameterError names an
+    unknown one."""
+    fields_by_name = {option.name: option.field for option in options(settings_class)}
+    unknown = [name for name in values if name not in fields_by_name]
+    if unknown:
+        raise ParameterError(f'unknown parameter {", ".join(unknown)}')
+    return settings_class(**{fields_by_name[name]: value for name, value in values.items()})
+
+
+def to_values(settings: Any) -> dict[str, Any]:
+    """The values of a settings object by ROS name."""
+    return {option.name: getattr(settings, option.field) for option in options(type(settings))}
+
+
+def markdown(settings_class: type) -> str:
+    """The table of the documentation."""
+    rows = ['| Parameter | Type | Default | Range | Live | Meaning |', '|---|---|---|---|---|---|']
+    for option in options(settings_class):
+        unit = f' {option.unit}' if option.unit else ''
+        rows.append(f'| `{option.name}` | {option.type_name} | `{_yaml(option.default)}`{unit} | '
+                    f'{option.range_text} | {"yes" if option.live else ""} | {option.meaning} |')
+    return '\n'.join(rows) + '\n'
+
+
+def yaml(settings_class: type) -> str:
+    """A parameters file: every option with its default and a comment."""
+    lines = ['/**:', '  ros__parameters:']
+    group = ''
+    for option in options(settings_class):
+        head, _, tail = option.name.rpartition('.')
+        if head != group:
+            lines.append(f'    {head}:')
+            group = head
+        indent = ' ' * (6 if head else 4)
+        notes = ', '.join(filter(None, (option.unit, option.range_text,
+                                        'live' if option.live else '')))
+        lines += [f'{indent}# {option.meaning}' + (f' ({notes})' if notes else ''),
+                  f'{indent}{tail}: {_yaml(option.default)}']
+    return '\n'.join(lines) + '\n'
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return '[' + ', '.join(map(_yaml, value)) + ']'
+    if isinstance(value, str):
+        return f"'{value}'"
+    return str(float(value)) if isinstance(value, float) and math.isfinite(value) else str(value)
