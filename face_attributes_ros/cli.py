@@ -32,7 +32,6 @@ COMMANDS = {
                                'write a trained attribute network as ONNX'),
     ('export', 'int8'): ('training.int8.export',
                          'make and measure the int8 file of a shipped network'),
-    ('fetch-weights', ): ('fetch_weights', 'fetch and verify weights that a list of URLs names'),
 }
 
 

@@ -164,6 +164,9 @@ def _check_device(device: str) -> None:
         raise ParameterError(f'parameter device is {device!r}, needs auto, cpu or cuda:N')
 
 
+DEFAULTS = Settings()
+
+
 def yaml() -> str:
     """config/face_attributes.yaml: every parameter with its default and a comment."""
     return ('# SPDX-License-Identifier: Apache-2.0\n'

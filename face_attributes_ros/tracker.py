@@ -14,16 +14,17 @@ import numpy as np
 
 from face_attributes_ros import boxes
 from face_attributes_ros.faces import COASTING, CONFIRMED, TENTATIVE, Attributes, Face, Track
-from face_attributes_ros.settings import Settings
+from face_attributes_ros.settings import DEFAULTS, Settings
 from face_attributes_ros.smoothing import AttributeSmoother
 
 MAX_COAST_FRAMES = 60
 """A track outlives this many missed frames at most (stamps that stand still)."""
 
 SLOW_CAMERA_IMAGES = 2.5
-SLOWEST_S = 1.
-"""A slow camera's track outlives a gap of so many of its intervals, up to this interval: at 2 Hz
-one missed image must not end it, whatever `tracking.max_coast` says."""
+SLOWEST_S, SLOWEST_START_S = 2., 1.
+"""A slow camera's track outlives a gap of so many of its intervals, up to this interval (and up to
+the second one while only one image has come): at 2 Hz one missed image must not end it, whatever
+`tracking.max_coast` says."""
 
 JITTER_S = .1
 """Stamps may go back by this or by `tracking.max_coast`, whichever is more: cameras do not always
@@ -124,7 +125,7 @@ class Tracker:
         """Forgets every track; numbers go on."""
         self.tracks, self._stamp_s, self._interval_s = [], None, None
 
-    def update(self, faces: Sequence[Face], stamp_s: float, settings: Settings,
+    def update(self, faces: Sequence[Face], stamp_s: float, settings: Settings = DEFAULTS,
                size: tuple[int, int] | None = None) -> list[FaceTrack]:
         """The live tracks after a frame of `size` (width, height) with `faces` (maybe none) taken
         at `stamp_s`."""
@@ -158,11 +159,12 @@ class Tracker:
         self._stamp_s = stamp_s
         if gap_s is None:
             return settings.tracking_max_coast
-        usual_s = gap_s if self._interval_s is None else self._interval_s
+        first = self._interval_s is None
+        usual_s = min(gap_s, SLOWEST_START_S) if self._interval_s is None else self._interval_s
         if gap_s > 0:
-            step_s = min(gap_s, 2 * usual_s, SLOWEST_S)
-            self._interval_s = .8 * min(usual_s, SLOWEST_S) + .2 * step_s
-        return max(settings.tracking_max_coast, SLOW_CAMERA_IMAGES * min(usual_s, SLOWEST_S))
+            step_s = min(gap_s, SLOWEST_S, 2 * usual_s)
+            self._interval_s = step_s if first else .8 * usual_s + .2 * step_s
+        return max(settings.tracking_max_coast, SLOW_CAMERA_IMAGES * usual_s)
 
     def _match(self, faces: Sequence[Face], iou: float,
                size: tuple[int, int] | None) -> list[int]:

@@ -54,7 +54,7 @@ class Rig:
         networks = DeviceNetworks(self.detector, self.attributes, OUTPUTS, SIZE_PX, CROP_SCALE)
         self.path = DevicePath(networks, 'cpu', batch_max=batch_max)
         settings = Settings(attributes_batch_max=batch_max, **settings)
-        self.device = Pipeline(DeviceFaceDetector(self.path),
+        self.device = Pipeline(DeviceFaceDetector(self.path, {'detector_confidence': .5}),
                                DeviceEstimator(self.path, self.estimator(batch_max)), settings)
         self.plain = Pipeline(
             FaceDetector(lambda batch: [self.detector(torch.from_numpy(batch)).numpy()]),

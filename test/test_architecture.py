@@ -15,7 +15,7 @@ NAME = PACKAGE.name
 LAYERS = (
     ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'heads', 'settings',
      'weights', 'markdown'),
-    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'drawing', 'fetch_weights'),
+    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'drawing'),
     ('networks',),
     ('engines',),
     ('device',),

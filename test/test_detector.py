@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from face_attributes_ros import boxes
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import ImageError, ModelError
+from face_attributes_ros.settings import Settings
 
 RATIOS = [(640, 480), (1280, 720), (1920, 1080), (480, 640), (720, 1280), (100, 100), (333, 1000),
           (1000, 333), (31, 17), (4000, 3000)]
+
+SMALL_TOO = Settings(detector_confidence=.5, detector_min_face_px=0)
 
 
 def network_of(*rows):
@@ -26,8 +31,8 @@ def test_boxes_are_in_source_pixels(width, height, square):
     wanted = np.float32([[width * .25, height * .25, width * .5, height * .625]])
     canvas = (448, 448) if square else boxes.canvas_size(width, height, 448)
     there = boxes.Letterbox(width, height, *canvas).to_canvas(wanted)[0]
-    face, = FaceDetector(network_of([*there, .9]), square=square)(np.zeros((height, width, 3),
-                                                                           np.uint8))
+    detector = FaceDetector(network_of([*there, .9]), square=square)
+    face, = detector(np.zeros((height, width, 3), np.uint8), SMALL_TOO)
     np.testing.assert_allclose(face.box_xyxy, wanted[0], atol=1)
     assert face.score == pytest.approx(.9)
 
@@ -35,12 +40,12 @@ def test_boxes_are_in_source_pixels(width, height, square):
 def test_best_first_suppressed_clipped_and_limited():
     rows = [[0, 0, 20, 20, .6], [1, 0, 21, 20, .9], [-50, 100, 60, 160, .8],
             [300, 300, 301, 301, .95], [10, 10, 20, 20, .1]]
-    detector = FaceDetector(network_of(*rows), min_face_px=5)
-    found = detector(np.zeros((448, 448, 3), np.uint8))
+    detector, picture = FaceDetector(network_of(*rows)), np.zeros((448, 448, 3), np.uint8)
+    settings = Settings(detector_confidence=.5, detector_min_face_px=5)
+    found = detector(picture, settings)
     assert [round(face.score, 2) for face in found] == [.9, .8]
     assert found[1].box_xyxy[0] == 0
-    detector.max_faces = 1
-    assert len(detector(np.zeros((448, 448, 3), np.uint8))) == 1
+    assert len(detector(picture, replace(settings, detector_max_faces=1))) == 1
 
 
 def test_a_hundred_faces_are_a_hundred_faces():

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from face_attributes_ros import pipeline as pipelines
 from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.models import shipped
@@ -100,7 +99,7 @@ def test_settings_change_live_or_say_that_they_cannot(pipeline):
     pipeline.update(replace(pipeline.settings, detector_confidence=.95))
     assert pipeline.process({'': (IMAGE, 1.)}) == {'': []}
     with pytest.raises(ParameterError,
-                       match='detector_model, device can only be set before the start'):
+                       match='device, detector_model can only be set before the start'):
         pipeline.update(replace(pipeline.settings, device='cpu', detector_model='x'))
 
 
@@ -118,9 +117,9 @@ def test_unknown_models_are_named():
         build_pipeline(Settings(detector_model='nothing'))
 
 
-def test_fixed_settings_exist():
-    names = {field.name for field in pipelines.fields(Settings)}
-    assert pipelines.FIXED < names and set(pipelines._SWITCHES) < names
+def test_a_pipeline_made_by_hand_takes_the_detectors_settings(fake):
+    settings = Settings(detector_confidence=.95)
+    assert Pipeline(FaceDetector(fake.detect), None, settings).process({'': (IMAGE, 1.)}) == {'': []}
 
 
 def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):
@@ -132,7 +131,7 @@ def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):
     for backend in ('onnxruntime', 'ultralytics'):
         pipeline = build_pipeline(
             Settings(device='cpu', detector_backend=backend, attributes_model=''))
-        assert pipeline.detector.confidence == score
+        assert pipeline.settings.detector_confidence == score
 
 
 @pytest.mark.parametrize('imgsz, side', [(0, 448), (320, 320)])

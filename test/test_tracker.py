@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from face_attributes_ros import boxes
-from face_attributes_ros.faces import COASTING, CONFIRMED, TENTATIVE, Face
+from face_attributes_ros.faces import COASTING, CONFIRMED, TENTATIVE, Attributes, Face
+from face_attributes_ros.settings import Settings
 from face_attributes_ros.tracker import Tracker
 
 FPS = 30
@@ -23,7 +24,7 @@ def test_no_face_ever():
 
 
 def test_a_face_is_tentative_then_confirmed_then_coasting_then_gone():
-    tracker = Tracker(max_coast_s=.5, confirm_hits=3)
+    tracker = Tracker()
     seen = []
     for frame in range(40):
         tracker.update([face_at(100, 100)] if frame < 5 else [], frame / FPS)
@@ -34,7 +35,7 @@ def test_a_face_is_tentative_then_confirmed_then_coasting_then_gone():
 
 
 def test_a_slow_camera_does_not_lose_a_face_for_one_miss():
-    tracker = Tracker(max_coast_s=.5, confirm_hits=2)
+    tracker = Tracker()
     for second, faces in enumerate([[face_at(100, 100)]] * 3 + [[]] + [[face_at(100, 100)]]):
         tracker.update(faces, 2. * second)
     assert states(tracker) == [('f1', CONFIRMED)]
@@ -105,11 +106,71 @@ def test_a_stamp_that_jumps_back_starts_anew():
 
 
 def test_stamps_that_stand_still_end_tracks_too():
-    tracker = Tracker(confirm_hits=1)
-    tracker.update([face_at(50, 50)], 1.)
+    tracker, settings = Tracker(), Settings(tracking_confirm_hits=1)
+    tracker.update([face_at(50, 50)], 1., settings)
     for _ in range(61):
-        tracker.update([], 1.)
+        tracker.update([], 1., settings)
     assert tracker.tracks == []
+
+
+@pytest.mark.parametrize('late_s', [1e-6, .003, .1, .5])
+def test_a_stamp_that_is_a_little_late_keeps_ids(late_s):
+    tracker = Tracker()
+    for frame in range(5):
+        tracker.update([face_at(100, 100)], frame / FPS)
+    tracker.update([face_at(100, 100)], 4 / FPS - late_s)
+    tracker.update([face_at(100, 100)], 5 / FPS)
+    assert states(tracker) == [('f1', CONFIRMED)]
+
+
+@pytest.mark.parametrize('gap_s, first_rate_hz, kept', [
+    (.4, 30, True), (.6, 30, False), (5., 30, False), (3600., 30, False),
+    (1., 2, True), (5., 2, False), (2., .5, True), (5.1, .5, False),
+])
+def test_a_pause_ends_tracks_unless_the_camera_is_that_slow(gap_s, first_rate_hz, kept):
+    tracker = Tracker()
+    for frame in range(6):
+        tracker.update([face_at(100, 100)], frame / first_rate_hz)
+    tracker.update([face_at(100, 100)], 5 / first_rate_hz + gap_s)
+    assert [track.track_id for track in tracker.tracks] == ['f1' if kept else 'f2']
+
+
+def test_after_a_pause_an_empty_scene_shows_no_face():
+    tracker = Tracker()
+    for frame in range(6):
+        tracker.update([face_at(100 + 20 * frame, 100)], frame / FPS)
+    assert tracker.update([], 60.) == []
+
+
+def test_a_predicted_box_stays_in_the_picture_or_its_track_ends():
+    tracker, settings = Tracker(), Settings(tracking_max_coast=60.)
+    for frame in range(6):
+        tracker.update([face_at(300 + 60 * frame, 100)], frame / FPS, settings, (640, 480))
+    for frame in range(6, 90):
+        for track in tracker.update([], frame / FPS, settings, (640, 480)):
+            x0, y0, x1, y1 = track.snapshot().face.box_xyxy
+            assert 0 <= x0 < x1 <= 640 and 0 <= y0 < y1 <= 480
+    assert tracker.tracks == []
+
+
+def test_many_tracks_are_bounded_by_the_most_faces():
+    tracker, settings = Tracker(), Settings(detector_max_faces=5, tracking_confirm_hits=1)
+    for frame in range(20):
+        row = [face_at(200 * i, 300 * frame) for i in range(5)]
+        tracker.update(row, frame / FPS, settings)
+    assert len(tracker.tracks) == 3 * 5
+
+
+def test_smoothing_switched_off_or_changed_live_reaches_tracks_that_live():
+    tracker = Tracker()
+    track, = tracker.update([face_at(100, 100)], 0.)
+    for age in (20., 40.):
+        track.look(Attributes(age_years=age), 1., Settings())
+    assert track.snapshot().attributes.age_years == 30. and track.snapshot().smoothed
+    track.look(Attributes(age_years=50.), 1., Settings(smoothing_enable=False))
+    assert track.snapshot().attributes.age_years == 50. and not track.snapshot().smoothed
+    track.look(Attributes(age_years=60.), 1., Settings())
+    assert track.snapshot().attributes.age_years == 60. and track.snapshot().smoothed
 
 
 @pytest.mark.parametrize('count', [1, 100])

@@ -32,7 +32,7 @@ from face_attributes_ros.boxes import Letterbox, canvas_size
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.device.views import device_views
 from face_attributes_ros.engines.models import find_model
-from face_attributes_ros.engines.torch import TorchNetwork, open_weights
+from face_attributes_ros.engines.torch import TorchNetwork, open_file
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3, load_ultralytics
 from face_attributes_ros.pipeline import Pipeline
@@ -78,7 +78,7 @@ class Ours:
         network = TorchNetwork(ContractDetector(build_yolov3(architecture(name))),
                                ('detections', ), device)
         model = find_model(Settings.attributes_model, 'attributes')
-        looks = open_weights(model.torch_weights(), device=device)
+        looks = open_file(model.torch_weights(), device=device)
         estimator = AttributeEstimator(looks, looks.outputs, size_px=model.input_px,
                                        crop_scale=model.crop_scale)
         detector, estimator = device_views(FaceDetector(network, imgsz_px=LONGEST), estimator)
@@ -111,7 +111,7 @@ class Naive:
             self.yolo = YOLO(str(path), task='detect', verbose=False)
         self.yolo.model = build_yolov3(architecture(name)).eval()
         self.yolo.model.model[-1].xyxy, self.yolo.model.names = False, {0: 'face'}
-        looks = open_weights(
+        looks = open_file(
             find_model(Settings.attributes_model, 'attributes').torch_weights(), device=device,
             precision='fp16' if half else 'fp32')
         self.attributes, self.crop_px = looks.module, find_model(Settings.attributes_model,

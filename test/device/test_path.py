@@ -160,7 +160,7 @@ def test_switches_hide_or_save_the_work():
 
 
 def test_a_poor_look_is_not_taken():
-    rig = Rig(attributes_min_quality=1.1)
+    rig = Rig(attributes_min_quality=1.)
     rig.finds(*people(1))
     assert both(rig, {'': (picture(), 0.)})[''][0].attributes is None
 
@@ -202,7 +202,6 @@ def on_the_device(settings=ON_TORCH):
     plain = build_pipeline(settings)
     pipeline = Pipeline(*device_views(plain.detector, plain.estimator), settings,
                         plain.description)
-    pipeline._configure_detector()
     return pipeline
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from face_attributes_ros.engines import choose as engines
+from face_attributes_ros.engines import cpu, openvino
 from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
 
 onnx = pytest.importorskip('onnx', reason='onnx writes the tiny network of these tests')
@@ -160,14 +161,14 @@ def test_auto_precision_follows_the_processor_and_the_manifest(monkeypatch, tmp_
                                                                expected):
     (tmp_path / 'cpuinfo').write_text('model name : x\nflags\t\t: fpu sse2' + ' avx2' * avx2 +
                                       '\n')
-    monkeypatch.setattr(engines, 'CPU_INFO', tmp_path / 'cpuinfo')
-    monkeypatch.setattr(engines, '_has_bf16', lambda: bf16)
+    monkeypatch.setattr(cpu, 'CPU_INFO', tmp_path / 'cpuinfo')
+    monkeypatch.setattr(openvino, 'has_bf16', lambda: bf16)
     assert engines.choose_precision(backend, device, has_int8) == expected
 
 
 def test_a_machine_without_cpuinfo_has_no_feature(monkeypatch, tmp_path):
-    monkeypatch.setattr(engines, 'CPU_INFO', tmp_path / 'none')
-    assert not engines.cpu_has('avx2')
+    monkeypatch.setattr(cpu, 'CPU_INFO', tmp_path / 'none')
+    assert not cpu.cpu_has('avx2')
 
 
 def test_auto_that_is_int8_opens_the_int8_file_and_says_so(path, leaky, monkeypatch):
@@ -189,7 +190,7 @@ def test_opening_a_network_does_not_import_torch(path):
         import sys
         from face_attributes_ros.engines.choose import open_network
         open_network({str(path)!r}, device='cpu')
-        import face_attributes_ros.pipeline
+        import face_attributes_ros.build
         sys.exit(any(name in sys.modules for name in ('torch', 'ultralytics', 'rclpy')))
     ''')
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
