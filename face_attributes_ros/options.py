@@ -31,7 +31,8 @@ _TYPE_NAMES: dict[type, str] = {bool: 'boolean', int: 'whole number', float: 'nu
 class Option:
     """One option. `field` is its name in Python, `name` the same with a dot behind its group, as
     ROS has it; its type is that of `default`. `low` and `high` bound numbers, `choices` strings.
-    `live` ones may be set while the node runs, the others while it is unconfigured."""
+    `live` ones may be set while the node runs, the others while it is unconfigured, those of
+    `once` at the start only."""
 
     field: str
     name: str
@@ -42,6 +43,7 @@ class Option:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    once: bool = False
 
     def check(self, value: object) -> Any:
         """The value, a whole number made a float and a list a tuple where that is needed;
@@ -82,15 +84,24 @@ def fixed(default: Any, meaning: str, **limits: Any) -> Any:
     return field(default=default, metadata={'meaning': meaning, **limits})
 
 
+def once(default: Any, meaning: str, **limits: Any) -> Any:
+    """A field of a settings class that is read at the start of the process and never again."""
+    return field(default=default, metadata={'meaning': meaning, 'once': True, **limits})
+
+
 def live(default: Any, meaning: str, **limits: Any) -> Any:
     """A field of a settings class that may be set while the node runs."""
     return field(default=default, metadata={'meaning': meaning, 'live': True, **limits})
 
 
-@lru_cache
-def options(settings_class: Any) -> tuple[Option, ...]:
+def options(settings_class: type[Any]) -> tuple[Option, ...]:
     """The options of a settings class in the order of its fields. Its `GROUPS`, where it has them,
     are prefixes that ROS names set off by a dot: `detector_iou` is `detector.iou`."""
+    return _options(settings_class)
+
+
+@lru_cache
+def _options(settings_class: Any) -> tuple[Option, ...]:
     groups = getattr(settings_class, 'GROUPS', ())
     return tuple(Option(one.name, _dotted(one.name, groups), one.default, **one.metadata)
                  for one in fields(settings_class))

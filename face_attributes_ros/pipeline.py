@@ -152,8 +152,8 @@ class Pipeline:
         self.stage_ms = {stage: ms for watch in self._watches() for stage, ms in watch.ms.items()}
 
     def _watches(self) -> list[Stopwatch]:
-        parts = [self, self.detector, *([self.estimator] if self.estimator else [])]
-        return [part.watch for part in parts]
+        looks = [self.estimator.watch] if self.estimator is not None else []
+        return [self.watch, self.detector.watch, *looks]
 
     def _look(self, images: Images, live: Sequence[Sequence[FaceTrack]],
               settings: Settings) -> None:

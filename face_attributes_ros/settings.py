@@ -16,11 +16,11 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from face_attributes_ros import options
 from face_attributes_ros.errors import ParameterError
-from face_attributes_ros.options import fixed, live
+from face_attributes_ros.options import fixed, live, once
 from face_attributes_ros.runtimes import BACKENDS, PRECISIONS
 
 
@@ -35,8 +35,10 @@ class Settings:
     GROUPS: ClassVar = ('detector', 'attributes', 'tracking', 'smoothing', 'position', 'annotated',
                         'privacy', 'diagnostics')
 
-    autostart: bool = fixed(
+    autostart: bool = once(
         True, 'Configure and activate at the start; without it, lifecycle transitions do.')
+    strict_parameters: bool = once(
+        False, 'Refuse parameters that this node does not have, in place of a warning.')
     cameras: tuple[str, ...] = fixed(
         ('', ), "Names of the inputs. '' is the one topic `image`; 'front' is `front/image` with "
         'outputs `~/front/...`. All cameras share one model and one batch.')
@@ -119,6 +121,8 @@ class Settings:
         .4, 'Time constant of the mean of expression and smile.', unit='s', low=0., high=60.)
     smoothing_expression_hysteresis: float = live(
         .1, 'Lead in probability that a new expression needs.', low=0., high=1.)
+    position_rectified: bool = fixed(
+        False, 'Images are rectified (`image_rect`): positions follow P of camera_info, not K.')
     position_face_width: float = live(
         .15, 'Width of a face, for its distance from camera_info; 0 publishes no positions.',
         unit='m', low=0., high=1.)
@@ -129,9 +133,14 @@ class Settings:
     annotated_show_labels: bool = live(True, 'Draw ids and attributes.')
     annotated_show_landmarks: bool = live(True, 'Draw landmarks.')
     annotated_show_pose: bool = live(True, 'Draw the facing direction.')
+    privacy_live: bool = once(
+        False, 'Whether `privacy.*` may be set while the node runs: anybody on the graph can.')
     privacy_blur_annotated: bool = live(False, 'Pixelate faces in the annotated image.')
     diagnostics_no_image_after: float = live(
         2., 'Warn when no image came for this long.', unit='s', low=.1, high=3600.)
+    diagnostics_stalled_after: float = live(
+        5., 'An image that is worked on for longer is an error; to stop waits no longer either.',
+        unit='s', low=.1, high=3600.)
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -143,11 +152,11 @@ class Settings:
 
     def filled(self, own: Mapping[str, float]) -> Settings:
         """These settings with a model's `own` values in place of those that are 0."""
-        return replace(self, **{name: value for name, value in own.items()
-                                if not getattr(self, name)})
+        missing: dict[str, Any] = {name: value for name, value in own.items()
+                                   if not getattr(self, name)}
+        return replace(self, **missing)
 
 
-LIVE_FIELDS = tuple(option.field for option in options.options(Settings) if option.live)
 FIXED_FIELDS = tuple(option.field for option in options.options(Settings) if not option.live)
 
 

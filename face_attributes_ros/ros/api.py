@@ -4,9 +4,10 @@ puts them in place."""
 
 from __future__ import annotations
 
-from face_attributes_ros import settings as params
+from face_attributes_ros.options import markdown
 from face_attributes_ros.ros.companions import image_source, recorder
 from face_attributes_ros.ros.outputs.publishers import TOPICS
+from face_attributes_ros.settings import Settings
 
 SERVICES = {
     '~/enable': (
@@ -30,10 +31,10 @@ def topics():
         f'| in `{name}` | {kind} | best effort, depth 1 | {text} |'
         for name, (kind, text) in INPUTS.items()
     ]
-    for name, (kind, depth, text) in TOPICS.items():
-        package = kind.__module__.split('.')[0]
-        rows.append(
-            f'| out `~/{name}` | {package}/{kind.__name__} | reliable, depth {depth} | {text} |')
+    for name, topic in TOPICS.items():
+        kind = f'{topic.kind.__module__.split(".")[0]}/{topic.kind.__name__}'
+        rows.append(f'| out `~/{name}` | {kind} | reliable, depth {topic.depth} | '
+                    f'{topic.meaning} |')
     rows.append(
         '| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a second: rates, latency, '
         'drops, models, device; and why, when no image comes. |')
@@ -51,7 +52,7 @@ def services():
 TABLES = {
     'ros-topics': topics,
     'ros-services': services,
-    'ros-parameters': params.markdown,
-    'ros-image-source': lambda: params.markdown(image_source.PARAMETERS),
-    'ros-recorder': lambda: params.markdown(recorder.PARAMETERS),
+    'ros-parameters': lambda: markdown(Settings),
+    'ros-image-source': lambda: markdown(image_source.SourceSettings),
+    'ros-recorder': lambda: markdown(recorder.RecorderSettings),
 }

@@ -6,30 +6,32 @@ from __future__ import annotations
 import functools
 import time
 import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 
-from face_attributes_ros import settings as params
+from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.errors import FaceAttributesError
-from face_attributes_ros.pipeline import Settings, build_pipeline
-from face_attributes_ros.ros import diagnostics, parameters
-from face_attributes_ros.ros.camera import Camera
-from face_attributes_ros.ros.outputs.publishers import Outputs
-from face_attributes_ros.ros.processor import Processor
+from face_attributes_ros.options import Option
+from face_attributes_ros.ros.parameters import GIVEN, Declared
+from face_attributes_ros.ros.reporter import Reporter
 from face_attributes_ros.ros.run import Finished
-from face_attributes_ros.ros.worker import Worker
+from face_attributes_ros.ros.work import Work
+from face_attributes_ros.settings import Settings
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+SUCCESS, FAILURE, ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
+                           TransitionCallbackReturn.ERROR)
+Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
-def _transition(callback):
+def _transition(callback: Transition) -> Transition:
     """rclpy turns whatever a transition raises into ERROR without a word: says it first. Our own
     errors are one line, and the transition did not happen; anything else is a bug."""
     @functools.wraps(callback)
-    def wrapped(self, state):
+    def wrapped(self: Any, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return callback(self, state)
         except FaceAttributesError as error:
@@ -44,190 +46,185 @@ def _transition(callback):
 
 class FaceAttributesNode(LifecycleNode):
     """Lifecycle: configure loads and warms up the networks, activate subscribes, deactivate stops
-    and keeps the networks, cleanup lets go of them. `pipeline_factory(settings)` makes the
-    pipeline."""
+    and keeps the networks, cleanup lets go of them. An engine that hangs or fails over and over
+    goes through error processing. `pipeline_factory(settings)` makes the pipeline."""
 
-    def __init__(self, pipeline_factory=build_pipeline, name='face_attributes', **kwargs):
-        super().__init__(name, **kwargs)
-        self.values = parameters.declare(self)
-        self._factory, self._pipeline, self._processor = pipeline_factory, None, None
-        self._enabled, self._active, self._warnings = True, False, {}
-        self.worker = Worker(self._work, self._interval_s())
-        names, transport = self.values['cameras'], self.values['image_transport']
-        self.cameras = {
-            camera: Camera(self, camera, transport, self.worker.put) for camera in names
-        }
-        self.outputs = {camera: Outputs(self, camera) for camera in names}
-        self.add_on_set_parameters_callback(parameters.live_callback(self.values, self._on_values))
-        self._make_diagnostics()
+    def __init__(self, pipeline_factory: Callable[[Settings], Any] = build_pipeline,
+                 name: str = 'face_attributes', **kwargs: Any):
+        super().__init__(name, **GIVEN, **kwargs)
+        self._factory, self.work = pipeline_factory, None
+        self.state, self.enabled, self.fault = 'unconfigured', True, ''
+        self._declared = Declared(self, Settings, may_change=self._may_change,
+                                  changed=self._adjust)
+        self._reporter = Reporter(self)
         self.create_service(SetBool, '~/enable', self._on_enable)
         self.create_service(Trigger, '~/reset_tracks', self._on_reset_tracks)
+        # By the steady clock: with simulated time paused, it is all the more of interest why
+        # nothing happens.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1., self._look_after, clock=steady)
+        self.create_timer(.1, self._watch, clock=steady)
 
-    def begin(self):
+    work: Work | None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold now, as one checked snapshot."""
+        return self._declared.settings
+
+    @property
+    def working(self) -> bool:
+        """Whether images are taken."""
+        return self.state == 'active' and self.enabled
+
+    def begin(self) -> None:
         """Configures and activates if the parameter autostart says so; ends the process where that
         fails."""
-        if self.values['autostart'] and not (self.trigger_configure() == SUCCESS ==
-                                             self.trigger_activate()):
+        if not self.settings.autostart:
+            return
+        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
             raise Finished(1)
 
-    def end(self):
+    def end(self) -> None:
         """Stops the worker and lets go of everything; the process ends after this."""
-        self._active = False
-        self.worker.stop(timeout_s=1.)
+        if self.work is not None:
+            self.work.worker.stop(timeout_s=1.)
         self.destroy_node()
 
     # --- transitions
 
     @_transition
-    def on_configure(self, state):
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the networks and runs each once; FAILURE with one line in the log where they
         cannot be had."""
         start = time.monotonic()
-        self._pipeline = self._factory(self._settings())
-        self._pipeline.warm_up()
-        self._processor = Processor(self, self._pipeline)
-        about = ', '.join(f'{key} {value}' for key, value in self._pipeline.description.items())
+        pipeline = self._factory(self.settings)
+        pipeline.warm_up()
+        self.work, self.fault = Work(self, pipeline, lambda: self.settings), ''
+        about = ', '.join(f'{key} {value}' for key, value in pipeline.description.items())
         self.get_logger().info(f'ready in {time.monotonic() - start:.1f} s: {about}')
+        self.state = 'inactive'
         return super().on_configure(state)
 
     @_transition
-    def on_activate(self, state):
-        """Subscribes and starts to work."""
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribes and starts to work; nothing of it remains where that fails."""
         result = super().on_activate(state)
-        self._active = True
-        if self._enabled:
-            self._start()
-        for camera in self.cameras.values():
-            outputs = self.outputs[camera.name].publishers['faces'].topic_name
-            self.get_logger().info(f'listens to {camera.topic}, publishes {outputs}')
+        try:
+            if self.enabled:
+                self._work.start()
+        except Exception:
+            self._work.stop()
+            super().on_deactivate(state)
+            raise
+        self.state = 'active'
+        for name, camera in self._work.cameras.items():
+            faces = self._work.publishers[name].by_name['faces'].topic_name
+            self.get_logger().info(f'listens to {camera.topic}, publishes {faces}')
         return result
 
     @_transition
-    def on_deactivate(self, state):
-        """Stops working, after one last array without faces; keeps the networks."""
-        if self._enabled:
-            self._stop()
-        self._active = False
-        return super().on_deactivate(state)
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops working, after one last array without faces; keeps the networks. ERROR where the
+        batch at hand does not end, or after a fault."""
+        stopped = self._work.stop()
+        self.state = 'inactive'
+        super().on_deactivate(state)
+        if not stopped:
+            self.fault = (f'an image has been worked on for {self._work.worker.busy_s:.0f} s: '
+                          'the engine hangs')
+        return ERROR if self.fault else SUCCESS
 
     @_transition
-    def on_cleanup(self, state):
-        """Lets go of the networks."""
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lets go of the networks and the topics."""
         self._close()
         return super().on_cleanup(state)
 
     @_transition
-    def on_shutdown(self, state):
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops, from any state, and lets go of the networks."""
-        if self._active and self._enabled:
-            self._stop()
-        self._active = False
-        self._close()
+        if self.work is not None and self.work.stop():
+            self._close()
+        self.state = 'finalized'
         return super().on_shutdown(state)
 
-    def _start(self):
-        self.worker.start()
-        for camera in self.cameras.values():
-            camera.subscribe()
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lets go of everything after a transition that broke: back to unconfigured, or to the end
+        where an engine still hangs."""
+        self.get_logger().error(f'error processing: {self.fault or "see above"}')
+        self._reporter.publish()
+        hangs = self.work is not None and not self.work.worker.stop(timeout_s=0.)
+        if hangs:
+            self.work, self.state = None, 'finalized'
+            return FAILURE
+        if self.work is not None:
+            self._close()
+        self.state = 'unconfigured'
+        super().on_error(state)
+        return SUCCESS
 
-    def _stop(self):
-        for camera in self.cameras.values():
-            camera.unsubscribe()
-        self.worker.stop()
-        self._processor.publish_nothing()
-        self._pipeline.reset()
+    @property
+    def _work(self) -> Work:
+        if self.work is None:
+            raise RuntimeError('not configured')  # rclpy's state machine does not let this happen
+        return self.work
 
-    def _close(self):
-        if self._pipeline is not None:
-            self._pipeline.close()
-        self._pipeline = self._processor = None
+    def _close(self) -> None:
+        self._work.close()
+        self.work, self.state = None, 'unconfigured'
 
-    # --- work
+    # --- while it runs
 
-    def _work(self, batch):
-        self._processor.process(batch)
+    def _look_after(self) -> None:
+        self._adjust()
+        self._reporter.publish()
 
-    def _settings(self):
-        return Settings(**params.to_settings_fields(self.values))
+    def _adjust(self) -> None:
+        if self.work is not None:
+            self.work.adjust()
 
-    def _interval_s(self):
-        return 1 / self.values['max_rate_hz'] if self.values['max_rate_hz'] > 0 else 0.
+    def _watch(self) -> None:
+        # A worker that broke ends in the lifecycle's error processing; without somebody who
+        # manages the lifecycle, the process ends, for whoever started it to start it again.
+        broken = self.work is not None and self.work.worker.fault
+        if not broken or self.state != 'active':
+            return
+        self.get_logger().fatal(''.join(traceback.format_exception(broken)))
+        self.fault = f'{type(broken).__name__}: {broken}'.splitlines()[0]
+        self.trigger_deactivate()
+        if self.settings.autostart:
+            raise Finished(1)
 
-    def _on_values(self, values):
-        self.worker.interval_s = self._interval_s()
-        if self._pipeline is not None:
-            settings = self._settings()
-            self.worker.order(lambda: self._pipeline.update(settings))
+    def _may_change(self, changed: Sequence[Option]) -> str:
+        private = [one.name for one in changed if one.field.startswith('privacy_')]
+        if private and not self.settings.privacy_live:
+            return f'{", ".join(private)} can be set at the start only (privacy.live)'
+        fixed = [one.name for one in changed if not one.live]
+        if fixed and self.state != 'unconfigured':
+            return (f'{", ".join(fixed)} can be set while the node is unconfigured only: '
+                    'cleanup, set, configure')
+        return ''
 
     # --- services
 
-    def _on_enable(self, request, response):
-        changed, self._enabled = request.data != self._enabled, request.data
-        if changed and self._active:
-            self._start() if request.data else self._stop()
+    def _on_enable(self, request: Any, response: Any) -> Any:
+        changed, self.enabled = request.data != self.enabled, request.data
+        if changed:
+            self.get_logger().info('enabled' if self.enabled else 'disabled')
+        if changed and self.work is not None and self.state == 'active':
+            self.work.start() if request.data else self.work.stop()
         response.success, response.message = True, 'enabled' if request.data else 'disabled'
         return response
 
-    def _on_reset_tracks(self, request, response):
-        if self._pipeline is not None:
-            self.worker.order(self._pipeline.reset)
+    def _on_reset_tracks(self, request: Any, response: Any) -> Any:
+        del request
+        if self.work is not None:
+            self.work.forget()
         response.success, response.message = True, 'tracks forgotten'
         return response
 
-    # --- diagnostics
 
-    def _make_diagnostics(self):
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
-        self._reports = {
-            name: diagnostics.CameraReport(camera, self.worker.replaced)
-            for name, camera in self.cameras.items()
-        }
-        # By the steady clock: with simulated time paused, it is all the more of interest why
-        # nothing happens.
-        self._timer = self.create_timer(1., self._report,
-                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._watch = self.create_timer(.1, self._raise_fault,
-                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-    def _raise_fault(self):
-        if self.worker.fault is not None:
-            raise self.worker.fault
-
-    def _report(self):
-        working = self._active and self._enabled
-        statuses = [self._node_status()]
-        for camera, report in self._reports.items():
-            name = f'{self.get_name()}: {camera or "image"}'
-            statuses.append(report.status(name, working,
-                                          self.values['diagnostics.no_image_after']))
-        self._log_new(statuses)
-        self._diagnostics.publish(diagnostics.make_array(statuses,
-                                                         self.get_clock().now().to_msg()))
-
-    def _node_status(self):
-        name, state = self.get_fully_qualified_name(), self._state_machine.current_state[1]
-        values = {
-            'state': state, 'enabled': self._enabled,
-            **(self._pipeline.description if self._pipeline else {})
-        }
-        if self._pipeline:
-            values |= {
-                f'{stage} (ms)': f'{ms:.1f}' for stage, ms in list(self._pipeline.stage_ms.items())
-            }
-        if others := diagnostics.namesakes(self):
-            return diagnostics.make_status(self.get_name(), diagnostics.WARN,
-                                           f'{others} other nodes are named {name}', values)
-        return diagnostics.make_status(self.get_name(), diagnostics.OK, state, values)
-
-    def _log_new(self, statuses):
-        for status in statuses:
-            topic_of_complaint = status.message.split(
-                ':')[-1] if status.level != diagnostics.OK else ''
-            if topic_of_complaint != self._warnings.get(status.name, '') and topic_of_complaint:
-                self.get_logger().warning(f'{status.name}: {status.message}')
-            self._warnings[status.name] = topic_of_complaint
-
-
-def make_node(**kwargs):
+def make_node(**kwargs: Any) -> FaceAttributesNode:
     """The node that the executable `node` runs."""
     return FaceAttributesNode(**kwargs)

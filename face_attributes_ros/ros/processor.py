@@ -5,96 +5,139 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
+from rclpy.clock import Clock
 from std_msgs.msg import Header
 
 from face_attributes_ros.errors import FaceAttributesError
+from face_attributes_ros.faces import Track
+from face_attributes_ros.msg import FaceAttributesArray
+from face_attributes_ros.ros.camera import Camera, Frame
 from face_attributes_ros.ros.messages import faces_array, seconds
+from face_attributes_ros.ros.outputs.look import Look
+from face_attributes_ros.ros.outputs.publishers import Publishers
+from face_attributes_ros.settings import Settings
+
+MOST_FAILURES = 3
+"""Batches in a row that may fail; the next one is no accident any more."""
+
+
+class Frames(Protocol):
+    """What a processor needs of a pipeline."""
+
+    description: Mapping[str, Any]
+    stage_ms: dict[str, float]
+
+    def update(self, settings: Settings) -> None:
+        """Takes new settings."""
+        ...
+
+    def process(self, frames: Mapping[str, Any]) -> dict[str, list[Track]]:
+        """Tracks by camera."""
+        ...
 
 
 class Processor:
-    """Works on behalf of a node: reads its cameras' messages, runs the pipeline once for all,
-    publishes by camera."""
+    """Reads its cameras' messages, runs the pipeline once for all, publishes by camera.
 
-    def __init__(self, node, pipeline):
-        self.node, self.pipeline = node, pipeline
-        self.model_id = '+'.join(
-            filter(None, (pipeline.description.get(task) for task in ('detector', 'attributes'))))
-        self._told = {name: self._dropped(name) for name in node.cameras}
-        self._header = {}
+    A batch that fails is logged and counted as `failed`; the one that fails as MOST_FAILURES-th in
+    a row is raised.
+    """
 
-    def process(self, batch):
+    def __init__(self, cameras: Mapping[str, Camera], publishers: Mapping[str, Publishers],
+                 pipeline: Frames, dropped: Callable[[str], int], clock: Clock,
+                 logger: Any):
+        self.cameras, self.publishers, self.pipeline = cameras, publishers, pipeline
+        self._dropped, self._clock, self._logger = dropped, clock, logger
+        about = pipeline.description
+        self.model_id = '+'.join(filter(None, map(about.get, ('detector', 'attributes'))))
+        self._told = {name: dropped(name) for name in cameras}
+        self._last: dict[str, tuple[Header, tuple[int, int]]] = {}
+        self._settings: Settings | None = None
+        self._failures = 0
+
+    def process(self, batch: Mapping[str, Any], settings: Settings) -> None:
         """Reads, looks at and publishes messages by camera; does nothing for cameras that nobody
         listens to."""
         begun = time.perf_counter()
-        frames = self._read(batch)
+        frames = self._read(batch, settings)
         if not frames:
             return
         start = time.perf_counter()
-        try:
-            tracks = self.pipeline.process(
-                {name: (frame.bgr, self._stamp_s(frame)) for name, frame in frames.items()})
-        except FaceAttributesError as error:
-            for name in frames:
-                self.node.cameras[name].counts['unreadable'] += 1
-            self.node.get_logger().error(str(error), throttle_duration_sec=2.)
+        tracks = self._tracks(frames, settings)
+        if tracks is None:
             return
         looked = time.perf_counter()
         for name, frame in frames.items():
-            self._publish(name, frame, tracks[name], 1e3 * (looked - start))
+            self._publish(name, frame, tracks[name], settings, 1e3 * (looked - start))
         self.pipeline.stage_ms.update(decode=1e3 * (start - begun),
                                       publish=1e3 * (time.perf_counter() - looked))
 
-    def publish_nothing(self):
-        """Publishes one array without faces for each camera that had an image: what was seen is no
-        longer so."""
-        for name, (header, size) in self._header.items():
-            dropped = self._newly_dropped(name)
-            self.node.outputs[name].send(
-                'faces',
-                faces_array(header, name, size, [], latency_ms=math.nan, dropped_frames=dropped,
-                            model_id=self.model_id))
-        for name in self.node.cameras.keys() - self._header.keys():
-            self.node.outputs[name].send(
-                'faces',
-                faces_array(Header(), name, (0, 0), [], latency_ms=math.nan,
-                            model_id=self.model_id))
+    def publish_nothing(self) -> None:
+        """Says on every output that no face is seen: what was seen is no longer so."""
+        for name, publishers in self.publishers.items():
+            header, size = self._last.get(name, (Header(), (0, 0)))
+            publishers.publish_nothing(faces_array(
+                header, name, size, [], latency_ms=math.nan,
+                dropped_frames=self._newly_dropped(name), model_id=self.model_id))
 
-    def _read(self, batch):
-        values = self.node.values
-        always, max_age_s = values['process_without_subscribers'], values['max_frame_age']
-        wanted = {
-            name: msg for name, msg in batch.items() if always or self.node.outputs[name].wanted()
-        }
-        frames = {
-            name: self.node.cameras[name].read(msg, max_age_s) for name, msg in wanted.items()
-        }
+    def _read(self, batch: Mapping[str, Any], settings: Settings) -> dict[str, Frame]:
+        always = settings.process_without_subscribers
+        frames = {name: self.cameras[name].read(msg, settings.max_frame_age)
+                  for name, msg in batch.items() if always or self.publishers[name].wanted()}
         return {name: frame for name, frame in frames.items() if frame is not None}
 
-    def _stamp_s(self, frame):
-        # Without a stamp, the time of processing has to do for the tracker.
-        return seconds(frame.header.stamp) or self.node.get_clock().now().nanoseconds * 1e-9
+    def _tracks(self, frames: Mapping[str, Frame],
+                settings: Settings) -> dict[str, list[Track]] | None:
+        try:
+            if settings is not self._settings:
+                self.pipeline.update(settings)
+                self._settings = settings
+            tracks = self.pipeline.process(
+                {name: (frame.bgr, self._stamp_s(frame)) for name, frame in frames.items()})
+        except Exception as error:
+            self._note_failure(error, frames)
+            return None
+        self._failures = 0
+        return tracks
 
-    def _publish(self, name, frame, tracks, inference_ms):
-        camera, values = self.node.cameras[name], self.node.values
+    def _note_failure(self, error: Exception, frames: Mapping[str, Frame]) -> None:
+        self._failures += 1
+        for name in frames:
+            self.cameras[name].counts['failed'] += 1
+        if self._failures >= MOST_FAILURES:
+            raise error
+        ours = isinstance(error, FaceAttributesError)
+        self._logger.error(str(error) if ours else traceback.format_exc(),
+                           throttle_duration_sec=2.)
+
+    def _stamp_s(self, frame: Frame) -> float:
+        # Without a stamp, the time of processing has to do for the tracker.
+        return seconds(frame.header.stamp) or self._clock.now().nanoseconds * 1e-9
+
+    def _publish(self, name: str, frame: Frame, tracks: list[Track], settings: Settings,
+                 inference_ms: float) -> None:
+        camera = self.cameras[name]
         latency_ms = 1e3 * camera.age_s(frame.header)
         camera.counts['processed'] += 1
         if math.isfinite(latency_ms):
             camera.latencies_ms.append(latency_ms)
-        faces = faces_array(frame.header, name, frame.size, tracks,
-                            smoothed=values['smoothing.enable'],
-                            focal=camera.focal_px(frame.size[0]),
-                            face_width_m=values['position.face_width'], latency_ms=latency_ms,
-                            inference_ms=inference_ms, dropped_frames=self._newly_dropped(name),
-                            model_id=self.model_id)
-        self._header[name] = frame.header, frame.size
-        self.node.outputs[name].publish(faces, frame, tracks, values)
+        self._last[name] = frame.header, frame.size
+        dropped = self._newly_dropped(name)
 
-    def _dropped(self, name):
-        counts = self.node.cameras[name].counts
-        return self.node.worker.replaced[name] + counts['too_old'] + counts['unreadable']
+        def message() -> FaceAttributesArray:
+            focal = camera.calibration and camera.calibration.focal_px(frame.size[0])
+            return faces_array(frame.header, name, frame.size, tracks, focal=focal,
+                               face_width_m=settings.position_face_width, latency_ms=latency_ms,
+                               inference_ms=inference_ms, dropped_frames=dropped,
+                               model_id=self.model_id)
 
-    def _newly_dropped(self, name):
+        self.publishers[name].publish(Look(frame, tracks, settings, message))
+
+    def _newly_dropped(self, name: str) -> int:
         total = self._dropped(name)
         new, self._told[name] = total - self._told[name], total
         return new

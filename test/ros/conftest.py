@@ -98,9 +98,8 @@ def listener(bench, start):
     def listener_(**arguments):
         _, subscription = bench.listen(FACES)
         node, pipelines = start(**arguments)
-        for outputs in node.outputs.values():
-            if outputs.publishers['faces'].topic_name == FACES:
-                bench.spin_until(lambda: outputs.wanted('faces'))
+        if node.work is not None and '' in node.work.publishers:
+            bench.spin_until(lambda: node.work.publishers[''].wanted('faces'))
         return node, pipelines
 
     return listener_

@@ -5,7 +5,7 @@ from face_attributes_ros.ros import api
 
 
 def test_tables_name_what_the_node_has(start):
-    node, _ = start()
+    node, _ = start(process_without_subscribers=True)
     name = node.get_name()
     outputs = {topic.topic_name.replace(f'/{name}/', '~/') for topic in node.publishers}
     inputs = {topic.topic_name.removeprefix('/') for topic in node.subscriptions}

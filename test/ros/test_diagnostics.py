@@ -18,8 +18,11 @@ RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 def status(bench, start):
     """status(condition, **parameters) -> the first status of the camera that meets the
     condition."""
-    def status_(condition, name='face_attributes: image', each=lambda: None, **parameters):
+    def status_(condition, name='/face_attributes: image', each=lambda: None,
+                listens=True, **parameters):
         heard, _ = bench.listen('/diagnostics', DiagnosticArray)
+        if listens:
+            bench.listen('/face_attributes/faces')
         if not any(node.get_name() == 'face_attributes' for node in bench.nodes):
             start(diagnostics__no_image_after=.2, **parameters)
         found = []
@@ -54,7 +57,7 @@ def test_says_how_it_goes_once_a_second(bench, start, status):
     assert float(values(found)['frame rate (Hz)']) > 0 and float(
         values(found)['latency mean (ms)']) > 0
     assert values(found)['topic'] == '/image' and int(values(found)['processed']) > 0
-    node = status(lambda s: s.message == 'active', name='face_attributes')
+    node = status(lambda s: s.message == 'active', name='/face_attributes')
     assert (values(node)['detector'], values(node)['detector_engine']) == ('fake', 'a test')
 
 
@@ -104,11 +107,12 @@ def test_a_matched_publisher_of_whom_nothing_arrives_brings_the_dds_profile_up(b
 
 
 def test_a_camera_that_stops_is_told_from_one_that_never_came(bench, start, status):
+    bench.listen('/face_attributes/faces')
     node, _ = start(diagnostics__no_image_after=.2)
     publisher = bench.robot.create_publisher(Image, 'image', RELIABLE)
     bench.spin_until(lambda: publisher.get_subscription_count() > 0)
     publisher.publish(picture(stamp=bench.now()))
-    bench.spin_until(lambda: node.cameras[''].counts['received'] == 1)
+    bench.spin_until(lambda: node.work.cameras[''].counts['received'] == 1)
     status(warns('it stopped sending'))
 
 
@@ -126,11 +130,12 @@ def test_a_namesake_is_named(bench, start, status):
     start()
     bench.add(Node('face_attributes', context=bench.context))
     assert '1 other nodes are named /face_attributes' in status(warns('named'),
-                                                                name='face_attributes').message
+                                                                name='/face_attributes').message
 
 
 def test_an_inactive_node_does_not_complain(bench, status):
-    assert status(lambda s: True, autostart=False).level == DiagnosticStatus.OK
+    found = status(lambda s: True, name='/face_attributes', autostart=False)
+    assert found.level == DiagnosticStatus.OK and found.message == 'unconfigured'
 
 
 def test_paused_simulated_time_does_not_stop_diagnostics(bench, status):

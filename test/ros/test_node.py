@@ -24,9 +24,9 @@ def test_every_output_carries_the_header_of_the_image(bench, start, camera):
     info = bench.robot.create_publisher(CameraInfo, 'camera_info', 1)
     node, _ = start()
     bench.spin_until(
-        lambda: all(node.outputs[''].wanted(name) for name in topics) and matched(info)())
+        lambda: all(node.work.publishers[''].wanted(name) for name in topics) and matched(info)())
     info.publish(camera_info(64, 48))
-    bench.spin_until(lambda: node.cameras[''].focal is not None)
+    bench.spin_until(lambda: node.work.cameras[''].calibration is not None)
     sent = picture(stamp=bench.now(), frame_id='left_eye')
     camera(sent)
     bench.spin_until(lambda: all(heard.values()))
@@ -58,15 +58,24 @@ def test_image_without_faces_brings_an_empty_array(bench, listener, exchange):
 
 def test_nothing_is_computed_while_nobody_subscribes(bench, start, camera):
     node, (pipeline,) = start()
-    for _ in range(5):
-        camera(picture(stamp=bench.now()))
-        seen = node.cameras[''].counts['received']
-        bench.spin_until(lambda: node.cameras[''].counts['received'] > seen)
-    bench.spin_until(lambda: not node.worker._newest)
-    assert pipeline.calls == []
+    camera_of_node = node.work.cameras['']
+    assert camera_of_node.subscription is None
     node.set_parameters([Parameter('process_without_subscribers', value=True)])
     camera(picture(stamp=bench.now()))
     bench.spin_until(lambda: len(pipeline.calls) == 1)
+    node.set_parameters([Parameter('process_without_subscribers', value=False)])
+    assert camera_of_node.subscription is None
+    bench.spin_until(lambda: pipeline.resets == 1)
+
+
+def test_a_camera_is_listened_to_while_somebody_listens_to_what_is_found(bench, start):
+    node, _ = start(cameras=['a', 'b'])
+    listened = lambda: [c.subscription is not None for c in node.work.cameras.values()]  # noqa: E731
+    assert listened() == [False, False]
+    _, subscription = bench.listen('/face_attributes/b/markers', MarkerArray)
+    bench.spin_until(lambda: listened() == [False, True])
+    bench.robot.destroy_subscription(subscription)
+    bench.spin_until(lambda: listened() == [False, False])
 
 
 def test_annotated_image_is_not_drawn_faster_than_asked(bench, start, camera):
@@ -74,7 +83,7 @@ def test_annotated_image_is_not_drawn_faster_than_asked(bench, start, camera):
     faces, _ = bench.listen(FACES)
     node, _ = start(annotated__max_rate_hz=.01)
     bench.spin_until(
-        lambda: node.outputs[''].wanted('image_annotated') and node.outputs[''].wanted('faces'))
+        lambda: node.work.publishers[''].wanted('image_annotated') and node.work.publishers[''].wanted('faces'))
     for number in range(1, 5):
         camera(picture(stamp=bench.now()))
         bench.spin_until(lambda: len(faces) == number)
@@ -85,7 +94,7 @@ def test_faces_can_be_made_unrecognisable_in_the_annotated_image(bench, start, c
     """A chessboard of single pixels goes in; within the box, only flat tiles come out."""
     heard, _ = bench.listen('/face_attributes/image_annotated', Image)
     node, _ = start(privacy__blur_annotated=True, annotated__show_labels=False)
-    bench.spin_until(lambda: node.outputs[''].wanted('image_annotated'))
+    bench.spin_until(lambda: node.work.publishers[''].wanted('image_annotated'))
     sent = picture(stamp=bench.now())
     images.to_bgr(sent)[...] = (np.indices((48, 64)).sum(0) % 2 * 255)[..., None]
     camera(sent)
@@ -98,7 +107,7 @@ def test_faces_can_be_made_unrecognisable_in_the_annotated_image(bench, start, c
 def test_annotations_can_be_switched_off_live(bench, start, camera):
     heard, _ = bench.listen('/face_attributes/image_annotated', Image)
     node, _ = start(annotated__max_rate_hz=0.)
-    bench.spin_until(lambda: node.outputs[''].wanted('image_annotated'))
+    bench.spin_until(lambda: node.work.publishers[''].wanted('image_annotated'))
     for labels in (True, False):
         node.set_parameters([Parameter('annotated.show_labels', value=labels)])
         before = len(heard)

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 from fake_node import FakePipeline
 from harness import FACES, picture
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -14,12 +15,13 @@ from std_srvs.srv import SetBool, Trigger
 
 from face_attributes_ros.errors import ModelError, ParameterError
 from face_attributes_ros.ros.node import FaceAttributesNode
+from face_attributes_ros.ros.run import Finished
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 def state(node):
-    return node._state_machine.current_state[1]
+    return node.state
 
 
 def test_fifty_deactivations_with_faces_in_view(bench, listener, exchange):
@@ -46,7 +48,7 @@ def test_every_transition_works_twice_in_a_row(bench, listener, exchange):
             assert len(exchange(picture(stamp=bench.now())).faces) == 1
             assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
-        assert len(pipelines) == number and pipelines[-1].closed and node._pipeline is None
+        assert len(pipelines) == number and pipelines[-1].closed and node.work is None
     assert node.trigger_configure() == node.trigger_activate() == SUCCESS
     assert node.trigger_shutdown() == SUCCESS and pipelines[-1].closed and state(
         node) == 'finalized'
@@ -71,9 +73,9 @@ def test_enable_stops_and_takes_up_work(bench, listener, exchange):
     heard = bench.heard[FACES]
     assert bench.call(SetBool, '/face_attributes/enable', SetBool.Request(data=False)).success
     bench.spin_until(lambda: len(heard) == 2)
-    assert heard[-1].faces == [] and node.cameras[''].subscription is None
+    assert heard[-1].faces == [] and node.work.cameras[''].subscription is None
     assert node.trigger_deactivate() == node.trigger_activate() == SUCCESS
-    assert node.cameras[''].subscription is None  # still disabled
+    assert node.work.cameras[''].subscription is None  # still disabled
     assert bench.call(SetBool, '/face_attributes/enable', SetBool.Request(data=True)).success
     assert len(exchange(picture(stamp=bench.now())).faces) == 1
 
@@ -84,7 +86,7 @@ def test_reset_tracks_reaches_the_pipeline(bench, listener):
     bench.spin_until(lambda: pipeline.resets == 1)
 
 
-def test_live_parameters_reach_the_pipeline_and_others_are_refused(bench, listener):
+def test_live_parameters_reach_the_pipeline_and_others_are_refused(bench, listener, exchange):
     node, (pipeline,) = listener()
 
     def set_(name, value):
@@ -93,14 +95,15 @@ def test_live_parameters_reach_the_pipeline_and_others_are_refused(bench, listen
         return bench.call(SetParameters, '/face_attributes/set_parameters', request).results[0]
 
     assert set_('detector.iou', .6).successful
-    bench.spin_until(lambda: pipeline.settings.detector_iou == .6)
-    assert set_('max_rate_hz', 4.).successful and node.worker.interval_s == .25
+    exchange(picture(stamp=bench.now()))
+    assert pipeline.settings.detector_iou == .6
+    assert set_('max_rate_hz', 4.).successful and node.work.worker._interval_s() == .25
     for name, value in [('detector.iou', 1.5), ('detector.iou', 'high'),
                         ('detector.model', 'other'), ('detector.iuo', .5),
                         ('tracking.confirm_hits', 0)]:
         result = set_(name, value)
         assert not result.successful and result.reason, name
-    assert pipeline.settings.detector_iou == .6 and node.values['detector.model'] == 'detector_tiny'
+    assert pipeline.settings.detector_iou == .6 and node.settings.detector_model == 'detector_tiny'
 
 
 @pytest.mark.parametrize('parameters, text', [
@@ -122,4 +125,103 @@ def test_wrong_parameters_are_named(bench, parameters, text):
 
 def test_whole_numbers_do_for_numbers(start):
     node, _ = start(max_rate_hz=10)
-    assert node.values['max_rate_hz'] == 10. and node.get_parameter('max_rate_hz').value == 10.
+    assert node.settings.max_rate_hz == 10. and node.get_parameter('max_rate_hz').value == 10.
+
+
+def test_fixed_parameters_can_be_set_while_unconfigured(bench, start):
+    node, pipelines = start()
+    assert not node.set_parameters([Parameter('cameras', value=['left'])])[0].successful
+    assert node.trigger_deactivate() == node.trigger_cleanup() == SUCCESS
+    assert not [p for p in node.publishers if 'faces' in p.topic_name]
+    changes = [Parameter('cameras', value=['left']), Parameter('detector.model', value='other')]
+    assert all(result.successful for result in node.set_parameters(changes))
+    assert node.trigger_configure() == node.trigger_activate() == SUCCESS
+    assert pipelines[-1].settings.detector_model == 'other'
+    assert '/face_attributes/left/faces' in {p.topic_name for p in node.publishers}
+
+
+def test_a_refused_parameter_changes_nothing(start):
+    node, _ = start()
+    both = [Parameter('detector.iou', value=.7), Parameter('detector.max_faces', value=0)]
+    assert not node.set_parameters_atomically(both).successful
+    assert node.settings.detector_iou == .45 and node.get_parameter('detector.iou').value == .45
+
+
+@pytest.mark.parametrize('live', [False, True])
+def test_privacy_can_be_switched_live_only_where_the_start_allows_it(start, live):
+    node, _ = start(privacy__blur_annotated=True, privacy__live=live)
+    result, = node.set_parameters([Parameter('privacy.blur_annotated', value=False)])
+    assert result.successful == live and node.settings.privacy_blur_annotated != live
+    assert not node.set_parameters([Parameter('privacy.live', value=not live)])[0].successful
+
+
+@pytest.mark.parametrize('name, strict, text', [
+    ('detector.confidense', False, "did you mean 'detector.confidence'?"),
+    ('camera_driver.exposure', True, "unknown parameter 'camera_driver.exposure'"),
+])
+def test_what_is_nearly_ours_is_refused_and_all_unknown_ones_if_strict(bench, name, strict, text):
+    overrides = [Parameter(name, value=1.), Parameter('strict_parameters', value=strict)]
+    with pytest.raises(ParameterError) as caught:
+        FaceAttributesNode(FakePipeline, context=bench.context, parameter_overrides=overrides)
+    assert text in str(caught.value)
+
+
+def test_parameters_of_other_nodes_in_a_shared_file_do_not_matter(start):
+    node, _ = start(camera_driver__exposure=3, max_rate_hz=7.)
+    assert node.state == 'active' and node.settings.max_rate_hz == 7.
+
+
+def test_an_activation_that_fails_leaves_nothing_behind(start, monkeypatch):
+    node, _ = start(autostart=False)
+    assert node.trigger_configure() == SUCCESS
+    monkeypatch.setattr(node.work.worker, 'start', _raise(OSError('no thread')))
+    assert node.trigger_activate() == TransitionCallbackReturn.ERROR
+    assert node.state == 'unconfigured' and node.work is None
+    assert node.trigger_configure() == node.trigger_activate() == SUCCESS
+
+
+def _raise(error):
+    def raise_(*_):
+        raise error
+
+    return raise_
+
+
+def test_an_engine_that_hangs_ends_in_the_error_state(bench, listener, camera):
+    node, (pipeline,) = listener(diagnostics__stalled_after=.2)
+    pipeline.delay_s = 3.
+    camera(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.work.worker.busy_s > 0)
+    assert node.trigger_deactivate() == TransitionCallbackReturn.ERROR
+    assert node.state == 'finalized' and 'the engine hangs' in node.fault
+
+
+def test_a_pipeline_that_fails_three_times_in_a_row_goes_through_error_processing(
+        bench, listener, camera):
+    node, (pipeline,) = listener()
+    pipeline.process = _raise(ZeroDivisionError('a bug'))
+    heard, _ = bench.listen('/diagnostics', DiagnosticArray)
+    failed = node.work.cameras[''].counts
+    for number in (1, 2):
+        camera(picture(stamp=bench.now()))
+        bench.spin_until(lambda: failed['failed'] == number)
+    assert node.state == 'active'
+    camera(picture(stamp=bench.now()))
+    with pytest.raises(Finished) as end:
+        bench.spin_until(lambda: False)
+    assert end.value.code == 1 and node.state == 'unconfigured'
+    bench.spin_until(lambda: any(status.level == DiagnosticStatus.ERROR and 'a bug' in
+                                 status.message for message in heard for status in message.status))
+
+
+def test_a_failure_now_and_then_goes_on(bench, listener, exchange, camera):
+    node, (pipeline,) = listener()
+    process = pipeline.process
+    for _ in range(4):
+        pipeline.process = _raise(ModelError('odd'))
+        before = node.work.cameras[''].counts['failed']
+        camera(picture(stamp=bench.now()))
+        bench.spin_until(lambda: node.work.cameras[''].counts['failed'] > before)
+        pipeline.process = process
+        assert exchange(picture(stamp=bench.now())).dropped_frames == 1
+    assert node.state == 'active'

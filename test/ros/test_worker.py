@@ -99,7 +99,7 @@ def test_batches_keep_their_distance_and_the_newest_is_taken_after_it():
         starts.append((time.monotonic(), batch))
         taken.release()
 
-    worker = Worker(work, interval_s=.1)
+    worker = Worker(work, interval_s=lambda: .1)
     worker.start()
     for item in range(1, 4):
         worker.put('a', item)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from dataclasses import dataclass
 
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -20,26 +21,33 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.options import check, once, to_values
 from face_attributes_ros.ros import compressed, images, parameters
 from face_attributes_ros.ros.companions.pictures import expand, pictures
 from face_attributes_ros.ros.run import Finished
-from face_attributes_ros.settings import Parameter
 
-PARAMETERS = (
-    Parameter('sources', [''], 'Pictures, folders of pictures, videos, camera indices.'),
-    Parameter('rate', 10., 'Images a second.', 'Hz', low=.01, high=1000.),
-    Parameter('seconds_each', 0., 'How long each picture is shown; 0 is one image each.', 's',
-              low=0., high=3600.),
-    Parameter('loop', True, 'Start again at the end; without it, the process ends.'),
-    Parameter('transport', 'raw', 'What is published: image, image/compressed or both.',
-              choices=('raw', 'compressed', 'both')),
-    Parameter('jpeg_quality', 90, 'Of image/compressed.', low=1, high=100),
-    Parameter('frame_id', 'camera', "The images' frame_id."),
-    Parameter('wait_for_subscribers', 0, 'Publish nothing before so many subscribe to the image.',
-              low=0, high=100),
-    Parameter('published_log', '',
-              'A file for one JSON line an image: source, stamp, size. Empty writes none.'),
-)
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """The parameters of image_source."""
+
+    sources: tuple[str, ...] = once(
+        ('', ), 'Pictures, folders of pictures, videos, camera indices.')
+    rate: float = once(10., 'Images a second.', unit='Hz', low=.01, high=1000.)
+    seconds_each: float = once(0., 'How long each picture is shown; 0 is one image each.',
+                               unit='s', low=0., high=3600.)
+    loop: bool = once(True, 'Start again at the end; without it, the process ends.')
+    transport: str = once('raw', 'What is published: image, image/compressed or both.',
+                          choices=('raw', 'compressed', 'both'))
+    jpeg_quality: int = once(90, 'Of image/compressed.', low=1, high=100)
+    frame_id: str = once('camera', "The images' frame_id.")
+    wait_for_subscribers: int = once(
+        0, 'Publish nothing before so many subscribe to the image.', low=0, high=100)
+    published_log: str = once(
+        '', 'A file for one JSON line an image: source, stamp, size. Empty writes none.')
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 class ImageSource(Node):
@@ -47,8 +55,8 @@ class ImageSource(Node):
     degrees wide)."""
 
     def __init__(self, **kwargs):
-        super().__init__('image_source', **kwargs)
-        self.values = parameters.declare(self, PARAMETERS, dict)
+        super().__init__('image_source', **parameters.GIVEN, **kwargs)
+        self.values = to_values(parameters.declare(self, SourceSettings))
         self._sources = expand([source for source in self.values['sources'] if source])
         self._pictures = self._endless() if self.values['loop'] else pictures(self._sources)
         self._kinds = {'image': Image, 'image/compressed': CompressedImage}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,19 +19,27 @@ from sensor_msgs.msg import Image
 
 from face_attributes_ros.errors import ImageError, ParameterError
 from face_attributes_ros.msg import FaceAttributesArray
+from face_attributes_ros.options import check, once, to_values
 from face_attributes_ros.ros import images, parameters
 from face_attributes_ros.ros.messages import to_dict
 from face_attributes_ros.ros.run import Finished
-from face_attributes_ros.settings import Parameter
 
-PARAMETERS = (
-    Parameter('folder', 'recording',
-              'Where messages.jsonl and the pictures go; made if it is not there.'),
-    Parameter('seconds_between_pictures', 1., 'At most one picture in that time; 0 writes all.',
-              's', low=0., high=3600.),
-    Parameter('messages', 0, 'End after so many messages; 0 never does.', low=0,
-              high=1_000_000_000),
-)
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """The parameters of recorder."""
+
+    folder: str = once(
+        'recording', 'Where messages.jsonl and the pictures go; made if it is not there.')
+    seconds_between_pictures: float = once(
+        1., 'At most one picture in that time; 0 writes all.', unit='s', low=0., high=3600.)
+    messages: int = once(
+        0, 'End after so many messages; 0 never does.', low=0, high=1_000_000_000)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 FOUND = 'hears the node'
 """What it logs once both topics have a publisher."""
 
@@ -40,8 +49,8 @@ class Recorder(Node):
     messages.jsonl and <seconds>.<nanoseconds>.png, named by the image's stamp."""
 
     def __init__(self, **kwargs):
-        super().__init__('recorder', **kwargs)
-        self.values = parameters.declare(self, PARAMETERS, dict)
+        super().__init__('recorder', **parameters.GIVEN, **kwargs)
+        self.values = to_values(parameters.declare(self, RecorderSettings))
         self.folder = Path(self.values['folder'])
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -5,15 +5,33 @@ it looks, a caption."""
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from geometry_msgs.msg import Point, Vector3
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from face_attributes_ros.drawing import colour_bgr
-from face_attributes_ros.msg import FaceAttributes
+from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
+from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 
 ARROW_M = .3
+
+
+class Markers:
+    """`markers`: heads, facing directions and captions."""
+
+    TOPICS = {'markers': Topic(MarkerArray, 1, 'Heads, facing directions and captions for RViz; '
+                               'needs camera_info.')}
+
+    def messages(self, look: Look, wanted: Collection[str]) -> Messages:
+        """The markers of the faces that have a position."""
+        del wanted
+        return [('markers', marker_array(look.faces, look.tracks))]
+
+    def nothing(self, faces: FaceAttributesArray) -> Messages:
+        """Markers are taken away."""
+        return [('markers', marker_array(faces, []))]
 
 
 def marker_array(faces, tracks):

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that exists while the node is configured: inputs, pipeline, worker, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+
+from face_attributes_ros.ros.camera import Camera
+from face_attributes_ros.ros.outputs.publishers import Publishers
+from face_attributes_ros.ros.processor import Processor
+from face_attributes_ros.ros.worker import Worker
+from face_attributes_ros.settings import Settings
+
+
+class Work:
+    """Made at configure and let go of at cleanup; between `start` and `stop` it takes images.
+
+    `settings()` is the node's snapshot; each batch is worked on with the one that holds when it
+    begins. A camera is subscribed to only while somebody listens to one of its outputs.
+    """
+
+    def __init__(self, node: LifecycleNode, pipeline: Any, settings: Callable[[], Settings]):
+        self.pipeline, self._settings = pipeline, settings
+        names = settings().cameras
+        self.worker = Worker(self._process, self._interval_s)
+        self.publishers = {name: Publishers(node, name, self.adjust) for name in names}
+        self.cameras = {name: Camera(node, name, settings(), self.worker.put) for name in names}
+        self._processor = Processor(self.cameras, self.publishers, pipeline, self.dropped,
+                                    node.get_clock(), node.get_logger())
+        self._running = False
+
+    def start(self) -> None:
+        """Starts to work; does nothing while working."""
+        self._running = True
+        self.worker.start()
+        self.adjust()
+
+    def adjust(self) -> None:
+        """Subscribes to cameras that somebody wants to know about, and to no others."""
+        for name, camera in self.cameras.items() if self._running else ():
+            always = self._settings().process_without_subscribers
+            if always or self.publishers[name].wanted():
+                camera.subscribe()
+            elif camera.subscription is not None:
+                camera.unsubscribe()
+                self.worker.order(lambda name=name: self.pipeline.reset(name))
+
+    def stop(self) -> bool:
+        """Stops working, after one last message without faces; whether the batch at hand ended in
+        `diagnostics.stalled_after`."""
+        self._running = False
+        for camera in self.cameras.values():
+            camera.unsubscribe()
+        if not self.worker.stop(self._settings().diagnostics_stalled_after):
+            return False
+        self._processor.publish_nothing()
+        self.pipeline.reset()
+        return True
+
+    def close(self) -> None:
+        """Lets go of networks and topics."""
+        self.pipeline.close()
+        for publishers in self.publishers.values():
+            publishers.destroy()
+
+    def forget(self) -> None:
+        """Forgets all tracks, between two batches."""
+        self.worker.order(self.pipeline.reset)
+
+    def dropped(self, name: str) -> int:
+        """Images of a camera that nobody looked at: replaced by newer ones, too old, unreadable or
+        failed."""
+        counts = self.cameras[name].counts
+        return self.worker.replaced[name] + sum(
+            counts[kind] for kind in ('too_old', 'unreadable', 'failed'))
+
+    def _process(self, batch: dict[str, Any]) -> None:
+        self._processor.process(batch, self._settings())
+
+    def _interval_s(self) -> float:
+        rate_hz = self._settings().max_rate_hz
+        return 1 / rate_hz if rate_hz > 0 else 0.
