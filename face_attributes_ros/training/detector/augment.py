@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training pictures: random views of one image, mosaics of four, faces pasted onto face-free
-images.
+"""Training pictures: random views of one image, mosaics of four, faces pasted onto face-free images.
 
-All pixel work is OpenCV on uint8; all randomness comes from the `numpy.random.Generator` that is
-passed in, so a picture depends on (seed, step) only and a resumed run repeats the interrupted one.
+All pixel work is OpenCV on uint8; all randomness comes from the `numpy.random.Generator` that is passed in, so
+a picture depends on (seed, step) only and a resumed run repeats the interrupted one.
 """
 from __future__ import annotations
 
@@ -24,7 +23,11 @@ class Augment:
     """How often and how far pictures are changed; shares are probabilities of a picture."""
 
     mosaic: float = 0.5
+    mosaic_counts: tuple[int, ...] = (4, 4, 4, 9)      # pictures in one, drawn from these; squares
     composite: float = 0.12
+    crowd: float = 0.0
+    distant: float = 0.0
+    occlusion: float = 0.0
     rotate: float = 0.35
     rotate_deg: float = 30.0
     zoom_on_face: float = 0.5
@@ -49,20 +52,16 @@ def log_uniform(rng, low, high):
 
 
 def random_view(picture, width, height, rng, augment):
-    """A `width` x `height` view: scaled, moved, perhaps mirrored and turned, grey outside the
-    image."""
+    """A `width` x `height` view: scaled, moved, perhaps mirrored and turned, grey outside the image."""
     scale, centre = _scale_and_centre(picture, width, height, rng, augment)
-    angle = math.radians(rng.uniform(-1, 1) *
-                         augment.rotate_deg) if rng.random() < augment.rotate else 0.0
+    angle = math.radians(rng.uniform(-1, 1) * augment.rotate_deg) if rng.random() < augment.rotate else 0.0
     return warp(picture, width, height, scale, centre, angle, rng.random() < 0.5)
 
 
 def warp(picture, width, height, scale, centre, angle_rad, mirror):
-    """The view whose middle shows `centre`, scaled by `scale` and turned by `angle_rad`, mirrored
-    on demand.
+    """The view whose middle shows `centre`, scaled by `scale` and turned by `angle_rad`, mirrored on demand.
 
-    A turned box is the bounding box of the turned ellipse inscribed in the old one, as faces are
-    round.
+    A turned box is the bounding box of the turned ellipse inscribed in the old one, as faces are round.
     """
     cos, sin = scale * math.cos(angle_rad), scale * math.sin(angle_rad)
     linear = np.array([[cos, -sin], [sin, cos]])
@@ -70,21 +69,18 @@ def warp(picture, width, height, scale, centre, angle_rad, mirror):
         linear[0] *= -1
     shift = np.array([width / 2, height / 2]) - linear @ centre
     image = warp_pixels(picture.image, linear, shift, width, height, scale)
-    return Picture(*_erase_lost(image, warp_boxes(picture.boxes, linear, shift)))
+    return Picture(*erase_lost(image, warp_boxes(picture.boxes, linear, shift)))
 
 
 def warp_pixels(image, linear, shift, width, height, scale):
-    """The `width` x `height` image that shows the source's point p at `linear @ p + shift`; grey
-    outside."""
+    """The `width` x `height` image that shows the source's point p at `linear @ p + shift`; grey outside."""
     factor = int(1 / scale)
     if factor >= 2 and min(image.shape[:2]) >= 2 * factor:       # bilinear alone would skip pixels
         height_px, width_px = image.shape[:2]
-        small = cv2.resize(image, (width_px // factor, height_px // factor),
-                           interpolation=cv2.INTER_AREA)
+        small = cv2.resize(image, (width_px // factor, height_px // factor), interpolation=cv2.INTER_AREA)
         linear = linear * np.array([width_px / small.shape[1], height_px / small.shape[0]])
         image = small
-    pixel_centres = shift + linear @ [0.5, 0.5
-                                      ] - 0.5  # boxes count from pixel edges, OpenCV from centres
+    pixel_centres = shift + linear @ [0.5, 0.5] - 0.5     # boxes count from pixel edges, OpenCV from centres
     matrix = np.concatenate([linear, pixel_centres[:, None]], 1)
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_CONSTANT, borderValue=(LETTERBOX_GREY,) * 3)
@@ -98,7 +94,7 @@ def warp_boxes(boxes, linear, shift):
     return np.concatenate([centres - radii, centres + radii], 1).astype(np.float32)
 
 
-def _erase_lost(image, boxes):
+def erase_lost(image, boxes):
     """The picture with faces too small or mostly outside painted over, and the remaining boxes."""
     height, width = image.shape[:2]
     clipped = boxes.clip(0, [width, height] * 2).astype(np.float32)
@@ -130,26 +126,23 @@ def _scale_and_centre(picture, width, height, rng, augment):
     else:
         scale = fit * log_uniform(rng, 0.8, 1.8)
         centre = np.array([source_width, source_height]) * 0.5
-    return scale, _inside(centre, (source_width, source_height), (width / scale, height / scale),
-                          rng)
+    return scale, _inside(centre, (source_width, source_height), (width / scale, height / scale), rng)
 
 
 def _inside(centre, source_size, view_size, rng):
-    """The centre moved so that the view shows as much of the image as fits; random where it is the
-    larger."""
+    """The centre moved so that the view shows as much of the image as fits; random where it is the larger."""
     moved = []
     for at, source, view in zip(centre, source_size, view_size):
         slack = abs(source - view) / 2
         if view >= source:
             moved.append(source / 2 + rng.uniform(-slack, slack))
         else:
-            moved.append(min(max(at + rng.uniform(-0.2, 0.2) * slack, view / 2),
-                             source - view / 2))
+            moved.append(min(max(at + rng.uniform(-0.2, 0.2) * slack, view / 2), source - view / 2))
     return np.array(moved)
 
 
 def mosaic(pictures, size, rng, augment):
-    """Four (or nine) pictures in one `size` x `size` canvas, divided at random lines."""
+    """Four (or nine, or sixteen) pictures in one `size` x `size` canvas, divided at random lines."""
     columns = math.isqrt(len(pictures))
     xs, ys = (_dividers(columns, size, rng) for _ in range(2))
     canvas, boxes = np.empty((size, size, 3), np.uint8), []
@@ -168,30 +161,27 @@ def _dividers(count, size, rng):
 
 
 def composite(background, givers, size, rng, augment):
-    """Faces of `givers` pasted with soft edges, 2 to 8 of 9 px and more, onto a view of a
-    face-free image."""
+    """Faces of `givers` pasted with soft edges, 2 to 8 of 9 px and more, onto a view of a face-free image."""
     view = random_view(background, size, size, rng, augment)
     canvas, boxes = view.image, [view.boxes]
     for giver in givers:
-        face = _cut_face(giver, log_uniform(rng, 9, 0.28 * size), rng)
+        face = cut_face(giver, log_uniform(rng, 9, 0.28 * size), rng)
         spot = _free_spot(face.image.shape, np.concatenate(boxes), size, rng)
         if spot is None:
             continue
-        _paste_soft(canvas, face.image, spot)
+        paste_soft(canvas, face.image, spot)
         boxes.append(face.boxes + np.array([*spot, *spot], np.float32))
     return Picture(canvas, np.concatenate(boxes).astype(np.float32))
 
 
-def _cut_face(picture, wanted_px, rng):
-    """One face with some surroundings, `wanted_px` large."""
+def cut_face(picture, wanted_px, rng):
+    """One face, `wanted_px` large, with some surroundings and whoever else is in them."""
     box = picture.boxes[rng.integers(len(picture.boxes))]
     side = math.sqrt(max(1.0, (box[2] - box[0]) * (box[3] - box[1])))
     scale = min(wanted_px / side, 1.5)
     margin = 1 + rng.uniform(0.5, 1.0)
     width, height = (max(8, int(length * margin * scale)) for length in box[2:] - box[:2])
-    alone = Picture(picture.image, box[None])
-    return warp(alone, width, height, scale, (box[:2] + box[2:]) / 2,
-                math.radians(rng.uniform(-15, 15)),
+    return warp(picture, width, height, scale, (box[:2] + box[2:]) / 2, math.radians(rng.uniform(-15, 15)),
                 rng.random() < 0.5)
 
 
@@ -200,14 +190,13 @@ def _free_spot(shape, boxes, size, rng):
     height, width = shape[:2]
     for _ in range(8):
         x, y = (int(rng.integers(0, max(1, size - length))) for length in (width, height))
-        apart = (boxes[:, 0] > x + width) | (boxes[:, 2] < x) | (boxes[:, 1]
-                                                                 > y + height) | (boxes[:, 3] < y)
+        apart = (boxes[:, 0] > x + width) | (boxes[:, 2] < x) | (boxes[:, 1] > y + height) | (boxes[:, 3] < y)
         if apart.all() and x + width <= size and y + height <= size:
             return x, y
     return None
 
 
-def _paste_soft(canvas, patch, spot):
+def paste_soft(canvas, patch, spot):
     height, width = patch.shape[:2]
     y, x = np.mgrid[-1:1:height * 1j, -1:1:width * 1j]
     alpha = ((1 - (x ** 4 + y ** 4)) * 4).clip(0, 1)[..., None].astype(np.float32)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training batches of the detector: images decoded once, every batch a function of (seed,
-step)."""
+"""Training batches of the detector: images decoded once, every batch a function of (seed, step)."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,22 +12,42 @@ from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.detector import augment as augmentation
 from face_attributes_ros.training.detector.augment import Picture
 from face_attributes_ros.training.detector.data import split_small
+from face_attributes_ros.training.detector.occlusion import hide_parts
+from face_attributes_ros.training.detector.scenes import crowd, distant
 
 
 class PictureBank:
-    """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted
-    over."""
+    """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted over."""
 
-    def __init__(self, samples, longest_px=416):
+    def __init__(self, samples, longest_px=416, repeats=None):
         chosen = [sample for sample in samples if not sample.maybe_unlabelled]
         if not chosen:
             raise DataError('the training list holds no usable image')
         self.pictures = [_load(sample, longest_px) for sample in chosen]
+        self.deck = _deck([sample.name for sample in chosen], repeats or {})
         self.empty = [picture for picture in self.pictures if not len(picture.boxes)]
-        self.peopled = [picture for picture in self.pictures if len(picture.boxes)]
+        self.peopled = [index for index in self.deck if len(self.pictures[index].boxes)]
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.deck)
+
+    def picture(self, card):
+        """The picture at a place of the deck, where one stands as often as its source is repeated."""
+        return self.pictures[self.deck[card]]
+
+    def draw(self, rng):
+        """Any picture."""
+        return self.picture(rng.integers(len(self.deck)))
+
+    def draw_peopled(self, rng):
+        """Any picture with a face."""
+        return self.pictures[self.peopled[rng.integers(len(self.peopled))]]
+
+
+def _deck(names, repeats):
+    """Indices of the pictures, each as often as `repeats` says for its name's prefix: whole times, once without."""
+    times = [next((count for prefix, count in repeats.items() if name.startswith(prefix)), 1) for name in names]
+    return np.repeat(np.arange(len(names)), times)
 
 
 def _load(sample, longest_px):
@@ -44,8 +63,7 @@ def _load(sample, longest_px):
 
 
 class Batches:
-    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target
-    table)."""
+    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table)."""
 
     def __init__(self, bank, train, augment, seed, rank=0, processes=1):
         self.bank, self.train, self.augment = bank, train, augment
@@ -56,10 +74,9 @@ class Batches:
         rng = np.random.default_rng([self.seed, step, self.rank])
         augment = self.augment
         if calm:
-            augment = replace(augment, mosaic=0.0, composite=augment.composite / 2)
+            augment = replace(augment, mosaic=0.0, composite=augment.composite / 2, crowd=augment.crowd / 2)
         pictures = [self._picture(index, size, rng, augment) for index in self._indices(step)]
-        images = np.stack(
-            [augmentation.photometric(p.image, rng, augment)[..., ::-1] for p in pictures])
+        images = np.stack([_worse(picture, rng, augment)[..., ::-1] for picture in pictures])
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
 
     def _size(self, step, calm):
@@ -67,30 +84,44 @@ class Batches:
         return int(np.random.default_rng([self.seed, step]).choice(sizes))
 
     def _indices(self, step):
-        """Positions in the shuffled epochs; all processes together see each image once an
-        epoch."""
+        """Positions in the shuffled epochs; all processes together see each image once an epoch."""
         batch, total = self.train['batch'], len(self.bank)
         first = (step * self.processes + self.rank) * batch
         epochs = {at // total for at in range(first, first + batch)}
-        order = {
-            epoch: np.random.default_rng([self.seed, 7, epoch]).permutation(total)
-            for epoch in epochs
-        }
+        order = {epoch: np.random.default_rng([self.seed, 7, epoch]).permutation(total) for epoch in epochs}
         return [int(order[at // total][at % total]) for at in range(first, first + batch)]
 
     def _picture(self, index, size, rng, augment):
-        bank, draw = self.bank, rng.random()
-        if draw < augment.mosaic:
-            count = 9 if rng.random() < 0.25 else 4
-            others = [bank.pictures[rng.integers(len(bank))] for _ in range(count - 1)]
-            return augmentation.mosaic([bank.pictures[index], *others], size, rng, augment)
-        if draw < augment.mosaic + augment.composite and bank.empty and bank.peopled:
-            givers = [
-                bank.peopled[rng.integers(len(bank.peopled))] for _ in range(rng.integers(2, 9))
-            ]
-            background = bank.empty[rng.integers(len(bank.empty))]
-            return augmentation.composite(background, givers, size, rng, augment)
-        return augmentation.random_view(bank.pictures[index], size, size, rng, augment)
+        kind = self._kind(rng, augment)
+        picture = self.bank.picture(index)
+        if kind == 'mosaic':
+            others = [self.bank.draw(rng) for _ in range(rng.choice(augment.mosaic_counts) - 1)]
+            return augmentation.mosaic([picture, *others], size, rng, augment)
+        if kind == 'plain' or not self.bank.empty or not self.bank.peopled:
+            return augmentation.random_view(picture, size, size, rng, augment)
+        background = self.bank.empty[rng.integers(len(self.bank.empty))]
+        if kind == 'crowd':
+            return crowd(background, lambda: self.bank.draw_peopled(rng), size, rng, augment)
+        if kind == 'distant':
+            return distant(background, picture, size, rng, augment)
+        givers = [self.bank.draw_peopled(rng) for _ in range(rng.integers(2, 9))]
+        return augmentation.composite(background, givers, size, rng, augment)
+
+    @staticmethod
+    def _kind(rng, augment):
+        draw = rng.random()
+        for kind in ('mosaic', 'composite', 'crowd', 'distant'):
+            draw -= getattr(augment, kind)
+            if draw < 0:
+                return kind
+        return 'plain'
+
+
+def _worse(picture, rng, augment):
+    """The picture's pixels with faces partly hidden, under other light, through a worse camera."""
+    if rng.random() < augment.occlusion:
+        hide_parts(picture.image, picture.boxes, rng)
+    return augmentation.photometric(picture.image, rng, augment)
 
 
 def _targets(pictures, size):

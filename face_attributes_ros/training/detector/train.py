@@ -170,7 +170,8 @@ class Training:
     def _read_data(self):
         samples = read_samples(self.args.data, 'train')
         self.data_hash = data_hash(samples)
-        self.batches = Batches(PictureBank(samples), self.train, Augment(**self.config['augment']),
+        bank = PictureBank(samples, self.train.get('bank_px', 416), self.train.get('repeats'))
+        self.batches = Batches(bank, self.train, Augment(**self.config['augment']),
                                self.args.seed, self.place.rank, self.place.processes)
         held_out = read_samples(self.args.data, 'val')
         every = max(1, len(held_out) // max(1, self.args.validate_images))

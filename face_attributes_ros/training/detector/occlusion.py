@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faces partly hidden: a mask over the mouth, dark glasses, something in front of a side; boxes do
+not change.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+SHARE_OF_FACES = 0.6
+
+
+def hide_parts(image, boxes, rng):
+    """Hides a part of some of the faces (N, 4) xyxy px, in place."""
+    for box in boxes:
+        if rng.random() < SHARE_OF_FACES:
+            (_mask, _glasses, _object)[rng.integers(3)](image, box, rng)
+
+
+def _mask(image, box, rng):
+    """A polygon over mouth and chin, the nose perhaps."""
+    x, y, width, height = _frame(box)
+    top = rng.uniform(0.5, 0.68)
+    outline = np.array(
+        [
+            [0.05, top],
+            [0.5, top - rng.uniform(0, 0.12)],
+            [0.95, top],
+            [0.85, 0.92],
+            [0.5, 1.0],
+            [0.15, 0.92],
+        ]
+    )
+    points = np.array([x, y]) + (outline + rng.uniform(-0.04, 0.04, outline.shape)) * [
+        width,
+        height,
+    ]
+    cv2.fillPoly(image, [points.round().astype(np.int32)], _colour(rng), cv2.LINE_AA)
+
+
+def _glasses(image, box, rng):
+    """Two dark ellipses where the eyes are."""
+    x, y, width, height = _frame(box)
+    colour = tuple(int(level) for level in rng.integers(0, 60, 3))
+    for at in (0.3, 0.7):
+        centre = (round(x + at * width), round(y + rng.uniform(0.36, 0.44) * height))
+        cv2.ellipse(
+            image,
+            centre,
+            (max(1, round(0.18 * width)), max(1, round(0.12 * height))),
+            0,
+            0,
+            360,
+            colour,
+            -1,
+            cv2.LINE_AA,
+        )
+
+
+def _object(image, box, rng):
+    """A piece of the same picture, or a colour, in front of up to four tenths of the face, from a
+    random side.
+    """
+    x0, y0, x1, y1 = (round(float(value)) for value in box)
+    share = rng.uniform(0.15, 0.4)
+    width, height = x1 - x0, y1 - y0
+    side = rng.integers(3)
+    if side == 0:
+        x1 = x0 + int(width * share)
+    elif side == 1:
+        x0 = x1 - int(width * share)
+    else:
+        y0 = y1 - int(height * share)
+    rows, columns = image.shape[:2]
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, columns), min(y1, rows)
+    if x1 <= x0 or y1 <= y0:
+        return
+    if rng.random() < 0.5:
+        image[y0:y1, x0:x1] = _colour(rng)
+    else:
+        left, top = rng.integers(columns - (x1 - x0) + 1), rng.integers(rows - (y1 - y0) + 1)
+        image[y0:y1, x0:x1] = image[top : top + y1 - y0, left : left + x1 - x0].copy()
+
+
+def _frame(box):
+    return box[0], box[1], box[2] - box[0], box[3] - box[1]
+
+
+def _colour(rng):
+    return tuple(int(level) for level in rng.integers(0, 256, 3))
