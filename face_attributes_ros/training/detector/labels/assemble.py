@@ -2,7 +2,8 @@
 """Put a training set for the detector together: one framing, no near-duplicates of what judges it.
 
     python -m face_attributes_ros.training.detector.labels.assemble --human PACK --votes VOTED \\
-        --machine EXTRA_1 --machine EXTRA_2 --voted street --voted web --framing jol --out SET
+        --machine EXTRA_1 --machine EXTRA_2 --voted street --voted web \\
+        --framing jol:3,kag:2 --out SET
 
 PACK is a YOLO-format folder with human boxes (train, val and test lists), VOTED the folder under
 which `labels.vote` wrote a folder for each source: `human` for PACK, `EXTRA_1`'s own name for a
@@ -54,7 +55,9 @@ def add_arguments(parser):
     parser.add_argument(
         '--voted', action='append', default=[], help='name of a folder under --votes to label'
     )
-    parser.add_argument('--framing', required=True, help='the human source whose framing all get')
+    parser.add_argument(
+        '--framing', required=True, help='human sources whose mean framing all get: jol:3,kag:2'
+    )
     parser.add_argument(
         '--most-empty', type=int, default=600, help='pictures without a face of one voted folder'
     )
@@ -84,9 +87,9 @@ def run(args):
 
 
 def gather(args):
-    """All pictures in one framing, human ones first, and the framing that each source had."""
-    pictures, framings = human_pictures(args.human, args.votes / 'human', args.framing)
-    wanted = framings[args.framing]
+    """All pictures in one framing, human ones first, and the framing of each source and of `all`.
+    """
+    pictures, framings, wanted = human_pictures(args.human, args.votes / 'human', args.framing)
     for folder in args.machine:
         more, framings[folder.name] = machine_pictures(folder, args.votes / folder.name, wanted)
         pictures += more
@@ -94,7 +97,7 @@ def gather(args):
         voted = list(voted_pictures(args.votes / name, wanted))
         empty = [picture for picture in voted if not len(picture.faces)]
         pictures += [picture for picture in voted if len(picture.faces)] + empty[: args.most_empty]
-    return pictures, framings
+    return pictures, framings | {'all': wanted}
 
 
 def without_duplicates(pictures, held_out_root):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from face_attributes_ros.boxes import iou
+from face_attributes_ros.errors import ParameterError
 
 SAME_FACE_IOU = 0.4
 
@@ -59,3 +60,15 @@ def reframed(boxes, own, wanted):
     growth = np.array([1 + right - left, 1 + bottom - top], np.float32)
     size = np.tile((boxes[:, 2:] - boxes[:, :2]) / growth, 2)  # of the detectors' box
     return (boxes + (wanted.offsets - own.offsets) * size).astype(np.float32)
+
+
+def blended(framings, wanted):
+    """The mean of some sources' framings, weighted as in `wanted`: 'jol', or 'jol:3,kag:2'."""
+    weights = {}
+    for part in wanted.split(','):
+        source, _, weight = part.partition(':')
+        if source not in framings:
+            raise ParameterError(f'framing {source}: needs some of {", ".join(sorted(framings))}')
+        weights[source] = float(weight or 1)
+    offsets = [framings[source].offsets for source in weights]
+    return Framing(*np.average(offsets, axis=0, weights=list(weights.values())).tolist())

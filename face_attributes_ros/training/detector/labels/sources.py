@@ -22,6 +22,7 @@ from face_attributes_ros.training.detector.labels.ensemble import (
 from face_attributes_ros.training.detector.labels.framing import (
     DETECTORS,
     Framing,
+    blended,
     measure,
     pairs,
     reframed,
@@ -49,32 +50,24 @@ def source_of(name):
     return name.rsplit('_', 1)[0]
 
 
-def human_pictures(root, voted, wanted) -> tuple[list[Labelled], dict[str, Framing]]:
-    """The train pictures of a human-labelled folder in the framing of its source `wanted`, and all
-    framings.
+def human_pictures(root, voted, wanted) -> tuple[list[Labelled], dict[str, Framing], Framing]:
+    """The train pictures of a human-labelled folder in one framing, all framings, and the one.
 
     Each source's framing is measured against the votes in `voted`; a source with fewer than
-    `LEAST_PAIRS` faces to measure stays as it is. Faces that the voters are sure of and nobody
-    labelled become regions to ignore.
+    `LEAST_PAIRS` faces to measure stays as it is. `wanted` is `framing.blended`'s. Faces that the
+    voters are sure of and nobody labelled become regions to ignore.
     """
     samples, votes = read_samples(root, 'train'), _fractions(voted)
     framings = measure_sources(samples, votes)
-    if wanted not in framings:
-        raise DataError(f'framing {wanted}: needs one of {", ".join(sorted(framings))}')
+    framing = blended(framings, wanted)
     pictures = []
     for sample in samples:
-        own = framings.get(source_of(sample.name), framings[wanted])
+        source = source_of(sample.name)
+        faces = reframed(sample.boxes, framings.get(source, framing), framing).clip(0, 1)
         extra = missed_faces(sample, votes.get(sample.name), sample.maybe_unlabelled)
-        pictures.append(
-            Labelled(
-                sample.name,
-                sample.path,
-                source_of(sample.name),
-                reframed(sample.boxes, own, framings[wanted]).clip(0, 1),
-                np.concatenate([sample.ignore, extra]),
-            )
-        )
-    return pictures, framings
+        ignore = np.concatenate([sample.ignore, extra])
+        pictures.append(Labelled(sample.name, sample.path, source, faces, ignore))
+    return pictures, framings, framing
 
 
 def machine_pictures(root, voted, wanted: Framing) -> tuple[list[Labelled], Framing]:

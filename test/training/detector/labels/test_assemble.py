@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from detector_rig import write_yolo_folder
 
-from face_attributes_ros.errors import DataError
+from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.detector.data import read_samples
 from face_attributes_ros.training.detector.labels import assemble, sources
 from face_attributes_ros.training.detector.labels.ensemble import Votes
@@ -49,15 +49,18 @@ def human(tmp_path):
 
 
 def test_a_human_source_keeps_its_own_framing(human, tmp_path):
-    pictures, framings = sources.human_pictures(human, tmp_path / 'votes' / 'human', 'train')
+    pictures, framings, wanted = sources.human_pictures(
+        human, tmp_path / 'votes' / 'human', 'train'
+    )
     np.testing.assert_allclose(framings['train'].offsets, LOOSE.offsets, atol=1e-3)
     assert framings['train'].faces == FACES
+    np.testing.assert_allclose(wanted.offsets, LOOSE.offsets, atol=1e-3)
     for picture, sample in zip(pictures, read_samples(human, 'train'), strict=True):
         np.testing.assert_allclose(picture.faces, sample.boxes, atol=1e-4)
 
 
 def test_an_unknown_framing_is_an_error(human, tmp_path):
-    with pytest.raises(DataError, match='framing jol: needs one of train'):
+    with pytest.raises(ParameterError, match='framing jol: needs some of train'):
         sources.human_pictures(human, tmp_path / 'votes' / 'human', 'jol')
     with pytest.raises(DataError, match=r'run labels\.vote first'):
         sources.human_pictures(human, tmp_path / 'nowhere', 'train')

@@ -2,9 +2,11 @@
 import numpy as np
 import pytest
 
+from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.training.detector.labels.framing import (
     DETECTORS,
     Framing,
+    blended,
     measure,
     pairs,
     reframed,
@@ -52,3 +54,11 @@ def test_pairs_are_each_others_best():
     found = np.array([[51, 50, 61, 60], [0, 0, 10, 9], [0, 0, 10, 5]], np.float32)
     assert pairs(mine, found).tolist() == [[0, 1], [1, 0]]
     assert pairs(mine, np.zeros((0, 4), np.float32)).shape == (0, 2)
+
+
+def test_a_framing_between_two_sources():
+    between = blended({'tight': TIGHT, 'wide': WIDE}, 'tight:3,wide:1')
+    np.testing.assert_allclose(between.offsets, 0.75 * TIGHT.offsets + 0.25 * WIDE.offsets)
+    assert blended({'tight': TIGHT}, 'tight') == Framing(*TIGHT.offsets.tolist())
+    with pytest.raises(ParameterError, match='framing loose: needs some of tight'):
+        blended({'tight': TIGHT}, 'loose')
