@@ -15,10 +15,10 @@ def hide_parts(image, boxes, rng):
     """Hides a part of some of the faces (N, 4) xyxy px, in place."""
     for box in boxes:
         if rng.random() < SHARE_OF_FACES:
-            (_mask, _glasses, _object)[rng.integers(3)](image, box, rng)
+            (put_mask, _glasses, _object)[rng.integers(3)](image, box, rng)
 
 
-def _mask(image, box, rng):
+def put_mask(image, box, rng):
     """A polygon over mouth and chin, the nose perhaps."""
     x, y, width, height = _frame(box)
     top = rng.uniform(0.5, 0.68)
@@ -59,13 +59,13 @@ def _glasses(image, box, rng):
 
 
 def _object(image, box, rng):
-    """A piece of the same picture, or a colour, in front of up to four tenths of the face, from a
-    random side.
-    """
+    hide_side(image, box, rng, rng.uniform(0.15, 0.4))
+
+
+def hide_side(image, box, rng, share):
+    """A piece of the same picture, or a colour, in front of `share` of the face, from a random side."""
     x0, y0, x1, y1 = (round(float(value)) for value in box)
-    share = rng.uniform(0.15, 0.4)
-    width, height = x1 - x0, y1 - y0
-    side = rng.integers(3)
+    side, width, height = rng.integers(3), x1 - x0, y1 - y0
     if side == 0:
         x1 = x0 + int(width * share)
     elif side == 1:
@@ -74,13 +74,17 @@ def _object(image, box, rng):
         y0 = y1 - int(height * share)
     rows, columns = image.shape[:2]
     x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, columns), min(y1, rows)
-    if x1 <= x0 or y1 <= y0:
-        return
+    if x1 > x0 and y1 > y0:
+        image[y0:y1, x0:x1] = _stuff(image, x1 - x0, y1 - y0, rng)
+
+
+def _stuff(image, width, height, rng):
+    """What stands in front: a colour, or a piece (`height`, `width`, 3) of the picture."""
     if rng.random() < 0.5:
-        image[y0:y1, x0:x1] = _colour(rng)
-    else:
-        left, top = rng.integers(columns - (x1 - x0) + 1), rng.integers(rows - (y1 - y0) + 1)
-        image[y0:y1, x0:x1] = image[top : top + y1 - y0, left : left + x1 - x0].copy()
+        return _colour(rng)
+    rows, columns = image.shape[:2]
+    left, top = rng.integers(columns - width + 1), rng.integers(rows - height + 1)
+    return image[top:top + height, left:left + width].copy()
 
 
 def _frame(box):

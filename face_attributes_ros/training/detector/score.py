@@ -97,3 +97,11 @@ def best_f1(judged):
         return 0.0, 1.0
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     return float(f1.max()), float(judged.scores[f1.argmax()])
+
+
+def quiet_threshold(results, most):
+    """The lowest score at which face-free images show at most `most` false alarms each on average; 0 without any."""
+    free = [result.scores for result in results if not len(result.faces) and not len(result.ignore)]
+    scores = np.sort(np.concatenate([*free, np.zeros(0)]))[::-1]
+    allowed = int(most * len(free))
+    return float(np.nextafter(np.float32(scores[allowed]), np.float32(1))) if len(scores) > allowed else 0.0

@@ -94,7 +94,18 @@ def test_a_doubtful_face_gets_a_mirrored_second_look():
     blind = lambda image: find_disc(image[:1] * 0)  # noqa: E731
     votes = vote.look(image, [unsure, blind, blind])
     assert widths == [vote.FIRST_PX, vote.SECOND_PX]
+    assert len(votes.scores) == 1
     np.testing.assert_allclose(votes.boxes, [[0.2, 0.2, 0.4, 0.467]], atol=0.01)
+
+
+def test_where_two_agree_the_third_is_not_asked():
+    def never(image):
+        raise AssertionError('asked')
+
+    image = np.full((300, 400, 3), 90, np.uint8)
+    assert len(vote.look(image, [find_disc, find_disc, never]).boxes) == 0
+    draw_face(image, (120, 100), 40)
+    np.testing.assert_allclose(vote.look(image, [find_disc, find_disc, never]).scores, [[.9, .9, 0]])
 
 
 def test_a_folder_without_pictures_is_an_error(tmp_path):
