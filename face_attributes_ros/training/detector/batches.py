@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training batches of the detector: images decoded once, every batch a function of (seed, step)."""
+"""Training batches of the detector: images decoded once, every batch a function of (seed, step).
+"""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -17,7 +19,9 @@ from face_attributes_ros.training.detector.scenes import crowd, distant
 
 
 class PictureBank:
-    """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted over."""
+    """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted
+    over.
+    """
 
     def __init__(self, samples, longest_px=416, repeats=None):
         chosen = [sample for sample in samples if not sample.maybe_unlabelled]
@@ -32,7 +36,8 @@ class PictureBank:
         return len(self.deck)
 
     def picture(self, card):
-        """The picture at a place of the deck, where one stands as often as its source is repeated."""
+        """The picture at a place of the deck, where one stands as often as its source is repeated.
+        """
         return self.pictures[self.deck[card]]
 
     def draw(self, rng):
@@ -45,8 +50,13 @@ class PictureBank:
 
 
 def _deck(names, repeats):
-    """Indices of the pictures, each as often as `repeats` says for its name's prefix: whole times, once without."""
-    times = [next((count for prefix, count in repeats.items() if name.startswith(prefix)), 1) for name in names]
+    """Indices of the pictures, each as often as `repeats` says for its name's prefix: whole times,
+    once without.
+    """
+    times = [
+        next((count for prefix, count in repeats.items() if name.startswith(prefix)), 1)
+        for name in names
+    ]
     return np.repeat(np.arange(len(names)), times)
 
 
@@ -63,7 +73,8 @@ def _load(sample, longest_px):
 
 
 class Batches:
-    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table)."""
+    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table).
+    """
 
     def __init__(self, bank, train, augment, seed, rank=0, processes=1):
         self.bank, self.train, self.augment = bank, train, augment
@@ -74,7 +85,9 @@ class Batches:
         rng = np.random.default_rng([self.seed, step, self.rank])
         augment = self.augment
         if calm:
-            augment = replace(augment, mosaic=0.0, composite=augment.composite / 2, crowd=augment.crowd / 2)
+            augment = replace(
+                augment, mosaic=0.0, composite=augment.composite / 2, crowd=augment.crowd / 2
+            )
         pictures = [self._picture(index, size, rng, augment) for index in self._indices(step)]
         images = np.stack([_worse(picture, rng, augment)[..., ::-1] for picture in pictures])
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
@@ -84,11 +97,15 @@ class Batches:
         return int(np.random.default_rng([self.seed, step]).choice(sizes))
 
     def _indices(self, step):
-        """Positions in the shuffled epochs; all processes together see each image once an epoch."""
+        """Positions in the shuffled epochs; all processes together see each image once an epoch.
+        """
         batch, total = self.train['batch'], len(self.bank)
         first = (step * self.processes + self.rank) * batch
         epochs = {at // total for at in range(first, first + batch)}
-        order = {epoch: np.random.default_rng([self.seed, 7, epoch]).permutation(total) for epoch in epochs}
+        order = {
+            epoch: np.random.default_rng([self.seed, 7, epoch]).permutation(total)
+            for epoch in epochs
+        }
         return [int(order[at // total][at % total]) for at in range(first, first + batch)]
 
     def _picture(self, index, size, rng, augment):
@@ -128,5 +145,8 @@ def _targets(pictures, size):
     boxes = torch.from_numpy(np.concatenate([picture.boxes for picture in pictures])) / size
     owners = np.repeat(np.arange(len(pictures)), [len(picture.boxes) for picture in pictures])
     centres_sizes = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-    return {'batch_idx': torch.from_numpy(owners).float(), 'cls': torch.zeros(len(boxes)),
-            'bboxes': centres_sizes}
+    return {
+        'batch_idx': torch.from_numpy(owners).float(),
+        'cls': torch.zeros(len(boxes)),
+        'bboxes': centres_sizes,
+    }

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a detector's scores mean something: the share of boxes with that score that are right, on val.
+"""Make a detector's scores mean something: the share of boxes with that score that are right, on
+val.
 
-    python -m face_attributes_ros.training.detector.calibrate --weights runs/tiny/detector.safetensors \\
-        --data SET --input-px 448 --out runs/tiny/calibrated.safetensors
+    python -m face_attributes_ros.training.detector.calibrate \\
+        --weights runs/tiny/detector.safetensors --data SET --input-px 448 \\
+        --out runs/tiny/calibrated.safetensors
 
-A gain and an offset of the score's logit, fitted by maximum likelihood to the detections on val (Platt, 1999), are
-folded into the last convolution of each level. Order, and with it average precision, stays.
+A gain and an offset of the score's logit, fitted by maximum likelihood to the detections on val
+(Platt, 1999), are folded into the last convolution of each level. Order, and with it average
+precision, stays.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ from face_attributes_ros.training.detector.data import read_samples
 from face_attributes_ros.training.detector.predict import make_detect, predict, torch_detector
 from face_attributes_ros.training.detector.score import judge
 
-LEAST_SCORE = 0.03        # weaker detections say nothing about the scores that anybody uses
+LEAST_SCORE = 0.03  # weaker detections say nothing about the scores that anybody uses
 _NEWTON_STEPS = 30
 
 
 def add_arguments(parser):
     """The command line of `detector.calibrate`."""
-    parser.add_argument('--weights', type=Path, required=True, help='detector.safetensors of a training run')
-    parser.add_argument('--data', type=Path, required=True, help='YOLO-format folder; its val is used')
+    parser.add_argument(
+        '--weights', type=Path, required=True, help='detector.safetensors of a training run'
+    )
+    parser.add_argument(
+        '--data', type=Path, required=True, help='YOLO-format folder; its val is used'
+    )
     parser.add_argument('--input-px', type=int, default=448, help='longest canvas side')
     parser.add_argument('--out', type=Path, required=True, help='the safetensors file to write')
 
@@ -49,9 +56,14 @@ def run(args):
 
 
 def fit(scores, correct):
-    """(gain, offset) of the logit under which `scores` (N,) are the likeliest chances of being `correct`."""
+    """(gain, offset) of the logit under which `scores` (N,) are the likeliest chances of being
+    `correct`.
+    """
     if correct.all() or not correct.any():
-        raise DataError(f'calibration needs right and wrong detections, got {int(correct.sum())} of {len(correct)} right')
+        raise DataError(
+            'calibration needs right and wrong detections, got '
+            f'{int(correct.sum())} of {len(correct)} right'
+        )
     logits = np.log(scores / (1 - scores)).clip(-12, 12).astype(float)
     table = np.stack([logits, np.ones_like(logits)], 1)
     found = np.array([1.0, 0.0])
@@ -63,9 +75,16 @@ def fit(scores, correct):
 
 
 def folded(tensors, gain, offset):
-    """The tensors with the map in the last convolution of the score branch (`cv3`) of each level."""
-    last = {name.rsplit('.', 1)[0] for name in tensors if '.cv3.' in name and name.endswith('.bias')
-            and name.replace('.bias', '.weight') in tensors and '.bn.' not in name}
+    """The tensors with the map in the last convolution of the score branch (`cv3`) of each level.
+    """
+    last = {
+        name.rsplit('.', 1)[0]
+        for name in tensors
+        if '.cv3.' in name
+        and name.endswith('.bias')
+        and name.replace('.bias', '.weight') in tensors
+        and '.bn.' not in name
+    }
     if not last:
         raise DataError('these weights hold no score convolution (model.N.cv3.LEVEL.K.bias)')
     changed = dict(tensors)

@@ -63,7 +63,9 @@ def _object(image, box, rng):
 
 
 def hide_side(image, box, rng, share):
-    """A piece of the same picture, or a colour, in front of `share` of the face, from a random side."""
+    """A piece of the same picture, or a colour, in front of `share` of the face, from a random
+    side.
+    """
     x0, y0, x1, y1 = (round(float(value)) for value in box)
     side, width, height = rng.integers(3), x1 - x0, y1 - y0
     if side == 0:
@@ -84,7 +86,7 @@ def _stuff(image, width, height, rng):
         return _colour(rng)
     rows, columns = image.shape[:2]
     left, top = rng.integers(columns - width + 1), rng.integers(rows - height + 1)
-    return image[top:top + height, left:left + width].copy()
+    return image[top : top + height, left : left + width].copy()
 
 
 def _frame(box):

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Test pictures made worse by a known amount: turned in plane, under little light, blurred by motion, faces half hidden.
+"""Test pictures made worse by a known amount: turned in plane, under little light, blurred by
+motion, faces half hidden.
 
-Light: the picture as it is stands for 1000 lux on a sensor that collects 8000 electrons at white then. At less
-light it collects proportionally fewer, with Poisson shot noise and 4 electrons of read noise, and the camera
-amplifies by at most 8 (18 dB); pixels are sRGB-like (gamma 2.2). At 40 lux white is 320 electrons and the picture
-stays three times too dark.
+Light: the picture as it is stands for 1000 lux on a sensor that collects 8000 electrons at white
+then. At less light it collects proportionally fewer, with Poisson shot noise and 4 electrons of
+read noise, and the camera amplifies by at most 8 (18 dB); pixels are sRGB-like (gamma 2.2). At 40
+lux white is 320 electrons and the picture stays three times too dark.
 """
+
 from __future__ import annotations
 
 import math
@@ -30,7 +32,9 @@ def degradations():
 
 
 def rotated(image, boxes, angle_deg):
-    """The image turned about its middle on a canvas that holds it all, and the boxes of the turned faces."""
+    """The image turned about its middle on a canvas that holds it all, and the boxes of the turned
+    faces.
+    """
     height, width = image.shape[:2]
     cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
     linear = np.array([[cos, -sin], [sin, cos]])
@@ -49,7 +53,9 @@ def at_light(image, lux, rng):
 
 
 def _rotation(angle_deg):
-    return lambda image, boxes, rng: rotated(image, boxes, angle_deg) if angle_deg else (image, boxes)
+    return lambda image, boxes, rng: (
+        rotated(image, boxes, angle_deg) if angle_deg else (image, boxes)
+    )
 
 
 def _light(lux):
@@ -59,6 +65,7 @@ def _light(lux):
 def _blur(length_px):
     def change(image, boxes, rng):
         return (motion_blur(image, length_px, rng.uniform(0, 180)) if length_px else image), boxes
+
     return change
 
 
@@ -72,4 +79,5 @@ def _hidden(hide):
         for box in boxes:
             hide(image, box, rng)
         return image, boxes
+
     return change

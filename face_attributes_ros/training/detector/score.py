@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Detections judged against labels: neutral regions, average precision, precision and recall,
 F1."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -100,8 +101,16 @@ def best_f1(judged):
 
 
 def quiet_threshold(results, most):
-    """The lowest score at which face-free images show at most `most` false alarms each on average; 0 without any."""
-    free = [result.scores for result in results if not len(result.faces) and not len(result.ignore)]
+    """The lowest score at which face-free images show at most `most` false alarms each on average;
+    0 without any.
+    """
+    free = [
+        result.scores for result in results if not len(result.faces) and not len(result.ignore)
+    ]
     scores = np.sort(np.concatenate([*free, np.zeros(0)]))[::-1]
     allowed = int(most * len(free))
-    return float(np.nextafter(np.float32(scores[allowed]), np.float32(1))) if len(scores) > allowed else 0.0
+    return (
+        float(np.nextafter(np.float32(scores[allowed]), np.float32(1)))
+        if len(scores) > allowed
+        else 0.0
+    )

@@ -16,13 +16,15 @@ from face_attributes_ros.boxes import iou
 from face_attributes_ros.training.detector.score import match
 
 TILE_PX = 112
-SURROUNDINGS = 2.4        # side of a tile over that of the box in its middle
-NEAR_IOU = 0.3            # a detection that overlaps a missed face by this found it, but not well
+SURROUNDINGS = 2.4  # side of a tile over that of the box in its middle
+NEAR_IOU = 0.3  # a detection that overlaps a missed face by this found it, but not well
 _SHOWN, _OTHERS = (0, 255, 0), (255, 160, 0)
 
 
 class Failure(NamedTuple):
-    """One face missed, or one false alarm: where, how bad (larger is worse), and what else is near."""
+    """One face missed, or one false alarm: where, how bad (larger is worse), and what else is
+    near.
+    """
 
     sample: int
     box: np.ndarray
@@ -32,7 +34,9 @@ class Failure(NamedTuple):
 
 
 def misses(results, threshold):
-    """Faces that no detection of `threshold` or more finds, worst first: low scores, then large faces."""
+    """Faces that no detection of `threshold` or more finds, worst first: low scores, then large
+    faces.
+    """
     found = []
     for index, result in enumerate(results):
         missed = unfound(result, threshold)
@@ -40,9 +44,22 @@ def misses(results, threshold):
         for face in np.flatnonzero(missed):
             near = result.scores[overlaps[face] >= NEAR_IOU]
             score = float(near.max()) if len(near) else 0.0
-            share = math.sqrt((result.faces[face, 2:] - result.faces[face, :2]).prod()) / result.longer_side
-            others = result.boxes[(overlaps[face] > 0.1) & (result.scores >= min(score, threshold))]
-            found.append(Failure(index, result.faces[face], share - score, others, f'{score:.2f} {100 * share:.0f}%'))
+            share = (
+                math.sqrt((result.faces[face, 2:] - result.faces[face, :2]).prod())
+                / result.longer_side
+            )
+            others = result.boxes[
+                (overlaps[face] > 0.1) & (result.scores >= min(score, threshold))
+            ]
+            found.append(
+                Failure(
+                    index,
+                    result.faces[face],
+                    share - score,
+                    others,
+                    f'{score:.2f} {100 * share:.0f}%',
+                )
+            )
     return sorted(found, key=lambda failure: -failure.badness)
 
 
@@ -71,11 +88,15 @@ def unfound(result, threshold):
 
 
 def sheet(failures, samples, count):
-    """The first `count` failures as one picture (H, W, 3) uint8 BGR: the box green, what else is there blue."""
+    """The first `count` failures as one picture (H, W, 3) uint8 BGR: the box green, what else is
+    there blue.
+    """
     tiles = [_tile(samples[failure.sample].image(), failure) for failure in failures[:count]]
     columns = max(1, math.isqrt(count))
-    tiles += [np.zeros((TILE_PX, TILE_PX, 3), np.uint8)] * (-len(tiles) % columns or (not tiles) * columns)
-    rows = [np.concatenate(tiles[at:at + columns], 1) for at in range(0, len(tiles), columns)]
+    tiles += [np.zeros((TILE_PX, TILE_PX, 3), np.uint8)] * (
+        -len(tiles) % columns or (not tiles) * columns
+    )
+    rows = [np.concatenate(tiles[at : at + columns], 1) for at in range(0, len(tiles), columns)]
     return np.concatenate(rows)
 
 
@@ -89,7 +110,16 @@ def _tile(image, failure):
     for box in failure.others:
         _draw(tile, box * scale + np.tile(shift, 2), _OTHERS)
     _draw(tile, failure.box * scale + np.tile(shift, 2), _SHOWN)
-    cv2.putText(tile, failure.caption, (3, TILE_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        tile,
+        failure.caption,
+        (3, TILE_PX - 5),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.4,
+        (0, 255, 255),
+        1,
+        cv2.LINE_AA,
+    )
     return tile
 
 

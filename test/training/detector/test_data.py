@@ -71,7 +71,8 @@ def test_the_hash_follows_the_labels(tmp_path):
 
 
 def test_a_source_can_be_drawn_more_often(tmp_path):
-    bank = PictureBank(read_samples(write_yolo_folder(tmp_path / 'pack'), 'train'), repeats={'train_1': 3})
+    samples = read_samples(write_yolo_folder(tmp_path / 'pack'), 'train')
+    bank = PictureBank(samples, repeats={'train_1': 3})
     assert bank.deck.tolist() == [0, 1, 1, 1, 2, 3, 4]
     assert len(bank) == 7 and len(bank.pictures) == 5
     assert [len(bank.pictures[index].boxes) for index in bank.peopled] == [1] * 6

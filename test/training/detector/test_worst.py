@@ -25,44 +25,58 @@ class Picture:
         return np.full((100, 100, 3), 128, np.uint8)
 
 
-@pytest.mark.parametrize(('found', 'scores', 'expected'), [
-    ([], [], [True]),
-    ([FACE], [.9], [False]),
-    ([FACE], [.2], [True]),                  # too weak
-    ([FAR], [.9], [True]),
-    ([[10, 10, 28, 50]], [.9], [True]),      # too narrow
-])
+@pytest.mark.parametrize(
+    ('found', 'scores', 'expected'),
+    [
+        ([], [], [True]),
+        ([FACE], [0.9], [False]),
+        ([FACE], [0.2], [True]),  # too weak
+        ([FAR], [0.9], [True]),
+        ([[10, 10, 28, 50]], [0.9], [True]),  # too narrow
+    ],
+)
 def test_which_faces_stay_unfound(found, scores, expected):
-    assert unfound(result(found, scores, [FACE]), .5).tolist() == expected
+    assert unfound(result(found, scores, [FACE]), 0.5).tolist() == expected
 
 
 def test_no_pictures_have_no_failures():
-    assert misses([], .5) == false_alarms([], .5) == []
-    assert unfound(result(), .5).shape == (0,)
+    assert misses([], 0.5) == false_alarms([], 0.5) == []
+    assert unfound(result(), 0.5).shape == (0,)
     assert sheet([], [], 4).shape[1] == 2 * TILE_PX
 
 
 def test_the_worst_misses_come_first():
-    results = [result([FACE], [.4], [FACE]), result([], [], [FAR]), result([FACE], [.9], [FACE])]
-    found = misses(results, .5)
+    results = [result([FACE], [0.4], [FACE]), result([], [], [FAR]), result([FACE], [0.9], [FACE])]
+    found = misses(results, 0.5)
     assert [failure.sample for failure in found] == [1, 0]
     assert found[1].caption == '0.40 40%'
 
 
 def test_the_surest_false_alarms_come_first_and_neutral_ones_not_at_all():
-    results = [result([FAR], [.6], [FACE]), result([FACE, FAR], [.8, .2]), result([FACE], [.9], ignore=[FACE])]
-    assert [(failure.sample, failure.caption) for failure in false_alarms(results, .5)] == [(1, '0.80'), (0, '0.60')]
+    results = [
+        result([FAR], [0.6], [FACE]),
+        result([FACE, FAR], [0.8, 0.2]),
+        result([FACE], [0.9], ignore=[FACE]),
+    ]
+    assert [(failure.sample, failure.caption) for failure in false_alarms(results, 0.5)] == [
+        (1, '0.80'),
+        (0, '0.60'),
+    ]
 
 
 def test_a_sheet_is_a_square_of_tiles():
-    failures = misses([result([], [], [FACE, FAR])], .5)
+    failures = misses([result([], [], [FACE, FAR])], 0.5)
     assert sheet(failures, [Picture()], 9).shape == (TILE_PX, 3 * TILE_PX, 3)
     assert sheet(failures * 3, [Picture()], 4).shape == (2 * TILE_PX, 2 * TILE_PX, 3)
 
 
-@pytest.mark.parametrize(('most', 'expected'), [(0, .8), (.5, .6), (1, .3), (2, 0)])
+@pytest.mark.parametrize(('most', 'expected'), [(0, 0.8), (0.5, 0.6), (1, 0.3), (2, 0)])
 def test_the_quiet_threshold_lets_so_many_alarms_through(most, expected):
-    results = [result([FAR, FACE], [.3, .8]), result([FACE], [.6]), result([FACE], [.99], [FACE])]
+    results = [
+        result([FAR, FACE], [0.3, 0.8]),
+        result([FACE], [0.6]),
+        result([FACE], [0.99], [FACE]),
+    ]
     threshold = quiet_threshold(results, most)
     assert threshold == pytest.approx(expected, abs=1e-6)
     assert sum((r.scores >= threshold).sum() for r in results[:2] if threshold) <= 2 * most

@@ -128,8 +128,11 @@ def look(image, voters):
         return votes
     second = _seen(resized(image, SECOND_PX)[:, ::-1].copy(), voters)
     mirrored = [(boxes[:, [2, 1, 0, 3]] * FLIP + UNIT, scores) for boxes, scores in second]
-    both = zip(first, mirrored, strict=True)
-    return gather([tuple(np.concatenate(parts) for parts in zip(*looks, strict=True)) for looks in both])
+    return gather([_joined(*looks) for looks in zip(first, mirrored)])
+
+
+def _joined(one, other):
+    return tuple(np.concatenate(parts) for parts in zip(one, other))
 
 
 def _doubtful(votes):

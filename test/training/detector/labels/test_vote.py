@@ -105,7 +105,8 @@ def test_where_two_agree_the_third_is_not_asked():
     image = np.full((300, 400, 3), 90, np.uint8)
     assert len(vote.look(image, [find_disc, find_disc, never]).boxes) == 0
     draw_face(image, (120, 100), 40)
-    np.testing.assert_allclose(vote.look(image, [find_disc, find_disc, never]).scores, [[.9, .9, 0]])
+    votes = vote.look(image, [find_disc, find_disc, never])
+    np.testing.assert_allclose(votes.scores, [[.9, .9, 0]])
 
 
 def test_a_folder_without_pictures_is_an_error(tmp_path):
