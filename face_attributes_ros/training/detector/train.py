@@ -11,7 +11,6 @@ DIR is a YOLO-format folder or WIDER FACE (see `detector_data`). OUT receives `l
 `curve.png`. Progress runs from 0 to 1 over `--minutes` of wall time or over `--steps`; learning
 rate and the calm end follow it. With `--steps` a resumed run equals the uninterrupted one.
 """
-
 from __future__ import annotations
 
 import argparse
@@ -51,21 +50,18 @@ COLUMNS = ('step', 'progress', 'elapsed_s', 'learning_rate', 'box', 'cls', 'dfl'
 def add_arguments(parser):
     """The command line of `train detector`."""
     parser.add_argument('--config', type=Path, required=True, help='config/detector_<size>.yaml')
-    parser.add_argument(
-        '--data', type=Path, required=True, help='YOLO-format folder or WIDER FACE'
-    )
+    parser.add_argument('--data', type=Path, required=True,
+                        help='YOLO-format folder or WIDER FACE')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoints and logs')
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument('--minutes', type=float, help='wall-clock budget')
     budget.add_argument('--steps', type=int, help='number of optimiser steps')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.safetensors')
-    parser.add_argument(
-        '--init', type=Path, help='safetensors to start from, as far as names and shapes fit'
-    )
+    parser.add_argument('--init', type=Path,
+                        help='safetensors to start from, as far as names and shapes fit')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--threads', type=int, default=0, help='CPU threads; 0 leaves torch its choice'
-    )
+    parser.add_argument('--threads', type=int, default=0,
+                        help='CPU threads; 0 leaves torch its choice')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument('--checkpoint-minutes', type=float, default=3.0)
     parser.add_argument('--validate-minutes', type=float, default=7.0)
@@ -133,10 +129,8 @@ def make_optimizer(network, train):
     """AdamW; weight decay on convolution weights only."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {'params': decayed, 'weight_decay': train['weight_decay']},
-        {'params': others, 'weight_decay': 0.0},
-    ]
+    groups = [{'params': decayed, 'weight_decay': train['weight_decay']},
+              {'params': others, 'weight_decay': 0.0}]
     return torch.optim.AdamW(groups, lr=train['learning_rate'], betas=(0.9, 0.99), fused=True)
 
 
@@ -177,14 +171,8 @@ class Training:
         samples = read_samples(self.args.data, 'train')
         self.data_hash = data_hash(samples)
         bank = PictureBank(samples, self.train.get('bank_px', 416), self.train.get('repeats'))
-        self.batches = Batches(
-            bank,
-            self.train,
-            Augment(**self.config['augment']),
-            self.args.seed,
-            self.place.rank,
-            self.place.processes,
-        )
+        self.batches = Batches(bank, self.train, Augment(**self.config['augment']),
+                               self.args.seed, self.place.rank, self.place.processes)
         held_out = read_samples(self.args.data, 'val')
         every = max(1, len(held_out) // max(1, self.args.validate_images))
         self.held_out = [s for s in held_out[::every] if not s.maybe_unlabelled]
@@ -199,8 +187,7 @@ class Training:
         if metadata['data_hash'] != self.data_hash or metadata['seed'] != self.args.seed:
             raise DataError(
                 f'{self.args.out} was trained on data {metadata["data_hash"][:12]}, seed '
-                f'{metadata["seed"]}; this is data {self.data_hash[:12]}, seed {self.args.seed}'
-            )
+                f'{metadata["seed"]}; this is data {self.data_hash[:12]}, seed {self.args.seed}')
         unpack_state(tensors, self.network, self.ema, self.optimizer)
         self.step, self.elapsed_s = metadata['step'], metadata['elapsed_s']
         self._cut_log()
@@ -228,11 +215,9 @@ class Training:
     def run(self):
         """Steps, logs, validates and saves until progress reaches 1."""
         from tqdm import tqdm
-
         clock, saved, validated, sums = time.monotonic(), self.elapsed_s, self.elapsed_s, []
-        bar = tqdm(
-            total=100, unit='%', disable=None if self.place.rank == 0 else True, file=sys.stderr
-        )
+        bar = tqdm(total=100, unit='%', disable=None if self.place.rank == 0 else True,
+                   file=sys.stderr)
         while (progress := self.progress()) < 1:
             sums.append(self.one_step(progress))
             now = time.monotonic()
@@ -266,12 +251,13 @@ class Training:
         with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bf16):
             predictions = self.forward(images)
         predictions = {
-            key: [part.float() for part in value] if isinstance(value, list) else value.float()
+            key: [part.float()
+                  for part in value] if isinstance(value, list) else value.float()
             for key, value in predictions.items()
         }
         targets = {key: value.to(self.place.device) for key, value in targets.items()}
         parts, _ = self.loss(predictions, targets)
-        parts = parts / len(images)  # ultralytics multiplies by the batch
+        parts = parts / len(images)      # ultralytics multiplies by the batch
         self.optimizer.zero_grad(set_to_none=True)
         parts.sum().backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.train['clip_gradient'])
@@ -291,16 +277,9 @@ class Training:
     def _log(self, progress, sums):
         box, cls, dfl = (round(float(value), 4) for value in torch.stack(sums).mean(0))
         sums.clear()
-        row = dict(
-            step=self.step,
-            progress=round(progress, 4),
-            elapsed_s=round(self.elapsed_s, 1),
-            box=box,
-            cls=cls,
-            dfl=dfl,
-            learning_rate=f'{self.optimizer.param_groups[0]["lr"]:.3g}',
-            **self.metrics,
-        )
+        row = dict(step=self.step, progress=round(progress, 4), elapsed_s=round(self.elapsed_s, 1),
+                   box=box, cls=cls, dfl=dfl,
+                   learning_rate=f'{self.optimizer.param_groups[0]["lr"]:.3g}', **self.metrics)
         self.metrics = {}
         path = self.args.out / 'log.csv'
         fresh = not path.is_file()
@@ -314,13 +293,9 @@ class Training:
         """Writes `last.safetensors` (to go on) and `detector.safetensors` (averaged weights, model
         table)."""
         metadata = {
-            'model': self.config['model'],
-            'train': self.train,
-            'augment': self.config['augment'],
-            'seed': self.args.seed,
-            'data_hash': self.data_hash,
-            'step': self.step,
-            'elapsed_s': self.elapsed_s,
+            'model': self.config['model'], 'train': self.train, 'augment': self.config['augment'],
+            'seed': self.args.seed, 'data_hash': self.data_hash, 'step': self.step,
+            'elapsed_s': self.elapsed_s
         }
         state = pack_state(self.network, self.ema, self.optimizer)
         save_tensors(self.args.out / 'last.safetensors', state, metadata)
