@@ -28,8 +28,13 @@ from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model, load_manifest, shipped
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.common.manifest_table import put_metrics
-from face_attributes_ros.training.detector.coco import coco_metrics
 from face_attributes_ros.training.detector.data import read_samples
+from face_attributes_ros.training.detector.measures import (
+    headline_metrics,
+    measure,
+    shipped_threshold,
+    tables,
+)
 from face_attributes_ros.training.detector.peers import load_peers
 from face_attributes_ros.training.detector.plots import plot_precision_recall
 from face_attributes_ros.training.detector.predict import (
@@ -127,9 +132,8 @@ def run(args):
             'quiet_threshold_val': round(quiet, 3),
         }
         for part, chosen in parts_of(samples).items():
-            report['parts'].setdefault(part, {})[name] = measure(
-                [results[i] for i in chosen], threshold
-            )
+            row = measure([results[i] for i in chosen], threshold, quiet)
+            report['parts'].setdefault(part, {})[name] = row
         curves[name] = judge([results[i] for i in curve_part(samples)[1]])
         if name in args.robustness:
             report['robustness'][name] = robustness(
@@ -141,13 +145,8 @@ def run(args):
     _write(args, report, curves, curve_part(samples)[0])
     if args.write_metrics:
         for name in load_manifest(args.write_metrics).keys() & report['detectors']:
-            thresholds = report['detectors'][name].values()
-            put_metrics(
-                args.write_metrics,
-                name,
-                headline_metrics(report, name),
-                {'score': max(thresholds)},
-            )
+            threshold = {'score': shipped_threshold(report, name)[0]}
+            put_metrics(args.write_metrics, name, headline_metrics(report, name), threshold)
     return 0
 
 
@@ -200,55 +199,6 @@ def curve_part(samples):
     return name, parts[name]
 
 
-def measure(results, threshold):
-    """One row: AP (all, by size, strict), best F1; precision, recall and false positives at two
-    thresholds.
-    """
-    judged = judge(results)
-    row = coco_metrics(results)
-    row['ap50_all_points'] = round(average_precision(judged), 4)
-    row['best_f1'] = round(best_f1(judged)[0], 4)
-    free = [
-        result.scores for result in results if not len(result.faces) and not len(result.ignore)
-    ]
-    row |= {'images': len(results), 'faces': judged.faces, 'face_free_images': len(free)}
-    for label, at in (('at_val_threshold', threshold), ('at_0.5', 0.5)):
-        right, found = (
-            int((judged.correct & (judged.scores >= at)).sum()),
-            int((judged.scores >= at).sum()),
-        )
-        alarms = sum(int((scores >= at).sum()) for scores in free)
-        row[label] = {
-            'precision': _ratio(right, found),
-            'recall': _ratio(right, judged.faces),
-            'false_positives_per_face_free_image': _ratio(alarms, len(free)),
-        }
-    return row
-
-
-def headline_metrics(report, name):
-    """The manifest's figures of one detector: `split_part_figure`."""
-    split, figures = report['data']['split'], {}
-    for part, rows in report['parts'].items():
-        row = rows[name]
-        found = {
-            key: row[key]
-            for key in ('ap50', 'ap50_95', 'ap50_small', 'best_f1')
-            if row[key] is not None
-        }
-        found['false_positives_per_face_free_image'] = row['at_val_threshold'][
-            'false_positives_per_face_free_image'
-        ]
-        figures |= {
-            f'{split}_{part}_{key}': value for key, value in found.items() if value is not None
-        }
-    return figures
-
-
-def _ratio(part, whole):
-    return round(part / whole, 4) if whole else None
-
-
 def robustness(detect, samples):
     """AP@.5 under each degradation."""
     table = {}
@@ -287,34 +237,3 @@ def _write(args, report, curves, part):
     plot_precision_recall(args.plot, curves, f'{args.split}, part {part}')
     print(tables(report))
     print(f'written: {args.json}, {args.plot}')
-
-
-def tables(report):
-    """The report as Markdown: one table a part, one for robustness."""
-    columns = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
-    lines = []
-    for part, rows in report['parts'].items():
-        head = ' | '.join(['detector', *columns, 'FP/free image (val F1)', '(0.5)'])
-        lines += [f'\n{part}', '', f'| {head} |', '|---' * (len(columns) + 3) + '|']
-        for name, row in rows.items():
-            false = [
-                row[at]['false_positives_per_face_free_image']
-                for at in ('at_val_threshold', 'at_0.5')
-            ]
-            cells = ' | '.join(
-                _cell(value) for value in [*(row[column] for column in columns), *false]
-            )
-            lines.append(f'| {name} | {cells} |')
-    for name, row in report['robustness'].items():
-        lines += [
-            f'\nrobustness of {name} (AP@.5)',
-            '',
-            f'| {" | ".join(row)} |',
-            '|---' * len(row) + '|',
-            '| ' + ' | '.join(_cell(value) for value in row.values()) + ' |',
-        ]
-    return '\n'.join(lines)
-
-
-def _cell(value):
-    return '-' if value is None else f'{value:.3f}'
