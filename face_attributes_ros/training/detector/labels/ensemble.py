@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from face_attributes_ros.boxes import iou
+from face_attributes_ros.boxes import area, iou
 
 SAME_FACE_IOU = 0.45
 SEEN = np.array([0.45, 0.38, 0.40], np.float32)  # all three so sure: a face
@@ -20,6 +20,7 @@ DECISIVE = np.array([0.85, 0.68, np.inf], np.float32)  # or one so sure and any 
 DOUBTFUL = np.array(
     [0.30, 0.30, 0.60], np.float32
 )  # from here on not to be called background either
+PART_OF_A_FACE = 0.5  # of a region's area, in a face: not to be ignored but a part of it
 SMALLEST_PX = 10.0  # smaller ones are regions to ignore, as are those
 SMALLEST_SHARE = 0.02  # under this share of the longer side
 
@@ -79,14 +80,24 @@ def labels_of(votes, longer_side_px, marks=()):
     """(faces (N, 4), ignore (M, 4)) px of a picture from its `Votes`.
 
     `marks` (K, 2) are points that a human set on faces, if there are such. A candidate that is
-    neither a face nor nothing is a region to ignore, as is a face too small to learn from.
+    neither a face nor nothing is a region to ignore, as is a face too small to learn from; one that is a part of a
+    face, a chin or a hand on it, is neither.
     """
     witnessed = _contains(votes.boxes, np.asarray(marks, np.float32).reshape(-1, 2)).any(1)
     sure = are_faces(votes.scores, witnessed)
     side = np.sqrt((votes.boxes[:, 2:] - votes.boxes[:, :2]).clip(0).prod(1))
     large = (side >= SMALLEST_PX) & (side >= SMALLEST_SHARE * longer_side_px)
     doubtful = (votes.scores >= DOUBTFUL).any(1)
-    return votes.boxes[sure & large], votes.boxes[(sure & ~large) | (~sure & doubtful)]
+    faces, ignore = votes.boxes[sure & large], votes.boxes[(sure & ~large) | (~sure & doubtful)]
+    return faces, ignore[share_inside(ignore, faces) < PART_OF_A_FACE]
+
+
+def share_inside(boxes, faces):
+    """(N,) the largest share of each box (N, 4) that lies in one of the faces (M, 4); 0 without any."""
+    low = np.maximum(boxes[:, None, :2], faces[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], faces[None, :, 2:])
+    covered = (high - low).clip(0).prod(2) / np.maximum(area(boxes), 1e-9)[:, None]
+    return covered.max(1, initial=0)
 
 
 def unexplained(boxes, marks):

@@ -15,8 +15,10 @@ from face_attributes_ros.boxes import iou
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.detector.data import Sample, read_samples
 from face_attributes_ros.training.detector.labels.ensemble import (
+    PART_OF_A_FACE,
     are_faces,
     labels_of,
+    share_inside,
     unexplained,
 )
 from face_attributes_ros.training.detector.labels.framing import (
@@ -131,7 +133,10 @@ def missed_faces(sample: Sample, votes, suspicious):
         return np.zeros((0, 4), np.float32)
     lacking = np.ones(len(votes.boxes), bool)
     if len(sample.boxes):
-        lacking = iou(votes.boxes, sample.boxes).max(1) < UNLABELLED_IOU
+        overlaps = iou(votes.boxes, sample.boxes).max(1)
+        lacking = (overlaps < UNLABELLED_IOU) & (
+            share_inside(votes.boxes, sample.boxes) < PART_OF_A_FACE
+        )
     return votes.boxes[lacking & (are_faces(votes.scores) | suspicious)]
 
 

@@ -6,6 +6,7 @@ from face_attributes_ros.training.detector.labels.ensemble import (
     are_faces,
     gather,
     labels_of,
+    share_inside,
     unexplained,
 )
 
@@ -76,6 +77,15 @@ def test_doubtful_and_tiny_faces_are_to_be_ignored():
     for votes in (doubtful, tiny):
         faces, ignore = labels_of(votes, 100)
         assert len(faces) == 0 and len(ignore) == 1
+
+
+def test_a_chin_is_part_of_its_face():
+    both = np.array([[10, 10, 50, 50], [25, 40, 40, 52]], np.float32)
+    votes = gather([(both, np.array([.9, .4], np.float32)), seen((10, 10, 50, 50), .9), NOTHING])
+    faces, ignore = labels_of(votes, 100)
+    assert len(faces) == 1 and len(ignore) == 0
+    np.testing.assert_allclose(share_inside(both, both[:1]), [1, 10 / 12])
+    assert share_inside(both, both[:0]).tolist() == [0, 0]
 
 
 def test_which_marks_no_box_explains():
