@@ -131,7 +131,7 @@ def run(args):
             'threshold_val': round(threshold, 3),
             'quiet_threshold_val': round(quiet, 3),
         }
-        for part, chosen in parts_of(samples).items():
+        for part, chosen in parts_and_crowds(samples).items():
             row = measure([results[i] for i in chosen], threshold, quiet)
             report['parts'].setdefault(part, {})[name] = row
         curves[name] = judge([results[i] for i in curve_part(samples)[1]])
@@ -178,7 +178,7 @@ def _thinned(samples, limit):
 
 
 def parts_of(samples):
-    """Indices of the samples in `all`, in each of `PARTS` that the data has, and of the crowds."""
+    """Indices of the samples in `all`, in each of `PARTS` that the data has."""
     parts = {'all': list(range(len(samples)))}
     for part, prefixes in PARTS.items():
         chosen = [
@@ -186,8 +186,15 @@ def parts_of(samples):
         ]
         if chosen and len(chosen) < len(samples):
             parts[part] = chosen
-    crowds = [index for index, sample in enumerate(samples) if len(sample.boxes) >= CROWD_FACES]
-    return parts | ({'crowd': crowds} if crowds and len(crowds) < len(samples) else {})
+    return parts
+
+
+def parts_and_crowds(samples):
+    """`parts_of`, and `crowd`: the pictures of `CROWD_FACES` and more, where there are others too.
+    """
+    crowds = [index for index, s in enumerate(samples) if len(s.boxes) >= CROWD_FACES]
+    there = bool(crowds) and len(crowds) < len(samples)
+    return parts_of(samples) | ({'crowd': crowds} if there else {})
 
 
 def curve_part(samples):

@@ -87,7 +87,8 @@ def run(args):
 
 
 def gather(args):
-    """All pictures in one framing, human ones first, and the framing of each source and of `all`."""
+    """All pictures in one framing, human ones first, and the framing of each source and of `all`.
+    """
     pictures, framings, wanted = human_pictures(args.human, args.votes / 'human', args.framing)
     for folder in args.machine:
         more, framings[folder.name] = machine_pictures(folder, args.votes / folder.name, wanted)

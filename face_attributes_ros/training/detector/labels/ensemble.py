@@ -80,8 +80,8 @@ def labels_of(votes, longer_side_px, marks=()):
     """(faces (N, 4), ignore (M, 4)) px of a picture from its `Votes`.
 
     `marks` (K, 2) are points that a human set on faces, if there are such. A candidate that is
-    neither a face nor nothing is a region to ignore, as is a face too small to learn from; one that is a part of a
-    face, a chin or a hand on it, is neither.
+    neither a face nor nothing is a region to ignore, as is a face too small to learn from; one
+    that is a part of a face, a chin or a hand on it, is neither.
     """
     witnessed = _contains(votes.boxes, np.asarray(marks, np.float32).reshape(-1, 2)).any(1)
     sure = are_faces(votes.scores, witnessed)
@@ -93,7 +93,9 @@ def labels_of(votes, longer_side_px, marks=()):
 
 
 def share_inside(boxes, faces):
-    """(N,) the largest share of each box (N, 4) that lies in one of the faces (M, 4); 0 without any."""
+    """(N,) the largest share of each box (N, 4) that lies in one of the faces (M, 4); 0 without
+    any.
+    """
     low = np.maximum(boxes[:, None, :2], faces[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], faces[None, :, 2:])
     covered = (high - low).clip(0).prod(2) / np.maximum(area(boxes), 1e-9)[:, None]

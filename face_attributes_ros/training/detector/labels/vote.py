@@ -90,7 +90,8 @@ def chosen(folder, limit):
 
 
 def vote_on(path, voters, args, marks=()):
-    """The record of one picture, whose copy it writes; None for an unreadable or very small one."""
+    """The record of one picture, whose copy it writes; None for an unreadable or very small one.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None or min(image.shape[:2]) < LEAST_PX:
         return None
