@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -132,6 +133,21 @@ class Batches:
             if draw < 0:
                 return kind
         return 'plain'
+
+
+class Ahead:
+    """Batches, each made by a second thread while the step before it computes."""
+
+    def __init__(self, batches):
+        self.batches, self.asked, self.coming = batches, None, None
+        self.maker = ThreadPoolExecutor(1)
+
+    def __call__(self, step, calm=False):
+        ready = self.asked == (step, calm)
+        batch = self.coming.result() if ready else self.batches(step, calm)
+        self.asked = (step + 1, calm)
+        self.coming = self.maker.submit(self.batches, *self.asked)
+        return batch
 
 
 def _worse(picture, rng, augment):

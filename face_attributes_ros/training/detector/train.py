@@ -38,7 +38,7 @@ from face_attributes_ros.training.common.checkpoint import (
 )
 from face_attributes_ros.training.common.precision import bf16_is_native
 from face_attributes_ros.training.detector.augment import Augment
-from face_attributes_ros.training.detector.batches import Batches, PictureBank
+from face_attributes_ros.training.detector.batches import Ahead, Batches, PictureBank
 from face_attributes_ros.training.detector.data import data_hash, read_samples
 from face_attributes_ros.training.detector.plots import plot_training
 from face_attributes_ros.training.detector.predict import make_detect, predict, torch_network
@@ -62,6 +62,8 @@ def add_arguments(parser):
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=0,
                         help='CPU threads; 0 leaves torch its choice')
+    parser.add_argument('--ahead', action='store_true',
+                        help='make the next batch in a second thread')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda')
     parser.add_argument('--checkpoint-minutes', type=float, default=3.0)
     parser.add_argument('--validate-minutes', type=float, default=7.0)
@@ -173,6 +175,8 @@ class Training:
         bank = PictureBank(samples, self.train.get('bank_px', 416), self.train.get('repeats'))
         self.batches = Batches(bank, self.train, Augment(**self.config['augment']),
                                self.args.seed, self.place.rank, self.place.processes)
+        if self.args.ahead:
+            self.batches = Ahead(self.batches)
         held_out = read_samples(self.args.data, 'val')
         every = max(1, len(held_out) // max(1, self.args.validate_images))
         self.held_out = [s for s in held_out[::every] if not s.maybe_unlabelled]
