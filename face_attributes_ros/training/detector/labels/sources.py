@@ -59,7 +59,7 @@ def human_pictures(root, voted, wanted) -> tuple[list[Labelled], dict[str, Frami
     `LEAST_PAIRS` faces to measure stays as it is. `wanted` is `framing.blended`'s. Faces that the
     voters are sure of and nobody labelled become regions to ignore.
     """
-    samples, votes = read_samples(root, 'train'), _fractions(voted)
+    samples, votes = read_samples(root, 'train'), votes_by_name(voted)
     framings = measure_sources(samples, votes)
     framing = blended(framings, wanted)
     pictures = []
@@ -76,7 +76,7 @@ def machine_pictures(root, voted, wanted: Framing) -> tuple[list[Labelled], Fram
     """The pictures of a folder of one machine's labels in the framing `wanted`, and the framing
     they had.
     """
-    samples, votes = read_samples(root, 'train'), _fractions(voted)
+    samples, votes = read_samples(root, 'train'), votes_by_name(voted)
     own = measure(*_paired(samples, votes))
     return [
         Labelled(
@@ -140,7 +140,7 @@ def missed_faces(sample: Sample, votes, suspicious):
     return votes.boxes[lacking & (are_faces(votes.scores) | suspicious)]
 
 
-def _fractions(folder):
+def votes_by_name(folder):
     """The votes of a folder by picture name, boxes as fractions."""
     found = {}
     for record in read_votes(folder):
