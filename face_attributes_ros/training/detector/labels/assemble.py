@@ -62,7 +62,10 @@ def add_arguments(parser):
         '--most-empty', type=int, default=600, help='pictures without a face of one voted folder'
     )
     parser.add_argument(
-        '--without', type=Path, help='names to leave out, one a line: animals, statues'
+        '--without', type=Path, help='names to leave out, one a line: doubtful ones'
+    )
+    parser.add_argument(
+        '--animals', type=Path, help='names whose labels are all animals: no faces'
     )
     parser.add_argument('--out', type=Path, required=True)
 
@@ -70,14 +73,19 @@ def add_arguments(parser):
 def run(args):
     """Writes the set and its report; returns the exit status."""
     pictures, framings = gather(args)
-    unwanted = set(args.without.read_text().split()) if args.without else set()
-    pictures = [picture for picture in pictures if picture.name not in unwanted]
+    unwanted, animals = names_in(args.without), names_in(args.animals)
+    pictures = [
+        without_faces(picture) if picture.name in animals else picture
+        for picture in pictures
+        if picture.name not in unwanted
+    ]
     kept, near = without_duplicates(pictures, args.human)
     write_set(args.out, kept, args.human)
     report = {
         'framing': args.framing,
         'framings': {name: list(framing) for name, framing in framings.items()},
         'left out by eye': len(unwanted),
+        'found to be animals by eye': len(animals),
         'left out as near-duplicates': near,
         'sources': counts(kept),
     }
@@ -86,9 +94,18 @@ def run(args):
     return 0
 
 
+def names_in(path):
+    """The picture names in a text file; none without a file."""
+    return set(path.read_text().split()) if path else set()
+
+
+def without_faces(picture):
+    """The picture as one without a face: what the voters took for faces is to be told from them."""
+    return picture._replace(faces=picture.faces[:0])
+
+
 def gather(args):
-    """All pictures in one framing, human ones first, and the framing of each source and of `all`.
-    """
+    """All pictures in one framing, human ones first, and the framing of each source and of `all`."""
     pictures, framings, wanted = human_pictures(args.human, args.votes / 'human', args.framing)
     for folder in args.machine:
         more, framings[folder.name] = machine_pictures(folder, args.votes / folder.name, wanted)

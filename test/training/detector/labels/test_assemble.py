@@ -115,12 +115,14 @@ def test_the_set_is_a_folder_to_train_on_without_what_is_held_out(human, tmp_pat
         framing='train',
         most_empty=5,
         without=None,
+        animals=tmp_path / 'animals.txt',
         out=tmp_path / 'set',
     )
+    args.animals.write_text('web_2\n')
     assert assemble.run(args) == 0
     report = json.loads((tmp_path / 'set' / 'report.json').read_text())
     assert report['left out as near-duplicates'] == {'held out': 1, 'earlier': 1}
     names = [sample.name for sample in read_samples(tmp_path / 'set', 'train')]
     assert [name for name in names if name.startswith('web')] == ['web_1', 'web_2']
     assert len(read_samples(tmp_path / 'set', 'val')) == len(read_samples(human, 'val'))
-    assert report['sources']['web'] == {'pictures': 2, 'faces': 2, 'ignore': 0, 'empty': 0}
+    assert report['sources']['web'] == {'pictures': 2, 'faces': 1, 'ignore': 0, 'empty': 1}
