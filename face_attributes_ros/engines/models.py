@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.share import share_file
 
 try:
     import tomllib
@@ -101,25 +102,9 @@ def file_sha256(path):
     return digest.hexdigest()
 
 
-def models_directory():
-    """The folder of the shipped models: beside the package in a checkout, in share/ when
-    installed."""
-    checkout = Path(__file__).parents[2] / 'models'
-    candidates = [checkout, *_installed()]
-    for candidate in candidates:
-        if (candidate / 'manifest.toml').is_file():
-            return candidate
-    raise ModelError(
-        f'models/manifest.toml is in none of {", ".join(map(str, candidates))}: is the package installed?'
-    )
-
-
-def _installed():
-    # <prefix>/lib/pythonX/site-packages/face_attributes_ros or
-    # <prefix>/local/lib/pythonX/dist-packages/...
-    return [
-        parent / 'share' / 'face_attributes_ros' / 'models' for parent in Path(__file__).parents
-    ]
+def models_directory() -> Path:
+    """The folder of the shipped models."""
+    return share_file('models/manifest.toml').parent
 
 
 def load_manifest(path):

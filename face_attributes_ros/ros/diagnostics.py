@@ -9,7 +9,7 @@ from collections import Counter
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
-from face_attributes_ros.ros.run import share_file
+from face_attributes_ros.share import share_file
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

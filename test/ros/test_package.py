@@ -18,7 +18,7 @@ SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml',
           'launch/face_attributes.launch.py', 'models/manifest.toml')
 CHECK = '''
 import face_attributes_ros, face_attributes_ros.msg as messages, sys
-from face_attributes_ros.ros.run import share_file
+from face_attributes_ros.share import share_file
 from face_attributes_ros.engines.models import models_directory
 assert messages.FaceAttributes(age=3.).age == 3
 for name in sys.argv[2:]:
