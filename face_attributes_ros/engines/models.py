@@ -5,6 +5,7 @@ how good they were measured."""
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,9 +15,9 @@ from typing import Any
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.share import share_file
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10, ROS 2 Humble
+else:  # ROS 2 Humble
     import tomli as tomllib
 
 TASKS = ('detector', 'attributes')
