@@ -8,12 +8,11 @@
 import os
 from pathlib import Path
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parent.parent  # the checkout, or share/face_attributes_ros
 PARAMETERS = SHARE / 'config' / 'face_attributes.yaml'

@@ -52,7 +52,7 @@ def test_every_face_gets_its_own_answer(count):
 
 def test_faces_of_all_images_share_one_batch():
     sizes = []
-    network = lambda batch: sizes.append(len(batch)) or rows(len(batch))  # noqa: E731
+    network = lambda batch: sizes.append(len(batch)) or rows(len(batch))
     found = estimator(network).estimate([IMAGE, IMAGE, IMAGE], [faces(2), [], faces(3)])
     assert [len(some) for some in found] == [2, 0, 3] and sizes == [5]
 

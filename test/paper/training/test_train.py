@@ -13,15 +13,15 @@ torch = pytest.importorskip('torch', reason='torch is needed for training only')
 pytest.importorskip('matplotlib')
 pytest.importorskip('safetensors')
 
-from paper_fixtures import TINY, write_pack, write_regions  # noqa: E402
+from paper_fixtures import TINY, write_pack, write_regions
 
-from face_attributes_ros.engines.models import file_sha256  # noqa: E402
-from face_attributes_ros.errors import DataError, ModelError, ParameterError  # noqa: E402
-from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet  # noqa: E402
-from face_attributes_ros.paper.models import open_paper_model  # noqa: E402
-from face_attributes_ros.paper.training import results as paper_results  # noqa: E402
+from face_attributes_ros.engines.models import file_sha256
+from face_attributes_ros.errors import DataError, ModelError, ParameterError
+from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
+from face_attributes_ros.paper.models import open_paper_model
+from face_attributes_ros.paper.training import results as paper_results
 from face_attributes_ros.paper.training import train as train_paper
-from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points  # noqa: E402
+from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points
 from face_attributes_ros.paper.training.recipe import (
     Recipe,
     held_out,
@@ -29,11 +29,11 @@ from face_attributes_ros.paper.training.recipe import (
     read_config,
     split,
 )
-from face_attributes_ros.paper.training.regions import read_regions  # noqa: E402
-from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group  # noqa: E402
-from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions  # noqa: E402
-from face_attributes_ros.training.attributes.data.tables import Sample, table_of  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors  # noqa: E402
+from face_attributes_ros.paper.training.regions import read_regions
+from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group
+from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions
+from face_attributes_ros.training.attributes.data.tables import Sample, table_of
+from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
 
 CONFIGS = RECIPES
 RECIPE = {'batch': 8, 'validate_every': 2, 'rescale_px': 240, 'patience': 0}
