@@ -109,8 +109,8 @@ def test_the_command_takes_the_calibration_from_the_onnx_file(trained, tmp_path,
     onnx.save(model, tmp_path / 'a.onnx')
     manifest = tmp_path / 'manifest.toml'
     manifest.write_text(
-        '[models.a]\ntask = "attributes"\nfile = "a.onnx"\nsha256 = "x"\nlicence = "y"\ndata = "z"\ninput_px = 32\n'
-    )
+        '[models.a]\ntask = "attributes"\nfile = "a.onnx"\nsha256 = "x"\nlicence = "y"\n'
+        'data = "z"\ninput_px = 32\n')
     words = [
         '--weights',
         str(trained), '--onnx',

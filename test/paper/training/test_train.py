@@ -228,7 +228,8 @@ def test_regions_are_labelled_by_overlap(tmp_path):
         x0, y0, x1, y1 = sample.box_fraction
         inside = max(0, min(x1, .7) - max(x0, .3)) * max(0, min(y1, .7) - max(y0, .3))
         iou = inside / ((x1 - x0) * (y1 - y0) + .16 - inside)
-        assert iou >= .45 if sample.face else iou < .4  # cut at the picture's edge, so a little to either side
+        # cut at the picture's edge, so a little to either side
+        assert iou >= .45 if sample.face else iou < .4
     assert {sample.face for sample in samples} == {0., 1.}
 
 
