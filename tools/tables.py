@@ -123,7 +123,7 @@ def speed():
     from bench.report import tables as speed_tables
 
     return {name: lambda table=table: table(measured('speed'))
-            for name, table in {'speed': speed_tables.readme, **speed_tables.TABLES}.items()}
+            for name, table in {'speed': speed_tables.overview, **speed_tables.TABLES}.items()}
 
 
 def tables():
