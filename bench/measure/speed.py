@@ -61,10 +61,10 @@ def run(part: str, args: argparse.Namespace) -> Report:
     for key, command in commands(part, args).items():
         print(f'--- {key}', flush=True)
         with tempfile.NamedTemporaryFile(suffix='.json') as out:
-            threads = THREADS.get(key)
+            limits = thread_limits(THREADS[key]) if key in THREADS else {}
             done = subprocess.run([sys.executable, *map(str, command), '--out', out.name],
                                   stderr=subprocess.PIPE, text=True, cwd=ROOT,
-                                  env={**os.environ, **(thread_limits(threads) if threads else {})})
+                                  env={**os.environ, **limits})
             text = Path(out.name).read_text()
         if done.returncode or not text:
             print(done.stderr, file=sys.stderr)
