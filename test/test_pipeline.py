@@ -92,7 +92,8 @@ def test_a_poor_look_is_not_taken(pipeline):
 def test_switched_off_attributes_are_none(pipeline):
     pipeline.update(replace(pipeline.settings, attributes_enable_age=False))
     seen = pipeline.process({'': (IMAGE, 1.)})[''][0]
-    assert seen.attributes.age_years is None and seen.raw.age_low is None and seen.attributes.gender == 'female'
+    assert seen.attributes.age_years is None and seen.raw.age_low is None
+    assert seen.attributes.gender == 'female'
 
 
 def test_settings_change_live_or_say_that_they_cannot(pipeline):

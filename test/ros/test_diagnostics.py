@@ -87,8 +87,8 @@ def test_another_type_on_the_topic_is_named(stranger, status):
     stranger.create_publisher(CompressedImage, 'image', 1)
     status(
         warns(
-            'from /robot (RELIABLE, VOLATILE): it is sensor_msgs/msg/CompressedImage, needs sensor_msgs/msg/Image'
-        ))
+            'from /robot (RELIABLE, VOLATILE): it is sensor_msgs/msg/CompressedImage, '
+            'needs sensor_msgs/msg/Image'))
 
 
 def test_quality_of_service_that_does_not_match_is_named(bench, status):

@@ -161,7 +161,8 @@ def test_region_is_clipped_to_the_image(box, expected):
 def test_position_follows_from_the_width_of_the_face():
     msg = messages.face_attributes(track(box=(370., 190., 470., 290.)), (640, 480),
                                    focal=(600., 600., 320., 240.), face_width_m=.15)
-    assert msg.valid & FaceAttributes.HAS_POSITION and msg.position_source == FaceAttributes.POSITION_MONOCULAR
+    assert msg.valid & FaceAttributes.HAS_POSITION
+    assert msg.position_source == FaceAttributes.POSITION_MONOCULAR
     assert (msg.position.x, msg.position.y, msg.position.z) == pytest.approx((.15, 0., .9))
 
 

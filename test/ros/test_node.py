@@ -48,7 +48,8 @@ def test_message_says_what_the_pipeline_found(bench, listener, exchange):
             face.roi.height) == ('f1', 16, 12, 32, 24)
     assert face.valid == FaceAttributes.HAS_AGE | FaceAttributes.HAS_GENDER
     assert (face.age, face.gender, message.model_id) == (30, FaceAttributes.FEMALE, 'fake+none')
-    assert 0 < message.latency_ms < 10_000 and message.inference_ms > 0 and message.dropped_frames == 0
+    assert 0 < message.latency_ms < 10_000 and message.inference_ms > 0
+    assert message.dropped_frames == 0
 
 
 def test_image_without_faces_brings_an_empty_array(bench, listener, exchange):

@@ -8,13 +8,13 @@ import pytest
 torch = pytest.importorskip('torch', reason='torch is needed for training only')
 pytest.importorskip('pycocotools')
 
-from paper_fixtures import write_jaffe, write_pack, write_regions  # noqa: E402
+from paper_fixtures import write_jaffe, write_pack, write_regions
 
-from face_attributes_ros.build import AttributeModel  # noqa: E402
-from face_attributes_ros.errors import ParameterError  # noqa: E402
-from face_attributes_ros.paper.training import evaluate_two_stage as command  # noqa: E402
-from face_attributes_ros.paper.training.results import read  # noqa: E402
-from face_attributes_ros.paper.two_stage import TwoStage  # noqa: E402
+from face_attributes_ros.build import AttributeModel
+from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.paper.training import evaluate_two_stage as command
+from face_attributes_ros.paper.training.results import read
+from face_attributes_ros.paper.two_stage import TwoStage
 
 OUTPUTS = ('face', 'landmarks', 'age', 'gender', 'expression')
 

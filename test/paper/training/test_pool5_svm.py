@@ -11,17 +11,17 @@ torch = pytest.importorskip('torch', reason='torch is needed for the paper\'s ne
 pytest.importorskip('sklearn')
 pytest.importorskip('matplotlib')
 
-from paper_fixtures import TINY_COMPACT, write_jaffe  # noqa: E402
+from paper_fixtures import TINY_COMPACT, write_jaffe
 
-from face_attributes_ros.errors import DataError, ModelError  # noqa: E402
-from face_attributes_ros.faces import EXPRESSIONS  # noqa: E402
-from face_attributes_ros.networks.compact import CompactNet  # noqa: E402
-from face_attributes_ros.paper.models import _open_pool5_svm, read_weights  # noqa: E402
-from face_attributes_ros.paper.pool5 import Features, Pool5Contract  # noqa: E402
-from face_attributes_ros.paper.training import evaluate_pool5, pool5_svm, report_grid  # noqa: E402
-from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe  # noqa: E402
-from face_attributes_ros.paper.training.results import read  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import save_tensors  # noqa: E402
+from face_attributes_ros.errors import DataError, ModelError
+from face_attributes_ros.faces import EXPRESSIONS
+from face_attributes_ros.networks.compact import CompactNet
+from face_attributes_ros.paper.models import _open_pool5_svm, read_weights
+from face_attributes_ros.paper.pool5 import Features, Pool5Contract
+from face_attributes_ros.paper.training import evaluate_pool5, pool5_svm, report_grid
+from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe
+from face_attributes_ros.paper.training.results import read
+from face_attributes_ros.training.common.checkpoint import save_tensors
 
 PERSONS = np.repeat([f'P{i}' for i in range(5)], 14)
 TRUTH = np.tile(np.repeat(np.arange(7), 2), 5)

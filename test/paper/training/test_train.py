@@ -13,15 +13,15 @@ torch = pytest.importorskip('torch', reason='torch is needed for training only')
 pytest.importorskip('matplotlib')
 pytest.importorskip('safetensors')
 
-from paper_fixtures import TINY, write_pack, write_regions  # noqa: E402
+from paper_fixtures import TINY, write_pack, write_regions
 
-from face_attributes_ros.engines.models import file_sha256  # noqa: E402
-from face_attributes_ros.errors import DataError, ModelError, ParameterError  # noqa: E402
-from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet  # noqa: E402
-from face_attributes_ros.paper.models import open_paper_model  # noqa: E402
-from face_attributes_ros.paper.training import results as paper_results  # noqa: E402
+from face_attributes_ros.engines.models import file_sha256
+from face_attributes_ros.errors import DataError, ModelError, ParameterError
+from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
+from face_attributes_ros.paper.models import open_paper_model
+from face_attributes_ros.paper.training import results as paper_results
 from face_attributes_ros.paper.training import train as train_paper
-from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points  # noqa: E402
+from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points
 from face_attributes_ros.paper.training.recipe import (
     Recipe,
     held_out,
@@ -29,11 +29,11 @@ from face_attributes_ros.paper.training.recipe import (
     read_config,
     split,
 )
-from face_attributes_ros.paper.training.regions import read_regions  # noqa: E402
-from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group  # noqa: E402
-from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions  # noqa: E402
-from face_attributes_ros.training.attributes.data.tables import Sample, table_of  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors  # noqa: E402
+from face_attributes_ros.paper.training.regions import read_regions
+from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group
+from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions
+from face_attributes_ros.training.attributes.data.tables import Sample, table_of
+from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
 
 CONFIGS = RECIPES
 RECIPE = {'batch': 8, 'validate_every': 2, 'rescale_px': 240, 'patience': 0}
@@ -228,7 +228,8 @@ def test_regions_are_labelled_by_overlap(tmp_path):
         x0, y0, x1, y1 = sample.box_fraction
         inside = max(0, min(x1, .7) - max(x0, .3)) * max(0, min(y1, .7) - max(y0, .3))
         iou = inside / ((x1 - x0) * (y1 - y0) + .16 - inside)
-        assert iou >= .45 if sample.face else iou < .4  # cut at the picture's edge, so a little to either side
+        # cut at the picture's edge, so a little to either side
+        assert iou >= .45 if sample.face else iou < .4
     assert {sample.face for sample in samples} == {0., 1.}
 
 

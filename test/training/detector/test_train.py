@@ -114,7 +114,8 @@ def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 
     def half_written(tensors, name, metadata):
         Path(name).write_bytes(b'half')
-        raise KeyboardInterrupt  # not a real SIGINT: OpenVINO, once unloaded, leaves this thread a signal stack that is gone
+        # Not a real SIGINT: OpenVINO, once unloaded, leaves a signal stack that is gone.
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoint, 'save_file', half_written)
     with pytest.raises(KeyboardInterrupt):
