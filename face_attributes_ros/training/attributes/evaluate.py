@@ -22,6 +22,7 @@ import numpy as np
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import DataError
+from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.training.attributes.card import fill
 from face_attributes_ros.training.attributes.data.cache import cut, read_picture
 from face_attributes_ros.training.attributes.data.packs import read_backgrounds, read_pack
@@ -33,11 +34,7 @@ from face_attributes_ros.training.attributes.groups import (
     yaw_report,
 )
 from face_attributes_ros.training.attributes.peers import open_peers, peer_outputs
-from face_attributes_ros.training.attributes.plots import (
-    plot_confusion,
-    plot_reliability,
-    plot_sizes,
-)
+from face_attributes_ros.training.attributes.plots import plot_reliability, plot_sizes
 from face_attributes_ros.training.attributes.predict import predict, predict_aligned
 from face_attributes_ros.training.attributes.report import (
     calibration_report,
@@ -46,6 +43,7 @@ from face_attributes_ros.training.attributes.report import (
 )
 from face_attributes_ros.training.attributes.scores import known
 from face_attributes_ros.training.common.manifest_table import put_metrics
+from face_attributes_ros.training.common.plots import plot_confusion
 
 FACE_SIZES_PX = (24, 32, 48, 64, 96)
 
@@ -185,7 +183,7 @@ def draw(folder, results, outputs, table):
         if source in results['figures']:
             confusion = np.array(results['figures'][source]['confusion'])
             plot_confusion(folder / f'attributes_confusion_{source}.png', confusion,
-                           f'Expressions, {source}')
+                           EXPRESSIONS, f'Expressions, {source}')
     plot_sizes(folder / 'attributes_face_size.png', results['face_size'])
     rows = {
         'gender': known(table.labels['p_female']), 'expression': known(table.labels['expression'])
