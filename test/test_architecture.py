@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 LAYERS = (
     ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'heads',
      'settings', 'share', 'weights', 'markdown'),
-    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'drawing'),
+    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'turning', 'drawing'),
     ('networks',),
     ('engines',),
     ('device',),
