@@ -14,9 +14,9 @@ PACKAGE = Path(face_attributes_ros.__file__).parent
 NAME = PACKAGE.name
 
 LAYERS = (
-    ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'heads',
-     'settings', 'share', 'weights', 'markdown'),
-    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'drawing'),
+    ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'ages',
+     'head', 'heads', 'settings', 'share', 'weights', 'markdown'),
+    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'captions', 'drawing'),
     ('networks',),
     ('engines',),
     ('device',),
