@@ -13,17 +13,22 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from face_attributes_ros import captions
 from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.detector import check_image
 from face_attributes_ros.drawing import annotate
 from face_attributes_ros.errors import FaceAttributesError, ImageError
-from face_attributes_ros.faces import CONFIRMED, EXPRESSIONS, Face, Track
+from face_attributes_ros.faces import CONFIRMED, Attributes, Face, Track
+from face_attributes_ros.head import rounded
+from face_attributes_ros.heads import HEADS
 from face_attributes_ros.pipeline import Pipeline, shown
 from face_attributes_ros.settings import Settings
 
@@ -76,34 +81,14 @@ def read_image(path):
     return image
 
 
-def to_json(track):
+def to_json(track: Track) -> dict[str, Any]:
     """One face as plain numbers and strings; what the model does not have is None. Angles are
     radians, boxes pixels."""
-    seen = track.attributes
-    probs = None if seen is None or seen.expression_probs is None else dict(
-        zip(EXPRESSIONS, _rounded(seen.expression_probs)))
-    out = {'box_xyxy': _rounded(track.face.box_xyxy, 2), 'score': _number(track.face.score)}
-    for name in ('age_years', 'age_low', 'age_high', 'gender', 'p_female'):
-        out[name] = _number(getattr(seen, name, None))
-    # The likeliest label always; whether it is sure enough to be shown is for the reader of the
-    # probabilities.
-    out['expression'] = max(probs, key=probs.get) if probs else None
-    out['expression_probs'] = probs
-    for name in ('smile', 'yaw_rad', 'pitch_rad', 'roll_rad'):
-        out[name] = _number(getattr(seen, name, None))
-    points = getattr(seen, 'landmarks_xy', None)
-    out['landmarks_xy'] = points and [_rounded(point, 2) for point in points]
+    seen = track.attributes or Attributes()
+    out = {'box_xyxy': rounded(track.face.box_xyxy, 2), 'score': rounded(track.face.score)}
+    for head in HEADS.values():
+        out.update({key: value(seen) for key, value in head.json.items()})
     return out
-
-
-def _number(value):
-    if not isinstance(value, float):
-        return value
-    return None if value != value else round(value, 4)
-
-
-def _rounded(values, digits=4):
-    return [round(float(value), digits) for value in values]
 
 
 def add_arguments(parser):
@@ -185,26 +170,7 @@ def _analyze_one(analyzer, path, args):
     return True
 
 
-def _print_table(path, tracks):
+def _print_table(path: Path, tracks: Sequence[Track]) -> None:
     print(f'{path}: {len(tracks)} face{"" if len(tracks) == 1 else "s"}')
     for track in tracks:
-        print('  ' + describe(track))
-
-
-def describe(track):
-    """One line of text on a track: score, age, gender, expression, smile, direction."""
-    seen, words = track.attributes, [f'{track.track_id:>4}  score {track.face.score:.2f}']
-    if seen is None:
-        return words[0]
-    if seen.age_years is not None:
-        words.append(f'age {seen.age_years:4.1f} ({seen.age_low:.0f} to {seen.age_high:.0f})')
-    if seen.gender is not None:
-        words.append(f'{seen.gender} (p_female {seen.p_female:.2f})')
-    if seen.expression is not None:
-        words.append(f'{seen.expression} {max(seen.expression_probs):.2f}')
-    if seen.smile is not None:
-        words.append(f'smile {seen.smile:.2f}')
-    if seen.yaw_rad is not None:
-        words.append(
-            f'yaw {seen.yaw_rad:+.2f} pitch {seen.pitch_rad:+.2f} roll {seen.roll_rad:+.2f} rad')
-    return '  '.join(words)
+        print('  ' + captions.sentence(track))

@@ -12,19 +12,12 @@ import numpy as np
 
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.faces import Attributes, Face, Track
+from face_attributes_ros.heads import HEADS
 from face_attributes_ros.settings import FIXED_FIELDS, Settings
 from face_attributes_ros.smoothing import quality_weight
 from face_attributes_ros.stopwatch import Stopwatch
 from face_attributes_ros.tracker import FaceTrack, Tracker
 from face_attributes_ros.turning import as_it_came, upright
-
-_SWITCHES = {
-    'attributes_enable_age': ('age_years', 'age_std_years', 'age_low', 'age_high'),
-    'attributes_enable_gender': ('p_female', 'gender'),
-    'attributes_enable_expression': ('expression_probs', 'expression', 'smile'),
-    'attributes_enable_pose': ('yaw_rad', 'pitch_rad', 'roll_rad'),
-    'attributes_enable_landmarks': ('landmarks_xy', ),
-}
 
 CAMERA_SIZES = (640, 480), (1280, 720), (1280, 800), (1280, 1024)
 """Width and height of one camera of each usual aspect: every other size of that aspect has the
@@ -194,8 +187,9 @@ def _due(track: FaceTrack, settings: Settings, frames_on: int = 0) -> bool:
 
 def shown(tracks: Iterable[Track], settings: Settings) -> Iterable[Track]:
     """The tracks without what the settings switch off."""
-    hidden: dict[str, Any] = {name: None for switch, names in _SWITCHES.items()
-                              if not getattr(settings, switch) for name in names}
+    hidden: dict[str, Any] = {name: None for head in HEADS.values()
+                              if head.switch and not getattr(settings, head.switch)
+                              for name in head.fields}
     return [_without(track, hidden) for track in tracks] if hidden else tracks
 
 

@@ -14,9 +14,10 @@ PACKAGE = Path(face_attributes_ros.__file__).parent
 NAME = PACKAGE.name
 
 LAYERS = (
-    ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'heads',
-     'settings', 'share', 'weights', 'markdown'),
-    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'turning', 'drawing'),
+    ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'ages', 'head',
+     'heads', 'settings', 'share', 'weights', 'markdown'),
+    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'turning', 'captions',
+     'drawing'),
     ('networks',),
     ('engines',),
     ('device',),

@@ -89,7 +89,7 @@ def _serialized(size: tuple[int, ...], tracks: list[Track]) -> bytes:
 
     from face_attributes_ros.ros.messages import faces_array
 
-    wire: bytes = serialize_message(faces_array(Header(), '', size, tracks, smoothed=True))
+    wire: bytes = serialize_message(faces_array(Header(), '', size, tracks))
     return wire
 
 

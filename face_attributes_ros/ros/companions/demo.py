@@ -20,12 +20,16 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
+from face_attributes_ros import captions
 from face_attributes_ros.errors import FaceAttributesError, ParameterError
 from face_attributes_ros.ros.companions.pictures import expand
 from face_attributes_ros.ros.companions.recorder import FOUND
+from face_attributes_ros.ros.messages import to_track
 
 START_S = 60.
 """How long loading and warming up may take on a slow machine."""
@@ -192,24 +196,9 @@ def _print_picture(source, messages, sent):
         print('    ' + describe(face))
 
 
-def describe(face):
-    """One line about a face of a message in JSON, such as 'f3 at (220, 41) 180x221 px, 0.97:
-    female 0.98, 31 (25-38), happy'."""
-    from face_attributes_ros.msg import FaceAttributes as Bits
-
-    roi, valid, words = face['roi'], face['valid'], []
-    if valid & Bits.HAS_GENDER:
-        words.append(
-            f'{"female" if face["gender"] == Bits.FEMALE else "male"} {face["gender_confidence"]:.2f}'
-        )
-    if valid & Bits.HAS_AGE:
-        words.append(f'{face["age"]:.0f} years ({face["age_min"]}-{face["age_max"]})')
-    if valid & Bits.HAS_EMOTION:
-        words.append(f'{face["emotion"]} {face["emotion_confidence"]:.2f}')
-    if valid & Bits.HAS_POSE:
-        words.append(f'yaw {face["yaw"] * 57.2958:+.0f} deg')
-    where = f'({roi["x_offset"]}, {roi["y_offset"]}) {roi["width"]}x{roi["height"]} px'
-    return f'{face["track_id"]} at {where}, {face["detection_confidence"]:.2f}: {", ".join(words) or "no attributes"}'
+def describe(face: Mapping[str, Any]) -> str:
+    """One line about a face of a message in JSON; see `captions.sentence`."""
+    return captions.sentence(to_track(face))
 
 
 def _keep_picture(messages, recording, target):
