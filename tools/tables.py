@@ -92,7 +92,7 @@ def detector_sizes():
 def int8():
     """What int8 costs and gains, by network, and whether it ships."""
     from face_attributes_ros.engines.models import shipped
-    from face_attributes_ros.training.int8.export import table
+    from face_attributes_ros.training.int8.measure import table
 
     parts = []
     for name, result in measured('int8').items():

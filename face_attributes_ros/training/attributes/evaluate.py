@@ -43,6 +43,7 @@ from face_attributes_ros.training.attributes.report import (
 )
 from face_attributes_ros.training.attributes.scores import known
 from face_attributes_ros.training.common.manifest_table import put_metrics
+from face_attributes_ros.training.common.onnx_file import notes_of
 from face_attributes_ros.training.common.plots import plot_confusion
 
 FACE_SIZES_PX = (24, 32, 48, 64, 96)
@@ -117,15 +118,11 @@ def own_results(outputs, table, model, temperatures):
             'yaw': yaw_report(outputs, table)}
 
 
-def temperatures_of(path):
+def temperatures_of(path: Path) -> dict[str, float]:
     """The temperatures that the export folded into the file; empty where it says nothing of
     them."""
-    import onnx
-    notes = {
-        prop.key: prop.value
-        for prop in onnx.load(str(path), load_external_data=False).metadata_props
-    }
-    return json.loads(notes.get('temperatures', '{}'))
+    temperatures: dict[str, float] = notes_of(path).get('temperatures', {})
+    return temperatures
 
 
 def aligned_report(network, pictures, size, table):
