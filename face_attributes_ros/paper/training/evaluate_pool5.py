@@ -27,7 +27,12 @@ from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.models import COMPACT_M
 from face_attributes_ros.paper.pool5 import TRUNKS, Features, load_trunk, new_trunk
-from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_portraits
+from face_attributes_ros.paper.training.jaffe import (
+    face_crops,
+    grey_pictures,
+    labels,
+    read_portraits,
+)
 from face_attributes_ros.paper.training.pool5_svm import (
     KERNELS,
     PROTOCOLS,

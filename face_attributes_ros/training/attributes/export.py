@@ -25,10 +25,11 @@ from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.attributes import OUTPUTS, Shipped
 from face_attributes_ros.networks.compact import CompactNet, multiply_adds
-from face_attributes_ros.training.attributes.calibration import calibrate, fit_offsets, shifted
+from face_attributes_ros.training.attributes.calibration import shifted
 from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
 from face_attributes_ros.training.attributes.data.tables import table_of
+from face_attributes_ros.training.attributes.fit import calibrate, fit_offsets
 from face_attributes_ros.training.attributes.network import load_network
 from face_attributes_ros.training.attributes.predict import whole_crops
 from face_attributes_ros.training.attributes.torch_file import save_torch

@@ -2,8 +2,7 @@
 """Detections on labelled images, found by the product's own `FaceDetector`, next to the labels."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import torch

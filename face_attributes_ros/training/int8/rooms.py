@@ -13,7 +13,6 @@ from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.models import Model
 from face_attributes_ros.engines.seam import Network, OpenNetwork
 from face_attributes_ros.errors import DataError
-from face_attributes_ros.settings import Settings
 from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
 from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample, table_of
