@@ -146,7 +146,8 @@ def detector_sizes() -> str:
 
 def int8() -> str:
     """What int8 costs and gains, by network, and whether it ships."""
-    from face_attributes_ros.training.int8.export import table
+    from face_attributes_ros.training.int8.measure import table
+
 
     return '\n'.join(f'**{name}**: {_int8_outcome(name, result)}.\n\n{table(result)}'
                      for name, result in measured('int8').items())

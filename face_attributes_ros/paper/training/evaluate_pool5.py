@@ -27,7 +27,12 @@ from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.models import COMPACT_M
 from face_attributes_ros.paper.pool5 import TRUNKS, Features, load_trunk, new_trunk
-from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe
+from face_attributes_ros.paper.training.jaffe import (
+    face_crops,
+    grey_pictures,
+    labels,
+    read_portraits,
+)
 from face_attributes_ros.paper.training.pool5_svm import (
     KERNELS,
     PROTOCOLS,
@@ -76,7 +81,7 @@ def add_feature_arguments(parser):
 
 def run(args):
     """Prints a row a protocol and kernel, writes JSON and plot; returns the exit status."""
-    portraits = read_jaffe(args.data)
+    portraits = read_portraits(args.data)
     truth, persons = labels(portraits)
     features, trunk, about = open_features(args, portraits)
     result = {

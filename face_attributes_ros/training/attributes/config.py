@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from face_attributes_ros.networks.compact import VARIANTS, CompactConfig
 from face_attributes_ros.training.attributes.data.augment import AugmentConfig
-from face_attributes_ros.training.attributes.losses import WEIGHTS
+from face_attributes_ros.training.attributes.heads import WEIGHTS
 
 V = TypeVar('V')
 

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from face_attributes_ros.training.attributes.losses import WEIGHTS
+from face_attributes_ros.training.attributes.heads import HEADS, METRICS
 
-LOG_COLUMNS = ('size', *WEIGHTS, 'distillation',
-               *(f'val_{name}'
-                 for name in ('age_mae', 'age_bin', 'gender_utkface', 'gender_fairface',
-                              'expression', 'expression_balanced', 'smile', 'pose_deg', 'nme')))
+SCORES = tuple(column for metric in METRICS.values() for column in metric.sets.values() if column)
+LOG_COLUMNS = ('size', *(head.name for head in HEADS), 'distillation',
+               *(f'val_{column}' for column in SCORES))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.networks.compact import CompactNet
 from face_attributes_ros.training.attributes.config import TrainConfig
-from face_attributes_ros.training.attributes.losses import distillation_loss, head_losses
+from face_attributes_ros.training.attributes.heads import distillation_loss, head_losses
 from face_attributes_ros.training.attributes.network import load_network
 from face_attributes_ros.training.common.optimizer import decayed_groups
 
@@ -45,10 +46,10 @@ def start_from(network: CompactNet, path: Path) -> None:
 
 
 def step_losses(network: nn.Module, batch: tuple[Tensor, dict[str, Tensor]],
-                class_weights: Tensor, bfloat16: bool,
+                class_weights: Mapping[str, Tensor], bfloat16: bool,
                 teacher: nn.Module | None = None) -> dict[str, Tensor]:
     """The loss of each head on a batch; with a teacher that of `distillation`, too."""
-    device = class_weights.device
+    device = next(network.parameters()).device
     pixels = normalised(batch[0]).to(device, memory_format=torch.channels_last)
     labels = {name: value.to(device) for name, value in batch[1].items()}
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):

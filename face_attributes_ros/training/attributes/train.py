@@ -46,10 +46,11 @@ from face_attributes_ros.training.attributes.data.packs import (
 )
 from face_attributes_ros.training.attributes.data.readers import READERS
 from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample, table_of
+from face_attributes_ros.training.attributes.heads import HEADS
 from face_attributes_ros.training.attributes.log import LOG_COLUMNS
 from face_attributes_ros.training.attributes.losses import class_weights
 from face_attributes_ros.training.attributes.network import load_network
-from face_attributes_ros.training.attributes.scores import quick_scores
+from face_attributes_ros.training.attributes.report import quick_scores
 from face_attributes_ros.training.attributes.step import (
     new_network,
     new_optimizer,
@@ -175,7 +176,9 @@ class AttributesTask:
         pools = {source: balanced_rows(table, source, config.rare_balance) for source in counts}
         self.batches = Batches(table, crops, native, counts, pools, args.seed, config.augment,
                                place.rank, place.processes)
-        self.class_weights = class_weights(table.labels['expression']).to(place.device)
+        self.class_weights = {
+            head.name: class_weights(table.labels[head.column]).to(place.device)
+            for head in HEADS if head.balanced}
         self.data = {'faces': len(table), 'sha256': table.digest(), 'batch': counts}
 
     def schedule(self, now: Callable[[], tuple[int, float]]) -> LRScheduler:

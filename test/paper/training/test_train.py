@@ -19,7 +19,6 @@ from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import DataError, ModelError, ParameterError
 from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
 from face_attributes_ros.paper.models import open_paper_model
-from face_attributes_ros.paper.training import results as paper_results
 from face_attributes_ros.paper.training import train as train_paper
 from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points
 from face_attributes_ros.paper.training.recipe import (
@@ -30,11 +29,13 @@ from face_attributes_ros.paper.training.recipe import (
     split,
 )
 from face_attributes_ros.paper.training.regions import read_regions
+from face_attributes_ros.paper.training.results import record
 from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group
 from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions
 from face_attributes_ros.training.attributes.data.tables import Sample, table_of
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
 from face_attributes_ros.training.common.config import read_config
+from face_attributes_ros.training.common.results import read_results
 from face_attributes_ros.training.common.run import Run
 
 CONFIGS = RECIPES
@@ -119,7 +120,7 @@ def test_a_trained_all_in_one_runs_live(data, tmp_path):
         arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1', '--results',
                   str(tmp_path / 'r.json')))
     assert open_paper_model('all_in_one', 'cpu', folder=tmp_path / 'run').crop_scale == 1.3
-    assert paper_results.read(tmp_path / 'r.json')['train config']['figures']['age_mae'] > 0
+    assert read_results(tmp_path / 'r.json')['train config']['figures']['age_mae'] > 0
 
 
 def test_the_plateau_divides_the_rate_by_ten(data, tmp_path):
@@ -275,11 +276,11 @@ def test_figures_leave_out_what_has_no_label():
 
 def test_results_are_replaced_one_entry_at_a_time(tmp_path):
     path = tmp_path / 'bench' / 'paper.json'
-    paper_results.record(path, 'b', {'x': 1})
-    paper_results.record(path, 'a', {'x': 2})
-    paper_results.record(path, 'b', {'x': 3})
+    record(path, 'b', {'x': 1})
+    record(path, 'a', {'x': 2})
+    record(path, 'b', {'x': 3})
     assert {name: entry['x']
-            for name, entry in paper_results.read(path).items()} == {'a': 2, 'b': 3}
+            for name, entry in read_results(path).items()} == {'a': 2, 'b': 3}
     path.write_text('{')
     with pytest.raises(DataError, match='not JSON'):
-        paper_results.read(path)
+        read_results(path)

@@ -6,17 +6,16 @@ from face_attributes_ros import ages
 from face_attributes_ros.training.attributes.calibration import (
     age_offset,
     balanced_offset,
-    calibrate,
     calibration_error,
     coverage,
     fit_age_temperature,
-    fit_offsets,
     fit_temperature,
     interval,
     selective_threshold,
     shifted,
     with_temperature,
 )
+from face_attributes_ros.training.attributes.fit import calibrate, fit_offsets
 
 
 def gaussian_ages(means, sigma):
