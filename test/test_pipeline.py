@@ -120,7 +120,8 @@ def test_unknown_models_are_named():
 
 def test_a_pipeline_made_by_hand_takes_the_detectors_settings(fake):
     settings = Settings(detector_confidence=.95)
-    assert Pipeline(FaceDetector(fake.detect), None, settings).process({'': (IMAGE, 1.)}) == {'': []}
+    pipeline = Pipeline(FaceDetector(fake.detect), None, settings)
+    assert pipeline.process({'': (IMAGE, 1.)}) == {'': []}
 
 
 def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):

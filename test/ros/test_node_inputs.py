@@ -82,7 +82,8 @@ def test_two_cameras_share_a_batch_and_have_topics_of_their_own(bench, start):
     # The first image keeps the worker busy; those that come meanwhile go together.
     publishers[0].publish(picture(stamp=bench.now()))
     bench.spin_until(
-        lambda: node.work.cameras['front'].counts['received'] == 1 and not node.work.worker._newest)
+        lambda: node.work.cameras['front'].counts['received'] == 1
+        and not node.work.worker._newest)
     for publisher, width in zip(publishers, (64, 32)):
         publisher.publish(picture(width, stamp=bench.now()))
     bench.spin_until(lambda: len(heard['front']) == 2 and len(heard['rear']) == 1)

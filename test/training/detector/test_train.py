@@ -111,12 +111,11 @@ def test_a_run_logs_and_resumes_only_on_its_own_data(data, tmp_path):
 
 def test_processes_share_each_epoch_without_overlap(data):
     bank = PictureBank(read_samples(data, 'train'))
+    recipe = Recipe(1, (64,), (64,))
     seen = [index for step in range(2) for rank in range(2)
-            for index in Batches(bank, Recipe(1, (64,), (64,)), Augment(), 0, rank, 2)._indices(step)]
-    whole = [
-        index for step in range(4)
-        for index in Batches(bank, Recipe(1, (64,), (64,)), Augment(), 0)._indices(step)
-    ]
+            for index in Batches(bank, recipe, Augment(), 0, rank, 2)._indices(step)]
+    whole = [index for step in range(4)
+             for index in Batches(bank, recipe, Augment(), 0)._indices(step)]
     assert seen == whole and len(set(seen)) == 4
 
 
