@@ -8,6 +8,7 @@ measured files; a test holds them equal.
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,36 +22,17 @@ PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md',
                                             'training_attributes', 'training_detector')))
 Column = tuple[str, str, float, int]
 """Title, column of the log, factor, digits."""
-ATTRIBUTES_LOG: tuple[Column, ...] = (
-    ('minutes', 'elapsed_s', 1 / 60, 0),
-    ('crop, px', 'size', 1, 0),
-    ('val age, years', 'val_age_mae', 1, 2),
-    ('FairFace range, %', 'val_age_bin', 100, 1),
-    ('gender UTKFace, %', 'val_gender_utkface', 100, 1),
-    ('FairFace, %', 'val_gender_fairface', 100, 1),
-    ('FER+, %', 'val_expression', 100, 1),
-    ('balanced, %', 'val_expression_balanced', 100, 1),
-    ('smile, %', 'val_smile', 100, 1),
-    ('pose, degrees', 'val_pose_deg', 1, 2),
-    ('landmarks, %', 'val_nme', 100, 2))
 DETECTOR_LOG: tuple[Column, ...] = (
     ('minutes', 'elapsed_s', 1 / 60, 0),
     ('steps', 'step', 1, 0),
     ('val AP@.5', 'val_ap50', 1, 3))
 DETECTOR_FIGURES = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
-LOGS = {
-    'attributes-log': ('attributes_m_finish', ATTRIBUTES_LOG),
-    'attributes-log-s': ('attributes_s', ATTRIBUTES_LOG),
-    'attributes-log-third': ('attributes_m_third', ATTRIBUTES_LOG),
-    'detector-log': ('detector_small', DETECTOR_LOG),
-}
-SUMMARY = (('utkface', 'age_mae_years', 'apparent age, mean error, years', 'UTKFace', 1),
-           ('fairface', 'gender_accuracy', 'apparent gender', 'FairFace', 100),
-           ('ferplus', 'expression_accuracy', 'expression', 'FER+', 100),
-           ('jaffe', 'expression_accuracy', 'posed expression', 'JAFFE, never trained on', 100),
-           ('genki4k', 'smile_accuracy', 'smile', 'GENKI-4K', 100),
-           ('genki4k', 'pose_mae_deg', 'head pose, mean error, degrees', 'GENKI-4K', 1))
-"""Source, figure, what it is, what it was measured on, factor."""
+ATTRIBUTES_LOGS = {'attributes-log': 'attributes_m_finish', 'attributes-log-s': 'attributes_s',
+                   'attributes-log-third': 'attributes_m_third'}
+SUMMARY = (('utkface', 'age_mae_years'), ('fairface', 'gender_accuracy'),
+           ('ferplus', 'expression_accuracy'), ('jaffe', 'expression_accuracy'),
+           ('genki4k', 'smile_accuracy'), ('genki4k', 'pose_mae_deg'))
+"""Source and figure."""
 
 
 def measured(name: str) -> Any:
@@ -69,22 +51,22 @@ def _detection_row() -> Sequence[str]:
     best = max((name for name in hard if not name.startswith('detector_')),
                key=lambda name: hard[name]['ap50'])
     return ('faces found, AP@.5', 'several faces a picture', _cell(hard['detector_tiny']['ap50']),
-            f'{_cell(hard[best]["ap50"])} {best}')
+            f'{_cell(hard[best]["ap50"])}, {best}')
 
 
 def _attribute_rows() -> list[Sequence[str]]:
-    from face_attributes_ros.training.attributes.card import cell
+    from face_attributes_ros.training.attributes.heads import METRICS
 
-    results, rows = measured('attributes'), list[Sequence[str]]()
-    for source, name, label, on, factor in SUMMARY:
-        sign = 1 if factor == 1 else -1  # an error is good when small, an accuracy when large
-        peers = {peer: figures.get(source, {}).get(name)
-                 for peer, figures in results['peers'].items()}
-        best = min((peer for peer, value in peers.items() if value is not None),
-                   key=lambda peer: sign * peers[peer], default=None)
-        ours = cell(results['figures'], source, name, factor)
-        theirs = '–' if best is None else cell(results['peers'][best], source, name, factor)
-        rows.append((label, on, ours, f'{theirs} {best or ""}'.strip()))
+    results = measured('attributes')
+    rows: list[Sequence[str]] = []
+    for source, name in SUMMARY:
+        metric = METRICS[name]
+        found = {peer: figures[source][name] for peer, figures in results['peers'].items()
+                 if figures.get(source, {}).get(name) is not None}
+        best = min(found, key=lambda peer: math.copysign(found[peer], -metric.bar), default=None)
+        what, on = metric.title, metric.title_on(source).replace(f' {metric.title}', '')
+        rows.append((what, on, metric.shown(results['figures'][source][name]),
+                     '–' if best is None else f'{metric.shown(found[best])}, {best}'))
     return rows
 
 
@@ -97,15 +79,14 @@ def _speed_row() -> Sequence[str]:
     best = min((name for name in frame if name not in names),
                key=lambda name: frame[name]['median'])
     return ('CPU ms a frame, one thread', '720p, 4 faces',
-            *(f'{frame[name]["median"]:.1f} {name.replace("_", " ")}' for name in (ours, best)))
+            *(f'{frame[name]["median"]:.1f}, {name.replace("_", " ")}' for name in (ours, best)))
 
 
 def attributes() -> str:
     """Our network and the peers, by measure."""
     from face_attributes_ros.training.attributes.card import summary_table
 
-    table: str = summary_table(measured('attributes'))
-    return table
+    return summary_table(measured('attributes'))
 
 
 def detector() -> str:
@@ -165,6 +146,15 @@ def _int8_outcome(name: str, result: Mapping[str, Any]) -> str:
     return f'{kept}; {"ships" if ships else "does not ship"}'
 
 
+def _attributes_log() -> list[Column]:
+    from face_attributes_ros.training.attributes.heads import shown
+
+    return [('minutes', 'elapsed_s', 1 / 60, 0), ('crop, px', 'size', 1, 0),
+            *((f'{metric.title_on(source)}, {metric.unit}', f'val_{metric.sets[source]}',
+               100 if metric.unit == '%' else 1, metric.digits)
+              for source, metric in shown() if metric.sets[source])]
+
+
 def log(name: str, columns: Sequence[Column]) -> str:
     """What val said during a training, from its log under docs/logs/."""
     with (DOCS / 'logs' / f'{name}.csv').open(newline='') as file:
@@ -189,7 +179,9 @@ def tables() -> dict[str, Callable[[], str]]:
 
     ours = (summary, attributes, detector, robustness, detector_sizes, int8)
     return {**TABLES, **{table.__name__.replace('_', '-'): table for table in ours}, **speed(),
-            **{name: partial(log, *about) for name, about in LOGS.items()}}
+            **{name: partial(log, file, _attributes_log())
+               for name, file in ATTRIBUTES_LOGS.items()},
+            'detector-log': partial(log, 'detector_small', DETECTOR_LOG)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

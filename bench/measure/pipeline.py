@@ -73,7 +73,7 @@ def stages(one: Ours, image: np.ndarray, boxes: Boxes, rounds: int) -> dict[str,
             'decode': decode_ms,
             **one.pipeline.stage_ms, 'other': pipeline_ms - sum(one.pipeline.stage_ms.values())
         }
-        row['publish'] = cpu_ms(partial(_serialized, image.shape[1::-1], tracks))
+        row['publish'] = cpu_ms(partial(_serialized, (image.shape[1], image.shape[0]), tracks))
         rows.append(row)
     for watch in one.watches:
         watch.clock = time.perf_counter
@@ -82,7 +82,7 @@ def stages(one: Ours, image: np.ndarray, boxes: Boxes, rounds: int) -> dict[str,
     }
 
 
-def _serialized(size: tuple[int, ...], tracks: list[Track]) -> bytes:
+def _serialized(size: tuple[int, int], tracks: list[Track]) -> bytes:
     """The answer as it goes on the wire."""
     from rclpy.serialization import serialize_message
     from std_msgs.msg import Header
