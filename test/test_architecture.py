@@ -15,7 +15,7 @@ NAME = PACKAGE.name
 
 LAYERS = (
     ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'heads',
-     'settings', 'share', 'weights', 'markdown'),
+     'settings', 'share', 'weights', 'markdown', 'paths', 'console', 'pictures'),
     ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'drawing'),
     ('networks',),
     ('engines',),
