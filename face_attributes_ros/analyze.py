@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,7 +182,7 @@ class _Failures:
         self._no_output |= isinstance(error, OutputError)
 
 
-def _confidence(threshold):
+def _confidence(threshold: float | None) -> float:
     # 0 in Settings stands for the model's own threshold; whoever asks for 0 here wants every box.
     return 0. if threshold is None else max(threshold, 1e-6)
 
@@ -196,7 +196,7 @@ def _pictures(paths: list[Path],
             yield path
 
 
-def _with_progress(paths):
+def _with_progress(paths: list[Path]) -> Iterable[Path]:
     if len(paths) < 10:
         return paths
     from tqdm import tqdm
@@ -215,9 +215,9 @@ def _analyze_one(analyzer: Analyzer, path: Path, out: NewPictures | None,
     except MemoryError:  # one picture never ends the others
         failures.say(f'{printable(path)}: not enough memory')
         return
-    drawn = None
+    drawn: Path | None = None
     try:
-        drawn = out and out.write(path.stem, annotate(image, tracks))
+        drawn = None if out is None else out.write(path.stem, annotate(image, tracks))
     except FaceAttributesError as error:
         failures.say(error)
     (_print_json if args.json else _print_table)(path, image, tracks, drawn)

@@ -8,6 +8,8 @@ pixels: the fewest of 8, 10, 12, 14 and 16 bits that hold all but one in ten tho
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -44,8 +46,7 @@ def bits_used(pixels: np.ndarray) -> int:
 def to_bytes(pixels: np.ndarray, white: int) -> np.ndarray:
     """uint16 or uint8 pixels as uint8 with 0 to `white` on 0 to 255; above is white. An array of
     the same shape, contiguous."""
-    depth = np.uint8 if pixels.dtype == np.uint8 else np.uint16
-    native = np.ascontiguousarray(pixels, depth)
+    native: Any = np.ascontiguousarray(pixels, 'u1' if pixels.dtype == np.uint8 else 'u2')
     return cv2.convertScaleAbs(native, alpha=255 / white).reshape(native.shape)
 
 

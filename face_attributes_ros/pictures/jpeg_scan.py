@@ -90,7 +90,8 @@ class _Grid:
         y, x = np.divmod(np.maximum(lasts, 0), self.columns)
         x = np.minimum(x * self.block_px[0] + self.block_px[0] // 2, width - 1)
         y = np.minimum(y * self.block_px[1] + self.block_px[1] // 2, height - 1)
-        return (pixels[y, x] == _GREY).all(-1) & (lasts >= starts)
+        ends: np.ndarray = (pixels[y, x] == _GREY).all(-1) & (lasts >= starts)
+        return ends
 
     def _last_visible(self, blocks: np.ndarray, height: int, width: int) -> np.ndarray:
         """The last block up to each of these of which more is seen than one row or column."""
@@ -99,23 +100,26 @@ class _Grid:
         y, x = np.divmod(np.arange(self.count), self.columns)
         seen = ((y + 1) * self.block_px[1] != height - 1 + self.block_px[1]) & (
             (x + 1) * self.block_px[0] != width - 1 + self.block_px[0])
-        return np.maximum.accumulate(np.where(seen, np.arange(self.count), -1))[blocks]
+        lasts: np.ndarray = np.maximum.accumulate(np.where(seen, np.arange(self.count), -1))
+        return lasts[blocks]
 
     def grey(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(count,) whether each block is grey, at its border in brightness only, as neighbours'
         colour is smoothed into it; and whether its brightness is near grey all over."""
         wide, high = self.block_px
-        height, width = pixels.shape[:2]
         off = np.abs(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.int16) - _GREY)
         strict = (pixels == _GREY).all(2)
         for edge in (0, -1):
             strict[edge % high::high] = off[edge % high::high] <= 1
             strict[:, edge % wide::wide] = off[:, edge % wide::wide] <= 1
-        masks = (strict, off <= _NEAR)
-        pad = ((0, self.rows * high - height), (0, self.columns * wide - width))
-        return tuple(np.pad(mask, pad, constant_values=True)
-                     .reshape(self.rows, high, self.columns, wide).all((1, 3)).reshape(-1)
-                     for mask in masks)
+        return self._by_block(strict), self._by_block(off <= _NEAR)
+
+    def _by_block(self, mask: np.ndarray) -> np.ndarray:
+        """(count,) whether a mask (H, W) holds all over each block, as far as it is seen."""
+        wide, high = self.block_px
+        pad = ((0, self.rows * high - mask.shape[0]), (0, self.columns * wide - mask.shape[1]))
+        split = np.pad(mask, pad, constant_values=True).reshape(self.rows, high, self.columns, wide)
+        return split.all((1, 3)).reshape(-1)
 
 
 def _flat_block(scan: Scan, sampling: Mapping[int, tuple[int, int]]) -> str | None:
@@ -124,10 +128,10 @@ def _flat_block(scan: Scan, sampling: Mapping[int, tuple[int, int]]) -> str | No
     bits = []
     for name, chosen in scan.components:
         across, down = sampling[name] if len(scan.components) > 1 else (1, 1)
-        tables = [scan.tables.get(number) for number in (chosen >> 4, 0x10 | chosen & 15)]
-        if None in tables:
+        level, rest = (scan.tables.get(number) for number in (chosen >> 4, 0x10 | chosen & 15))
+        if level is None or rest is None:
             return None
-        bits += [_code(table, 0) for table in tables] * across * down
+        bits += [_code(level, 0), _code(rest, 0)] * across * down
     return ''.join(bits) if all(bits) else ''
 
 

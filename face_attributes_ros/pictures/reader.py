@@ -44,8 +44,8 @@ def _contents(path: str | os.PathLike[str], max_megapixels: float) -> bytes:
             raise ImageError(f'{printable(path)}: is {kind}')
         most = max_megapixels * 1e6 * _FILE_BYTES_PER_PIXEL + _FILE_BYTES_MORE
         if found.st_size > most:
-            raise ImageError(f'{printable(path)}: a file of {found.st_size} bytes is larger than a '
-                             f'picture of {max_megapixels:g} megapixels can be')
+            raise ImageError(f'{printable(path)}: a file of {found.st_size} bytes is larger than '
+                             f'a picture of {max_megapixels:g} megapixels can be')
         return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f'{printable(path)}: no such file') from error

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""New pictures in a folder. What stood there before is never overwritten, nor is another picture of
-the same run; pictures of people are for their owner's eyes, mode 0600, unless somebody opens
+"""New pictures in a folder. What stood there before is never overwritten, nor is another picture
+of the same run; pictures of people are for their owner's eyes, mode 0600, unless somebody opens
 them."""
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ class NewPictures:
         self._next: dict[str, int] = {}
 
     def write(self, stem: str, pixels: np.ndarray) -> Path:
-        """Writes (H, W, 3) uint8 BGR to <stem>.png, or <stem>_2.png and so on; the path. ImageError
-        for pixels that are none; OutputError where the file cannot be written, none is left."""
+        """Writes (H, W, 3) uint8 BGR to <stem>.png, or <stem>_2.png and so on; the path.
+
+        ImageError for pixels that are none; OutputError where the file cannot be written, and
+        none is left."""
         try:
             _, encoded = cv2.imencode('.png', pixels,
                                       (cv2.IMWRITE_PNG_COMPRESSION, self._compression))
