@@ -47,7 +47,8 @@ def to_bytes(pixels: np.ndarray, white: int) -> np.ndarray:
     """uint16 or uint8 pixels as uint8 with 0 to `white` on 0 to 255; above is white. An array of
     the same shape, contiguous."""
     native: Any = np.ascontiguousarray(pixels, 'u1' if pixels.dtype == np.uint8 else 'u2')
-    return cv2.convertScaleAbs(native, alpha=255 / white).reshape(native.shape)
+    scaled: np.ndarray = cv2.convertScaleAbs(native, alpha=255 / white).reshape(native.shape)
+    return scaled
 
 
 def unit_to_bytes(pixels: np.ndarray) -> np.ndarray:
