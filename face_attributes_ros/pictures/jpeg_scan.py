@@ -98,8 +98,7 @@ class _Grid:
         if height % self.block_px[1] != 1 and width % self.block_px[0] != 1:
             return blocks
         y, x = np.divmod(np.arange(self.count), self.columns)
-        seen = ((y + 1) * self.block_px[1] != height - 1 + self.block_px[1]) & (
-            (x + 1) * self.block_px[0] != width - 1 + self.block_px[0])
+        seen = (y * self.block_px[1] != height - 1) & (x * self.block_px[0] != width - 1)
         lasts: np.ndarray = np.maximum.accumulate(np.where(seen, np.arange(self.count), -1))
         return lasts[blocks]
 
@@ -118,7 +117,8 @@ class _Grid:
         """(count,) whether a mask (H, W) holds all over each block, as far as it is seen."""
         wide, high = self.block_px
         pad = ((0, self.rows * high - mask.shape[0]), (0, self.columns * wide - mask.shape[1]))
-        split = np.pad(mask, pad, constant_values=True).reshape(self.rows, high, self.columns, wide)
+        padded = np.pad(mask, pad, constant_values=True)
+        split = padded.reshape(self.rows, high, self.columns, wide)
         return split.all((1, 3)).reshape(-1)
 
 
