@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def face_report(network, outputs, folder, size):
     }
 
 
-def headline_metrics(results: Results) -> dict[str, float]:
+def headline_metrics(results: dict[str, Any]) -> dict[str, float]:
     """The manifest's figures: `source_figure` of every headline, and the calibration errors."""
     figures = {f'{source}_{name}': value for source, values in results['figures'].items()
                for name, value in headlines_of(values).items()}

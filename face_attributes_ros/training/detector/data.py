@@ -13,10 +13,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from face_attributes_ros.errors import DataError
+from face_attributes_ros.errors import DataError, ImageError
+from face_attributes_ros.pictures.reader import read
 from face_attributes_ros.training.common.yolo import doubtful_names, yolo_boxes
 
 SMALLEST_FACE = 0.02      # sqrt(w * h) over the image's longer side; smaller boxes are ignored
@@ -38,11 +38,11 @@ class Sample:
         return self.path.stem
 
     def image(self):
-        """The decoded picture (H, W, 3) uint8 BGR."""
-        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f'{self.path} is not a readable image')
-        return image
+        """The decoded picture (H, W, 3) uint8 BGR; DataError where it is no whole picture."""
+        try:
+            return read(self.path)
+        except ImageError as error:
+            raise DataError(str(error)) from error
 
 
 def read_samples(root, split):
