@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo    everything from nothing: .venv, messages, node, two photographs, what was seen in them
 # make test    all tests
-# make check   what CI runs: test and demo
-# make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are not ours, ONLY="node soak" runs parts
+# make lint    ruff and mypy, as pyproject.toml has them
+# make check   what CI runs: lint, all tests with branch coverage, demo
+# make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are
+#              not ours, ONLY="node soak" runs parts
 # make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
@@ -13,12 +15,13 @@ IMAGES ?=
 PEERS ?=
 ONLY ?=
 
-.PHONY: venv demo test check bench docs clean
+.PHONY: venv demo test lint coverage check bench docs clean
 
 venv: $(VENV)/.installed
 
 # PyTorch: any build of this release does; a CPU one is enough for all but training in earnest.
-# ultralytics: without its dependencies, which would bring opencv-python beside opencv-python-headless, and torchvision.
+# ultralytics: without its dependencies, which would bring opencv-python beside
+# opencv-python-headless, and torchvision.
 $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcard msg/*.msg)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q "torch~=2.13.0"
@@ -32,7 +35,14 @@ demo: venv
 test: venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest
 
-check: test demo
+lint: venv
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+coverage: venv
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --cov --cov-report=term
+
+check: lint coverage demo
 
 bench: venv
 	$(PY) -m bench.measure.speed $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))

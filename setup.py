@@ -12,6 +12,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any, ClassVar
 
 from setuptools import Command, Distribution, setup
 from setuptools.command.build import build
@@ -20,7 +21,7 @@ NAME = 'face_attributes_ros'
 HERE = Path(__file__).parent.resolve()
 
 
-def ament_prefixes():
+def ament_prefixes() -> list[str]:
     """Where CMake finds ROS: sourced workspaces first, then the environments Python imports
     from."""
     found = [p for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
@@ -31,21 +32,23 @@ def ament_prefixes():
     return found
 
 
-class BuildWithCMake(Command):
+class BuildWithCMake(Command):  # type: ignore[misc]  # setuptools has no types
     """Builds and stages what CMakeLists.txt installs."""
 
-    user_options = []
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
     editable_mode = False
+    build_lib: Any = None  # until another command's value is taken over
+    build_temp: Any = None
 
-    def initialize_options(self):
+    def initialize_options(self) -> None:
         self.build_lib = self.build_temp = None
 
-    def finalize_options(self):
+    def finalize_options(self) -> None:
         self.set_undefined_options('build', ('build_lib', 'build_lib'),
                                    ('build_temp', 'build_temp'))
         self.stage = Path(self.build_temp).resolve() / 'stage'
 
-    def run(self):
+    def run(self) -> None:
         self._install_to_stage()
         (package,) = self.stage.glob(f'lib/python*/site-packages/{NAME}')
         if self.editable_mode:
@@ -62,7 +65,7 @@ class BuildWithCMake(Command):
         if self.editable_mode:  # an editable wheel leaves data files out unless asked
             self.run_command('install_data')
 
-    def _install_to_stage(self):
+    def _install_to_stage(self) -> None:
         tree = Path(self.build_temp).resolve() / 'cmake'
         for left_over in (
                 tree,
@@ -83,37 +86,37 @@ class BuildWithCMake(Command):
         for cache in list(self.stage.rglob('__pycache__')):
             shutil.rmtree(cache)
 
-    def _leave_modules_in_checkout(self, package):
+    def _leave_modules_in_checkout(self, package: Path) -> None:
         # The checkout reaches the generated messages by its __path__.
         for path in package.iterdir():
             if (HERE / NAME / path.name).exists():
                 path.unlink() if path.is_file() else shutil.rmtree(path)
 
-    def _move_to_wheel(self, package):
+    def _move_to_wheel(self, package: Path) -> None:
         target = Path(self.build_lib) / NAME
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(package, target)
         shutil.rmtree(package)
 
-    def get_source_files(self):
+    def get_source_files(self) -> list[str]:
         return []
 
-    def get_outputs(self):
+    def get_outputs(self) -> list[str]:
         return []
 
-    def get_output_mapping(self):
+    def get_output_mapping(self) -> dict[str, str]:
         return {}
 
 
-class Build(build):
+class Build(build):  # type: ignore[misc]
     sub_commands = [('build_with_cmake', None)]
 
 
-class BinaryDistribution(Distribution):
-    def has_ext_modules(self):
+class BinaryDistribution(Distribution):  # type: ignore[misc]
+    def has_ext_modules(self) -> bool:
         return True
 
-    def has_data_files(self):
+    def has_data_files(self) -> bool:
         return True
 
 

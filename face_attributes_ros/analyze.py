@@ -8,26 +8,34 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
+from face_attributes_ros import captions
 from face_attributes_ros.build import build_pipeline
+from face_attributes_ros.console import say
 from face_attributes_ros.detector import check_image
 from face_attributes_ros.drawing import annotate
-from face_attributes_ros.errors import FaceAttributesError, ImageError
-from face_attributes_ros.faces import CONFIRMED, EXPRESSIONS, Face, Track
+from face_attributes_ros.errors import FaceAttributesError, OutputError
+from face_attributes_ros.faces import CONFIRMED, Attributes, Face, Track
+from face_attributes_ros.head import rounded
+from face_attributes_ros.heads import HEADS
+from face_attributes_ros.paths import expanded, printable
+from face_attributes_ros.pictures import reader
+from face_attributes_ros.pictures.folders import pictures_in
+from face_attributes_ros.pictures.writer import NewPictures
 from face_attributes_ros.pipeline import Pipeline, shown
 from face_attributes_ros.settings import Settings
-
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 class Analyzer:
@@ -64,57 +72,38 @@ class Analyzer:
                           self.pipeline.settings))
 
 
-def read_image(path):
+def read_image(path: str | os.PathLike[str],
+               max_megapixels: float = reader.MAX_MEGAPIXELS) -> np.ndarray:
     """The picture in a file as (H, W, 3) uint8 BGR, turned as its EXIF says; ImageError if it
-    cannot be read."""
-    if not os.path.isfile(path):
-        raise ImageError(f'{path}: no such file')
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ImageError(
-            f'{path}: not a picture that OpenCV can read ({os.path.getsize(path)} bytes)')
-    return image
+    cannot be read, is cut short or larger than allowed."""
+    return reader.read(path, max_megapixels)
 
 
-def to_json(track):
+def to_json(track: Track) -> dict[str, Any]:
     """One face as plain numbers and strings; what the model does not have is None. Angles are
     radians, boxes pixels."""
-    seen = track.attributes
-    probs = None if seen is None or seen.expression_probs is None else dict(
-        zip(EXPRESSIONS, _rounded(seen.expression_probs)))
-    out = {'box_xyxy': _rounded(track.face.box_xyxy, 2), 'score': _number(track.face.score)}
-    for name in ('age_years', 'age_low', 'age_high', 'gender', 'p_female'):
-        out[name] = _number(getattr(seen, name, None))
-    # The likeliest label always; whether it is sure enough to be shown is for the reader of the
-    # probabilities.
-    out['expression'] = max(probs, key=probs.get) if probs else None
-    out['expression_probs'] = probs
-    for name in ('smile', 'yaw_rad', 'pitch_rad', 'roll_rad'):
-        out[name] = _number(getattr(seen, name, None))
-    points = getattr(seen, 'landmarks_xy', None)
-    out['landmarks_xy'] = points and [_rounded(point, 2) for point in points]
+    seen = track.attributes or Attributes()
+    out = {'box_xyxy': rounded(track.face.box_xyxy, 2), 'score': rounded(track.face.score)}
+    for head in HEADS.values():
+        out.update({key: value(seen) for key, value in head.json.items()})
     return out
-
-
-def _number(value):
-    if not isinstance(value, float):
-        return value
-    return None if value != value else round(value, 4)
-
-
-def _rounded(values, digits=4):
-    return [round(float(value), digits) for value in values]
 
 
 def add_arguments(parser):
     """Declares the arguments of `face-attributes analyze`."""
     parser.add_argument('paths', nargs='+', metavar='PATH', type=Path,
-                        help='pictures, or folders of pictures')
+                        help='pictures, or folders of pictures (with those below them)')
     parser.add_argument('--json', action='store_true',
                         help='one JSON object a picture on standard output, and nothing else')
-    parser.add_argument('--out', type=Path, metavar='DIR', help='write annotated PNGs there')
+    parser.add_argument('--out', type=Path, metavar='DIR',
+                        help='write annotated PNGs there, each under a name that is free')
     parser.add_argument('--threshold', type=_unit, metavar='T',
                         help='least detector score, 0 to 1 (default: the model\'s own)')
+    parser.add_argument('--imgsz', type=_side, default=0, metavar='PX',
+                        help='longest side that the detector sees, a multiple of 32: more finds '
+                             'smaller faces (default: the model\'s own)')
+    parser.add_argument('--max-megapixels', type=_megapixels, default=reader.MAX_MEGAPIXELS,
+                        metavar='N', help='refuse larger pictures (default: %(default)g)')
     parser.add_argument('--crops', action='store_true',
                         help='each picture is one face crop: skip detection')
     parser.add_argument('--detector', default=Settings.detector_model,
@@ -134,30 +123,64 @@ def _unit(text):
     return value
 
 
-def run(args):
-    """Analyzes what the arguments name; 1 if a picture could not be read, else 0."""
-    analyzer = Analyzer(Settings(
-        device=args.device, detector_model=args.detector, attributes_model=args.attributes,
-        detector_confidence=_confidence(args.threshold), attributes_aligned=args.aligned))
-    paths = list(_pictures(args.paths))
-    failed = sum(not _analyze_one(analyzer, path, args) for path in _with_progress(paths))
-    return 1 if failed or not paths else 0
+def _side(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 2048 or value % 32:
+        raise argparse.ArgumentTypeError(f'{text}, needs a multiple of 32 up to 2048')
+    return value
 
 
-def _confidence(threshold):
+def _megapixels(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f'{text}, needs more than 0')
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Analyzes what the arguments name; 1 if a picture could not be read or written, else 0."""
+    out = NewPictures(args.out) if args.out else None
+    failures = _Failures()
+    paths = list(_pictures(args.paths, failures.say))
+    if paths:
+        analyzer = Analyzer(Settings(
+            device=args.device, detector_model=args.detector, attributes_model=args.attributes,
+            detector_confidence=_confidence(args.threshold), detector_imgsz=args.imgsz,
+            attributes_aligned=args.aligned))
+        for path in _with_progress(paths):
+            _analyze_one(analyzer, path, out, args, failures)
+    return 1 if failures.count else 0
+
+
+class _Failures:
+    """Says what went wrong on standard error; that pictures cannot be written, once."""
+
+    def __init__(self) -> None:
+        self.count, self._no_output = 0, False
+
+    def say(self, error: FaceAttributesError | str) -> None:
+        """Counts an error, and says it."""
+        self.count += 1
+        if not (self._no_output and isinstance(error, OutputError)):
+            print(f'face-attributes: {error}', file=sys.stderr)
+        self._no_output |= isinstance(error, OutputError)
+
+
+def _confidence(threshold: float | None) -> float:
     # 0 in Settings stands for the model's own threshold; whoever asks for 0 here wants every box.
     return 0. if threshold is None else max(threshold, 1e-6)
 
 
-def _pictures(paths):
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES)
+def _pictures(paths: list[Path],
+              on_error: Callable[[FaceAttributesError], object]) -> Iterator[Path]:
+    for path in map(expanded, paths):
+        if os.path.isdir(path):
+            yield from pictures_in(path, on_error)
         else:
             yield path
 
 
-def _with_progress(paths):
+def _with_progress(paths: list[Path]) -> Iterable[Path]:
     if len(paths) < 10:
         return paths
     from tqdm import tqdm
@@ -165,46 +188,35 @@ def _with_progress(paths):
     return tqdm(paths, unit='picture', file=sys.stderr)
 
 
-def _analyze_one(analyzer, path, args):
+def _analyze_one(analyzer: Analyzer, path: Path, out: NewPictures | None,
+                 args: argparse.Namespace, failures: _Failures) -> None:
     try:
-        image = read_image(path)
+        image = read_image(path, args.max_megapixels)
         tracks = (analyzer.crop if args.crops else analyzer)(image)
     except FaceAttributesError as error:
-        print(f'face-attributes: {error}', file=sys.stderr)
-        return False
+        failures.say(error)
+        return
+    except MemoryError:  # one picture never ends the others
+        failures.say(f'{printable(path)}: not enough memory')
+        return
+    drawn: Path | None = None
+    try:
+        drawn = None if out is None else out.write(path.stem, annotate(image, tracks))
+    except FaceAttributesError as error:
+        failures.say(error)
+    (_print_json if args.json else _print_table)(path, image, tracks, drawn)
+
+
+def _print_json(path: Path, image: np.ndarray, tracks: list[Track], drawn: Path | None) -> None:
     height, width = image.shape[:2]
-    if args.json:
-        faces = [to_json(track) for track in tracks]
-        print(json.dumps({'path': str(path), 'width': width, 'height': height, 'faces': faces}),
-              flush=True)
-    else:
-        _print_table(path, tracks)
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(args.out / f'{path.stem}.png'), annotate(image, tracks))
-    return True
+    record = {'path': str(path), 'width': width, 'height': height,
+              'faces': [to_json(track) for track in tracks]}
+    say(json.dumps({**record, 'annotated': str(drawn)} if drawn else record))
 
 
-def _print_table(path, tracks):
-    print(f'{path}: {len(tracks)} face{"" if len(tracks) == 1 else "s"}')
+def _print_table(path: Path, _image: np.ndarray, tracks: Sequence[Track],
+                 drawn: Path | None) -> None:
+    faces = f'{len(tracks)} face{"" if len(tracks) == 1 else "s"}'
+    say(f'{printable(path)}: {faces}' + (f', drawn in {printable(drawn)}' if drawn else ''))
     for track in tracks:
-        print('  ' + describe(track))
-
-
-def describe(track):
-    """One line of text on a track: score, age, gender, expression, smile, direction."""
-    seen, words = track.attributes, [f'{track.track_id:>4}  score {track.face.score:.2f}']
-    if seen is None:
-        return words[0]
-    if seen.age_years is not None:
-        words.append(f'age {seen.age_years:4.1f} ({seen.age_low:.0f} to {seen.age_high:.0f})')
-    if seen.gender is not None:
-        words.append(f'{seen.gender} (p_female {seen.p_female:.2f})')
-    if seen.expression is not None:
-        words.append(f'{seen.expression} {max(seen.expression_probs):.2f}')
-    if seen.smile is not None:
-        words.append(f'smile {seen.smile:.2f}')
-    if seen.yaw_rad is not None:
-        words.append(
-            f'yaw {seen.yaw_rad:+.2f} pitch {seen.pitch_rad:+.2f} roll {seen.roll_rad:+.2f} rad')
-    return '  '.join(words)
+        say('  ' + captions.sentence(track))

@@ -13,8 +13,9 @@ from face_attributes_ros.faces import Face
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
 
-MOST_CANVASES = 16
-"""Canvas shapes whose memory is kept; images of ever new sizes must not add up."""
+MOST_CANVASES = 12
+"""Canvas shapes that a detector uses; runtimes keep memory for each. Images of further aspects get
+the square one."""
 
 
 def check_image(image_bgr: object) -> None:
@@ -42,6 +43,7 @@ class FaceDetector:
                  watch: Stopwatch | None = None):
         self.network, self.imgsz_px, self.square = network, imgsz_px, square
         self.own, self.watch = {'detector_confidence': threshold}, watch or Stopwatch()
+        self._shapes: set[tuple[int, int]] = set()
         self._canvases: dict[tuple[int, ...], np.ndarray] = {}
 
     def __call__(self, image_bgr: np.ndarray, settings: Settings | None = None) -> list[Face]:
@@ -72,6 +74,9 @@ class FaceDetector:
         height, width = image.shape[:2]
         side = self.imgsz_px
         canvas = (side, side) if self.square else boxes.canvas_size(width, height, side)
+        if canvas not in self._shapes and len(self._shapes) >= MOST_CANVASES:
+            canvas = (side, side)
+        self._shapes.add(canvas)
         return boxes.Letterbox(width, height, *canvas)
 
     def _run(self, images: Sequence[np.ndarray],
@@ -85,12 +90,12 @@ class FaceDetector:
             rows = np.asarray(self.network(batch)[0])
         if rows.ndim != 3 or rows.shape[0] != len(images) or rows.shape[2] != 5:
             raise ModelError(f'detector gave shape {rows.shape}, needs ({len(images)}, N, 5)')
+        if not np.isfinite(rows).all():
+            raise ModelError('detector gave numbers that are not finite: its weights are damaged')
         return rows
 
     def _canvas(self, shape: tuple[int, ...]) -> np.ndarray:
         if shape not in self._canvases:
-            while len(self._canvases) >= MOST_CANVASES:
-                self._canvases.pop(next(iter(self._canvases)))
             self._canvases[shape] = np.empty(shape, np.uint8)
         return self._canvases[shape]
 

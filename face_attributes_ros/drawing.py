@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from face_attributes_ros.faces import COASTING, EXPRESSIONS, UNKNOWN
+from face_attributes_ros import captions
+from face_attributes_ros.faces import COASTING, Track
+
+Box = tuple[float, float, float, float]
+Colour = tuple[int, int, int]
 
 _COLOURS_BGR = ((80, 200, 80), (230, 160, 60), (80, 160, 250), (200, 100, 220), (90, 220, 230),
                 (140, 140, 255), (210, 210, 90))
@@ -16,7 +21,8 @@ _COASTING_BGR = (150, 150, 150)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(image_bgr, tracks, *, landmarks=True, pose=True, labels=True, blur=False):
+def annotate(image_bgr: np.ndarray, tracks: Sequence[Track], *, landmarks: bool = True,
+             pose: bool = True, labels: bool = True, blur: bool = False) -> np.ndarray:
     """A copy of the image (H, W, 3) uint8 BGR with a box, a label, landmarks and the facing
     direction for each track.
 
@@ -27,7 +33,8 @@ def annotate(image_bgr, tracks, *, landmarks=True, pose=True, labels=True, blur=
     return out
 
 
-def draw(image_bgr, tracks, *, landmarks=True, pose=True, labels=True, blur=False):
+def draw(image_bgr: np.ndarray, tracks: Sequence[Track], *, landmarks: bool = True,
+         pose: bool = True, labels: bool = True, blur: bool = False) -> None:
     """Does what `annotate` does, in place."""
     if blur:
         for track in tracks:
@@ -36,7 +43,7 @@ def draw(image_bgr, tracks, *, landmarks=True, pose=True, labels=True, blur=Fals
         _draw_track(image_bgr, track, landmarks, pose, labels)
 
 
-def pixelate(image_bgr, box_xyxy, blocks=6):
+def pixelate(image_bgr: np.ndarray, box_xyxy: Box, blocks: int = 6) -> None:
     """Replaces the box in the image, in place, by `blocks` x `blocks` flat tiles."""
     height, width = image_bgr.shape[:2]
     x0, y0 = (max(0, math.floor(v)) for v in box_xyxy[:2])
@@ -47,34 +54,14 @@ def pixelate(image_bgr, box_xyxy, blocks=6):
                                              interpolation=cv2.INTER_NEAREST)
 
 
-def caption(track):
-    """Short lines that say what a track shows, such as ['f3', 'female 31 (25-38)', 'happy
-    92%']."""
-    lines, seen = [track.track_id], track.attributes
-    if seen is None:
-        return lines
-    person = [] if seen.gender is None else [seen.gender]
-    if seen.age_years is not None:
-        person.append(f'{seen.age_years:.0f} ({seen.age_low:.0f}-{seen.age_high:.0f})')
-    mood = [] if seen.expression is None else [_mood(seen)]
-    return lines + [' '.join(words) for words in (person, mood) if words]
-
-
-def _mood(seen):
-    # Below its threshold the likeliest expression is shown with a question mark: its percentage
-    # would mean nothing alone.
-    best = max(range(len(EXPRESSIONS)), key=seen.expression_probs.__getitem__)
-    name = f'{EXPRESSIONS[best]}?' if seen.expression == UNKNOWN else seen.expression
-    return f'{name} {100 * seen.expression_probs[best]:.0f}%'
-
-
-def colour_bgr(track):
+def colour_bgr(track: Track) -> Colour:
     """The track's colour: always the same for one id."""
     number = int(''.join(filter(str.isdigit, track.track_id.rpartition('f')[2])) or 0)
     return _COASTING_BGR if track.state == COASTING else _COLOURS_BGR[number % len(_COLOURS_BGR)]
 
 
-def _draw_track(image, track, landmarks, pose, labels):
+def _draw_track(image: np.ndarray, track: Track, landmarks: bool, pose: bool,
+                labels: bool) -> None:
     x0, y0, x1, y1 = (round(v) for v in track.face.box_xyxy)
     thickness = max(1, round(max(image.shape[:2]) / 500))
     colour = colour_bgr(track)
@@ -82,28 +69,31 @@ def _draw_track(image, track, landmarks, pose, labels):
     now = track.raw
     if landmarks and now is not None and now.landmarks_xy is not None:
         _draw_points(image, now.landmarks_xy, max(1, round((x1 - x0) / 90)), colour)
-    if pose and now is not None and now.yaw_rad is not None:
-        _draw_direction(image, track.face.box_xyxy, now, thickness)
+    if pose and now is not None and now.yaw_rad is not None and now.pitch_rad is not None:
+        _draw_direction(image, track.face.box_xyxy, now.yaw_rad, now.pitch_rad, thickness)
     if labels:
-        _draw_caption(image, caption(track), (x0, y0, x1, y1), colour)
+        _draw_caption(image, captions.lines(track), (x0, y0, x1, y1), colour)
 
 
-def _draw_points(image, points_xy, radius, colour):
+def _draw_points(image: np.ndarray, points_xy: Sequence[tuple[float, float]], radius: int,
+                 colour: Colour) -> None:
     for x, y in points_xy:
         cv2.circle(image, (round(x), round(y)), radius, colour, -1, cv2.LINE_AA)
 
 
-def _draw_direction(image, box_xyxy, seen, thickness):
+def _draw_direction(image: np.ndarray, box_xyxy: Box, yaw_rad: float, pitch_rad: float,
+                    thickness: int) -> None:
     x0, y0, x1, y1 = box_xyxy
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     towards = np.array(
-        [math.sin(seen.yaw_rad) * math.cos(seen.pitch_rad), -math.sin(seen.pitch_rad)])
+        [math.sin(yaw_rad) * math.cos(pitch_rad), -math.sin(pitch_rad)])
     tip = centre + towards * (x1 - x0)
     cv2.arrowedLine(image, tuple(map(round, centre.tolist())), tuple(map(round, tip.tolist())),
                     (60, 60, 255), thickness, cv2.LINE_AA, tipLength=.2)
 
 
-def _draw_caption(image, lines, box, colour):
+def _draw_caption(image: np.ndarray, lines: Sequence[str], box: tuple[int, int, int, int],
+                  colour: Colour) -> None:
     x0, y0, x1, y1 = box
     scale = min(1.2, max(.38, (x1 - x0) / 220))
     line_px = round(30 * scale)

@@ -4,6 +4,7 @@
     FaceAttributesError
     |-- ImageError          an image or image message that cannot be read
     |-- ParameterError      a setting of the wrong type or out of range
+    |-- OutputError         a file, folder or stream that cannot be written
     |-- DataError           training or evaluation data that is missing or malformed
     `-- ModelError          weights or manifest that are missing, damaged or of the wrong shape
         `-- DeviceError     a device, runtime or precision that this machine does not have
@@ -21,6 +22,10 @@ class ImageError(FaceAttributesError):
 
 class ParameterError(FaceAttributesError):
     """A setting of the wrong type or out of range."""
+
+
+class OutputError(FaceAttributesError):
+    """A file, folder or stream that cannot be written."""
 
 
 class DataError(FaceAttributesError):

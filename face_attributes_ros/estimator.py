@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 
 from face_attributes_ros import alignment
 from face_attributes_ros.detector import check_image
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.faces import EXPRESSIONS, GENDERS, UNKNOWN, Attributes
-from face_attributes_ros.heads import HEADS
+from face_attributes_ros.faces import Attributes, Face
+from face_attributes_ros.heads import HEADS, in_picture, unmirrored
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
 
-AGE_INTERVAL = .8
-_YEARS = np.arange(101.)
-_MOMENTS = np.stack([_YEARS ** 0, _YEARS, _YEARS ** 2], axis=1)
-_AGE_SHARES = np.array([[(1 - AGE_INTERVAL) / 2], [(1 + AGE_INTERVAL) / 2]])
+Job = tuple[np.ndarray, np.ndarray]
+"""An image and the transform (2, 3) to one crop of it."""
+
+Heads = dict[str, np.ndarray]
+"""Rows (N, *shape) by name of the head."""
 
 
 class AttributeEstimator:
@@ -30,27 +33,31 @@ class AttributeEstimator:
     work.
     """
 
-    def __init__(self, network, outputs, *, size_px, crop_scale, gender_threshold=0.,
-                 expression_threshold=0., batch_max=16, aligned=False, watch=None):
+    def __init__(self, network: Callable[[np.ndarray], Sequence[np.ndarray]],
+                 outputs: Sequence[str], *, size_px: int, crop_scale: float,
+                 gender_threshold: float = 0., expression_threshold: float = 0.,
+                 batch_max: int = 16, aligned: bool = False, watch: Stopwatch | None = None):
         unknown = [name for name in outputs if name not in HEADS]
         if unknown:
             raise ModelError(
                 f'attribute network gives {", ".join(unknown)}, known are {", ".join(HEADS)}')
         if aligned and 'landmarks' not in outputs:
             raise ModelError('attributes.aligned needs a network with landmarks')
-        self.network, self.outputs, self.size_px, self.crop_scale = network, tuple(
-            outputs), size_px, crop_scale
+        self.network, self.outputs = network, tuple(outputs)
+        self.size_px, self.crop_scale = size_px, crop_scale
         self.own = {'attributes_gender_threshold': gender_threshold,
                     'attributes_expression_threshold': expression_threshold}
         self.batch_max, self.aligned = batch_max, aligned
         self.watch = watch or Stopwatch()
         self._crops = np.empty((batch_max, size_px, size_px, 3), np.uint8)
 
-    def __call__(self, image_bgr, faces, settings=None):
+    def __call__(self, image_bgr: np.ndarray, faces: Sequence[Face],
+                 settings: Settings | None = None) -> list[Attributes]:
         """Attributes of each face of one image."""
         return self.estimate([image_bgr], [faces], settings)[0]
 
-    def estimate(self, images_bgr, faces, settings=None):
+    def estimate(self, images_bgr: Sequence[np.ndarray], faces: Sequence[Sequence[Face]],
+                 settings: Settings | None = None) -> list[list[Attributes]]:
         """Attributes of each face of each image, in the order given; all faces of all images go
         through in one batch."""
         for image in images_bgr:
@@ -61,7 +68,8 @@ class AttributeEstimator:
         found = iter(self._estimate(jobs, settings or Settings().filled(self.own)))
         return [[next(found) for _ in some] for some in faces]
 
-    def crops(self, images_bgr, settings=None):
+    def crops(self, images_bgr: Sequence[np.ndarray],
+              settings: Settings | None = None) -> list[Attributes]:
         """Attributes of pictures that are one face crop each: the network sees the whole picture,
         padded to a square."""
         for image in images_bgr:
@@ -72,11 +80,12 @@ class AttributeEstimator:
         jobs = list(zip(images_bgr, alignment.square_transforms(whole, 1., self.size_px)))
         return self._estimate(jobs, settings or Settings().filled(self.own))
 
-    def _squares(self, faces):
+    def _squares(self, faces: Sequence[Face]) -> np.ndarray:
         box = np.array([face.box_xyxy for face in faces], dtype=np.float32).reshape(-1, 4)
-        return alignment.square_transforms(box, self.crop_scale, self.size_px)
+        transforms: np.ndarray = alignment.square_transforms(box, self.crop_scale, self.size_px)
+        return transforms
 
-    def _estimate(self, jobs, settings):
+    def _estimate(self, jobs: Sequence[Job], settings: Settings) -> list[Attributes]:
         if not jobs:
             return []
         heads, transforms = self._run(jobs), np.stack([transform for _, transform in jobs])
@@ -84,22 +93,20 @@ class AttributeEstimator:
             return self.records(self._second_look(jobs, heads, transforms), len(jobs), settings)
         return self.records(heads, len(jobs), settings, transforms)
 
-    def records(self, heads, count, settings, transforms=None):
-        """Attributes of `count` faces from the rows of each head; with `transforms` (N, 2, 3)
-        landmarks are crop fractions."""
+    def records(self, heads: Mapping[str, np.ndarray], count: int, settings: Settings,
+                transforms: np.ndarray | None = None) -> list[Attributes]:
+        """Attributes of `count` faces from the rows of each head; with `transforms` (N, 2, 3) the
+        rows are of those crops, else of the picture."""
         with self.watch('records'):
-            if 'landmarks' in heads and transforms is not None:
-                heads = {
-                    **heads, 'landmarks': _points_to_source(heads['landmarks'] * self.size_px,
-                                                            transforms)
-                }
-            columns = self._columns(heads, settings)
+            if transforms is not None:
+                heads = in_picture(heads, transforms, self.size_px)
+            columns = _columns(heads, settings)
             return [
                 Attributes(**dict(zip(columns, row)))
                 for _, *row in zip(range(count), *columns.values())
             ]
 
-    def _run(self, jobs, mirror=False):
+    def _run(self, jobs: Sequence[Job], mirror: bool = False) -> Heads:
         parts = []
         for start in range(0, len(jobs), self.batch_max):
             some = jobs[start:start + self.batch_max]
@@ -108,117 +115,40 @@ class AttributeEstimator:
                 for (image, transform), out in zip(some, batch):
                     alignment.crop(image, transform, out)
             with self.watch('attributes'):
-                parts.append(
-                    self._checked(
-                        self.network(np.ascontiguousarray(batch[:, :, ::-1]) if mirror else batch),
-                        len(some)))
+                seen = np.ascontiguousarray(batch[:, :, ::-1]) if mirror else batch
+                parts.append(self._checked(self.network(seen), len(some)))
         return parts[0] if len(parts) == 1 else {
             name: np.concatenate([part[name] for part in parts]) for name in self.outputs
         }
 
-    def _checked(self, arrays, count):
+    def _checked(self, arrays: Sequence[np.ndarray], count: int) -> Heads:
         heads = {name: np.array(array) for name, array in zip(self.outputs, arrays)}
         for name, array in heads.items():
-            if array.shape != (count, *HEADS[name]):
-                raise ModelError(
-                    f'attribute network: {name} has shape {array.shape}, needs {(count, *HEADS[name])}'
-                )
+            needed = (count, *HEADS[name].shape)
+            if array.shape != needed:
+                raise ModelError(f'attribute network: {name} has shape {array.shape}, '
+                                 f'needs {needed}')
         return heads
 
-    def _second_look(self, jobs, first, transforms):
-        points = _points_to_source(first['landmarks'] * self.size_px, transforms)
-        upright = np.stack([alignment.aligned_transform(some, self.size_px) for some in points])
+    def _second_look(self, jobs: Sequence[Job], first: Heads, transforms: np.ndarray) -> Heads:
+        first = in_picture(first, transforms, self.size_px)
+        upright = np.stack([alignment.aligned_transform(points, self.size_px)
+                            for points in first['landmarks']])
         jobs = [(image, transform) for (image, _), transform in zip(jobs, upright)]
-        straight, mirrored = self._run(jobs), unmirrored(self._run(jobs, mirror=True))
-        turned = np.arctan2(upright[:, 1, 0], upright[:, 0, 0])
-        for look in (straight, mirrored):
-            look['landmarks'] = _points_to_source(look['landmarks'] * self.size_px, upright)
-            if 'pose' in look:  # the crop was turned upright: its roll is that much less than the picture's
-                look['pose'][:, 2] -= turned
-        first['landmarks'] = points
+        straight = in_picture(self._run(jobs), upright, self.size_px)
+        mirrored = in_picture(unmirrored(self._run(jobs, mirror=True)), upright, self.size_px)
         return {name: (first[name] + straight[name] + mirrored[name]) / 3 for name in self.outputs}
 
-    def _columns(self, heads, settings):
-        # Fields of Attributes, each as a list over faces: arithmetic face by face would cost more
-        # than the tracker.
-        lists, columns = {name: array.tolist()
-                          for name, array in heads.items()
-                          if name != 'age'}, {}
-        if 'age' in heads:
-            columns.update(age_summaries(heads['age']))
-        if 'gender' in lists:
-            columns['p_female'] = lists['gender']
-            columns['gender'] = [
-                gender_label(p_female, settings.attributes_gender_threshold)
-                for p_female in lists['gender']
-            ]
-        if 'expression' in lists:
-            columns['expression_probs'] = [tuple(probs) for probs in lists['expression']]
-            columns['expression'] = [
-                expression_label(probs, settings.attributes_expression_threshold)
-                for probs in lists['expression']
-            ]
-        if 'pose' in lists:
-            columns.update(zip(('yaw_rad', 'pitch_rad', 'roll_rad'), zip(*lists['pose'])))
-        if 'landmarks' in lists:
-            columns['landmarks_xy'] = [tuple(map(tuple, points)) for points in lists['landmarks']]
-        scalars = {'smile': 'smile', 'face': 'face_prob', 'quality': 'quality'}
-        return {
-            **columns, **{field: lists[name] for name, field in scalars.items() if name in lists}
-        }
 
-
-def _points_to_source(points, transforms):
-    # (N, P, 2) crop points through the inverses of (N, 2, 3) transforms.
-    return (points - transforms[:, None, :, 2]) @ np.linalg.inv(transforms[:, :, :2]).swapaxes(
-        1, 2)
-
-
-def unmirrored(heads):
-    """Heads of mirrored crops as if the crops had not been mirrored: landmarks swapped sides, yaw
-    and roll changed sign."""
-    heads = dict(heads)
-    if 'landmarks' in heads:
-        points = heads['landmarks'][:, alignment.FLIP_68]
-        heads['landmarks'] = points * [-1, 1] + [1, 0]
-    if 'pose' in heads:
-        heads['pose'] = heads['pose'] * [-1, 1, -1]
-    return heads
-
-
-def age_summary(probs):
-    """Mean, spread and the central 80 % of a distribution (101,) over years, as fields of
-    Attributes."""
-    return {field: values[0] for field, values in age_summaries(np.asarray(probs)[None]).items()}
-
-
-def age_summaries(probs):
-    """`age_summary` of each row of (N, 101), as lists."""
-    total, mean, square = (probs @ _MOMENTS).T
-    variance = square - mean * mean * (2 - total)  # of rows that do not quite add up to one, too
-    low, high = _quantiles(np.cumsum(probs, 1, dtype=np.float64) / total[:, None], _AGE_SHARES)
-    return {'age_years': mean.tolist(), 'age_std_years': np.sqrt(np.maximum(variance, 0)).tolist(),
-            'age_low': np.maximum(low, 0).tolist(), 'age_high': high.tolist()}
-
-
-def _quantiles(cumulative, shares):
-    # Each year's probability is spread evenly from half a year before to half a year after it: (S,
-    # 1) shares, (S, N) years.
-    year = (cumulative[:, :-1] <= shares[..., None]).sum(2)
-    rows = np.arange(len(cumulative))
-    before = np.where(year > 0, cumulative[rows, year - 1], 0.)
-    return year - .5 + (shares - before) / (cumulative[rows, year] - before)
-
-
-def gender_label(p_female, threshold=0.):
-    """'female' or 'male', whichever is likelier; 'unknown' when that one's probability is below
-    `threshold`."""
-    label = GENDERS[0] if p_female >= .5 else GENDERS[1]
-    return label if max(p_female, 1 - p_female) >= threshold else UNKNOWN
-
-
-def expression_label(probs, threshold=0., index=None):
-    """The expression at `index`, by default the likeliest; 'unknown' when its probability is below
-    `threshold`."""
-    best = max(range(len(probs)), key=probs.__getitem__) if index is None else index
-    return EXPRESSIONS[best] if probs[best] >= threshold else UNKNOWN
+def _columns(heads: Mapping[str, np.ndarray], settings: Settings) -> dict[str, Sequence[object]]:
+    # Fields of Attributes, each as a list over faces: arithmetic face by face would cost more
+    # than the tracker.
+    columns: dict[str, Sequence[object]] = {}
+    for name, rows in heads.items():
+        head = HEADS[name]
+        columns.update(zip(head.reads, head.columns(rows)))
+        if head.label:
+            choose = head.label.choose
+            columns[head.label.field] = [choose(value, None, settings)[0]
+                                         for value in columns[head.label.of]]
+    return columns

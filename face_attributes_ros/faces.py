@@ -8,6 +8,20 @@ from dataclasses import dataclass
 EXPRESSIONS = ('neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'angry')
 GENDERS = ('female', 'male')
 UNKNOWN = 'unknown'
+
+EMOTIONS = dict(zip(EXPRESSIONS, ('neutral', 'happy', 'sad', 'surprised', 'scared', 'disgusted',
+                                  'angry')))
+"""Our words -> those of messages.
+
+Python, its JSON, the training tables and the model cards use the names that the data sets print
+beside their labels, so that a figure can be compared with theirs. Messages use the words of
+hri_msgs/Expression (REP 155), so that a robot that knows those needs no table. This is the one
+place where they meet; a test holds the constants of FaceAttributes to it.
+"""
+
+GENDER_CODES = dict(zip(GENDERS, (1, 2)))
+"""Our words -> numbers of messages: those of hri_msgs/SoftBiometrics, for the same reason."""
+
 AGE_GROUPS_YEARS = ((0, 2), (4, 6), (8, 13), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
 """The paper's eight age groups (those of the Adience set); ages between two groups belong to
 none."""

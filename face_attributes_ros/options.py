@@ -15,6 +15,7 @@ ROS parameters, the YAML file, the documented table and command-line arguments a
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -24,7 +25,7 @@ from face_attributes_ros.errors import ParameterError
 
 S = TypeVar('S')
 _TYPE_NAMES: dict[type, str] = {bool: 'boolean', int: 'whole number', float: 'number',
-                                str: 'string', tuple: 'string array'}
+                                str: 'string'}
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ class Option:
         kind = type(self.default)
         if kind is float and type(value) is int:
             value = float(value)
-        if kind is tuple and isinstance(value, (list, tuple)):
+        if kind is tuple and isinstance(value, (list, tuple, array)):
             value = tuple(value)
         if type(value) is not kind or (isinstance(value, tuple)
-                                       and not all(isinstance(item, str) for item in value)):
+                                       and not all(type(item) is self._item for item in value)):
             raise ParameterError(f'parameter {self.name} is {value!r}, needs a {self.type_name}')
         self._check_range(value)
         return value
@@ -69,7 +70,12 @@ class Option:
     @property
     def type_name(self) -> str:
         """The type in words."""
-        return _TYPE_NAMES[type(self.default)]
+        is_array = isinstance(self.default, tuple)
+        return f'{_TYPE_NAMES[self._item]} array' if is_array else _TYPE_NAMES[type(self.default)]
+
+    @property
+    def _item(self) -> type:
+        return type(self.default[0])
 
     @property
     def range_text(self) -> str:

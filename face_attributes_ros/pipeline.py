@@ -12,18 +12,12 @@ import numpy as np
 
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.faces import Attributes, Face, Track
+from face_attributes_ros.heads import HEADS
 from face_attributes_ros.settings import FIXED_FIELDS, Settings
 from face_attributes_ros.smoothing import quality_weight
 from face_attributes_ros.stopwatch import Stopwatch
 from face_attributes_ros.tracker import FaceTrack, Tracker
-
-_SWITCHES = {
-    'attributes_enable_age': ('age_years', 'age_std_years', 'age_low', 'age_high'),
-    'attributes_enable_gender': ('p_female', 'gender'),
-    'attributes_enable_expression': ('expression_probs', 'expression', 'smile'),
-    'attributes_enable_pose': ('yaw_rad', 'pitch_rad', 'roll_rad'),
-    'attributes_enable_landmarks': ('landmarks_xy', ),
-}
+from face_attributes_ros.turning import as_it_came, upright
 
 CAMERA_SIZES = (640, 480), (1280, 720), (1280, 800), (1280, 1024)
 """Width and height of one camera of each usual aspect: every other size of that aspect has the
@@ -87,6 +81,9 @@ class Pipeline:
                    if getattr(settings, name) != getattr(self._given, name)]
         if changed:
             raise ParameterError(f'{", ".join(changed)} can only be set before the start')
+        for camera, tracker in self._trackers.items():
+            if settings.turn_deg(camera) != self.settings.turn_deg(camera):
+                tracker.reset()
         self._given, self.settings = settings, settings.filled(self._own)
 
     def process(self, frames: Mapping[str, tuple[np.ndarray, float]]) -> dict[str, list[Track]]:
@@ -94,20 +91,25 @@ class Pipeline:
         camera."""
         settings = self.settings
         self._restart()
-        images = [image for image, _ in frames.values()]
+        turns = {camera: settings.turn_deg(camera) for camera in frames}
+        images = [upright(image, turns[camera]) for camera, (image, _) in frames.items()]
         faces = self.detector.detect(images, settings, looks_follow=self._looks_follow(settings))
         with self.watch('track'):
             live = [
                 self._tracker(camera).update(some, stamp_s, settings, image.shape[1::-1])
-                for (camera, (image, stamp_s)), some in zip(frames.items(), faces)
+                for (camera, (_, stamp_s)), some, image in zip(frames.items(), faces, images)
             ]
         self._look(images, live, settings)
         with self.watch('track'):
-            tracks = {camera: [track.snapshot() for track in some]
+            tracks = {camera: self._found(some, turns[camera], frames[camera][0].shape[1::-1])
                       for camera, some in zip(frames, live)}
-            tracks = {camera: list(shown(some, settings)) for camera, some in tracks.items()}
         self._add_up()
         return tracks
+
+    def _found(self, live: Sequence[FaceTrack], turn_deg: int,
+               size: tuple[int, int]) -> list[Track]:
+        found = (as_it_came(track.snapshot(), turn_deg, size) for track in live)
+        return list(shown(found, self.settings))
 
     def crop(self, image_bgr: np.ndarray) -> Attributes:
         """Attributes of a picture that is one face crop; ParameterError without a network for
@@ -185,8 +187,9 @@ def _due(track: FaceTrack, settings: Settings, frames_on: int = 0) -> bool:
 
 def shown(tracks: Iterable[Track], settings: Settings) -> Iterable[Track]:
     """The tracks without what the settings switch off."""
-    hidden: dict[str, Any] = {name: None for switch, names in _SWITCHES.items()
-                              if not getattr(settings, switch) for name in names}
+    hidden: dict[str, Any] = {name: None for head in HEADS.values()
+                              if head.switch and not getattr(settings, head.switch)
+                              for name in head.fields}
     return [_without(track, hidden) for track in tracks] if hidden else tracks
 
 

@@ -23,6 +23,8 @@ from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.options import fixed, live, once
 from face_attributes_ros.runtimes import BACKENDS, PRECISIONS
 
+TURNS_DEG = (0, 90, 180, 270)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -45,6 +47,10 @@ class Settings:
     image_transport: str = fixed(
         'raw', 'What to subscribe to: `image`, or `image/compressed`.',
         choices=('raw', 'compressed'))
+    image_rotation: tuple[int, ...] = live(
+        (0, ), 'How far each image has to be turned clockwise to be upright, one number a camera '
+        'or one for all: 0, 90, 180 or 270. What is published stays in the pixels of the image as '
+        'it came.', unit='degrees')
     max_frame_age: float = live(
         .5, "Images older than this by the node's clock are dropped; 0 takes all. Images without "
         'a stamp are always taken.', unit='s', low=0., high=3600.)
@@ -149,6 +155,20 @@ class Settings:
                                  'multiple of 32')
         _check_cameras(self.cameras)
         _check_device(self.device)
+        self._check_rotation()
+
+    def _check_rotation(self) -> None:
+        turns = self.image_rotation
+        if set(turns) - set(TURNS_DEG) or len(turns) not in (1, len(self.cameras)):
+            raise ParameterError(f'parameter image_rotation is {list(turns)}, needs one of 0, 90, '
+                                 '180, 270, or one a camera')
+
+    def turn_deg(self, camera: str) -> int:
+        """How far the images of a camera have to be turned clockwise."""
+        turns = self.image_rotation
+        if len(turns) == 1 or camera not in self.cameras:
+            return turns[0]
+        return turns[self.cameras.index(camera)]
 
     def filled(self, own: Mapping[str, float]) -> Settings:
         """These settings with a model's `own` values in place of those that are 0."""

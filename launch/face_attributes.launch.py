@@ -8,12 +8,11 @@
 import os
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parent.parent  # the checkout, or share/face_attributes_ros
 PARAMETERS = SHARE / 'config' / 'face_attributes.yaml'
@@ -45,7 +44,7 @@ OVERRIDES = {
 }
 
 
-def _node(context):
+def _node(context: LaunchContext) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     switches = {
         name: given[name].lower() in ('true', '1', 'yes')
@@ -68,7 +67,7 @@ def _node(context):
     ]
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     """Arguments, the DDS profile for large images unless one is set, the node, and RViz."""
     # Fast DDS's default shared memory loses best-effort images over 512 KiB. Whoever publishes
     # images needs this too.

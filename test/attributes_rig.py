@@ -11,9 +11,13 @@ COLUMNS = ('path', 'age', 'gender', 'expression', 'source', 'split', 'age_min', 
            'yaw', 'pitch', 'roll', 'group', 'fold', 'orig')
 
 TINY_CONFIG = """
-network: {stem: 8, stages: [[8, 1], [16, 1], [16, 2]], adapter: 8, reduced: 8, shared: 16, deep: 8,
-deep_fc: 16, grid: 2} shares: {utkface: 0.3, fairface: 0.2, ferplus: 0.2, genki4k: 0.2, ytf68: 0.1}
-sizes: [[0.0, 16], [0.5, 32]] batch: 10 cache_px: 32
+network: {stem: 8, stages: [[8, 1], [16, 1], [16, 2]], adapter: 8, reduced: 8, shared: 16,
+          deep: 8, deep_fc: 16, grid: 2}
+shares: {utkface: 0.3, fairface: 0.2, ferplus: 0.2, genki4k: 0.2, ytf68: 0.1}
+sizes: [[0.0, 16], [0.5, 32]]
+batch: 10
+cache_px: 32
+warmup_steps: 3
 """
 
 

@@ -14,8 +14,8 @@ from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.networks.compact import CompactConfig
 from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
 from face_attributes_ros.paper.pool5 import SvmHead, new_trunk
-from face_attributes_ros.paper.training.jaffe import CODES
 from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggAgeNet
+from face_attributes_ros.training.attributes.data.readers_expression import JAFFE_CODES
 from face_attributes_ros.training.common.checkpoint import save_tensors
 
 TINY = 1 / 32
@@ -98,7 +98,7 @@ def write_regions(folder, pictures=4):
 def write_jaffe(path, persons=('KA', 'KL', 'KM', 'NA'), each=3):
     """A zip named as JAFFE names its pictures: a drawn mark tells the expression, the background
     the person."""
-    codes = {expression: code for code, expression in CODES.items()}
+    codes = {expression: code for code, expression in JAFFE_CODES.items()}
     with zipfile.ZipFile(path, 'w') as archive:
         for p, person in enumerate(persons):
             for e, expression in enumerate(EXPRESSIONS):

@@ -10,7 +10,7 @@ from face_attributes_ros.errors import ImageError
 from face_attributes_ros.faces import CONFIRMED, EXPRESSIONS, Attributes, Face, Track
 
 KEYS = [
-    'box_xyxy', 'score', 'age_years', 'age_low', 'age_high', 'gender', 'p_female', 'expression',
+    'box_xyxy', 'score', 'gender', 'p_female', 'age_years', 'age_low', 'age_high', 'expression',
     'expression_probs', 'smile', 'yaw_rad', 'pitch_rad', 'roll_rad', 'landmarks_xy'
 ]
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may import whom: the direction in which the house is built. Imports inside functions count too."""
+"""Who may import whom: the direction in which the house is built. Imports inside functions count
+too."""
 
 import ast
 from itertools import chain
@@ -13,9 +14,10 @@ PACKAGE = Path(face_attributes_ros.__file__).parent
 NAME = PACKAGE.name
 
 LAYERS = (
-    ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'heads', 'settings',
-     'weights', 'markdown'),
-    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'drawing'),
+    ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'ages', 'head',
+     'heads', 'settings', 'share', 'weights', 'markdown', 'paths', 'console', 'pictures'),
+    ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'turning', 'captions',
+     'drawing'),
     ('networks',),
     ('engines',),
     ('device',),
@@ -32,7 +34,8 @@ TORCH_ROOMS = ('engines.torch', 'networks', 'device', 'training', 'paper')
 
 
 def modules():
-    """Every module of the package by dotted name, without the package's own; generated messages are not ours."""
+    """Every module of the package by dotted name, without the package's own; generated messages
+    are not ours."""
     for path in sorted(PACKAGE.rglob('*.py')):
         parts = path.relative_to(PACKAGE).with_suffix('').parts
         if parts[0] != 'msg' and '__pycache__' not in parts:
@@ -104,7 +107,8 @@ def test_every_module_has_a_room():
 
 
 def test_imports_go_down():
-    up = [(module, other) for module, others in GRAPH.items() if module and module not in ('training',)
+    up = [(module, other) for module, others in GRAPH.items()
+          if module and module not in ('training',)
           for other in others if other != 'training' and layer(other) > layer(module)]
     assert up == []
 
@@ -148,7 +152,8 @@ def test_relative_imports_are_resolved(tmp_path, source, expected):
 
 
 def test_imports_are_absolute():
-    relative = [module for module, path in MODULES.items() for node in ast.walk(ast.parse(path.read_text()))
+    relative = [module for module, path in MODULES.items()
+                for node in ast.walk(ast.parse(path.read_text()))
                 if isinstance(node, ast.ImportFrom) and node.level]
     assert relative == []
 
@@ -161,7 +166,8 @@ def is_ros(name):
 @pytest.mark.parametrize('forbidden, allowed_rooms', [
     (is_ros, ('ros',)),
     (lambda name: name.split('.')[0] == 'torch', TORCH_ROOMS),
-    (lambda name: name.split('.')[0] == 'ultralytics', ('networks', 'engines.torch', 'training.detector')),
+    (lambda name: name.split('.')[0] == 'ultralytics',
+     ('networks', 'engines.torch', 'training.detector')),
 ], ids=['ros', 'torch', 'ultralytics'])
 def test_heavy_imports_stay_in_their_rooms(forbidden, allowed_rooms):
     assert [(module, name) for module, path in MODULES.items() if not inside(module, allowed_rooms)
@@ -170,7 +176,8 @@ def test_heavy_imports_stay_in_their_rooms(forbidden, allowed_rooms):
 
 def test_every_source_file_names_its_licence():
     head = '# SPDX-License-Identifier: Apache-2.0'
-    assert [module for module, path in MODULES.items() if not path.read_text().startswith(head)] == []
+    assert [module for module, path in MODULES.items()
+            if not path.read_text().startswith(head)] == []
 
 
 def test_public_names_exist():
@@ -179,4 +186,5 @@ def test_public_names_exist():
 
 
 def test_layers_name_rooms_that_exist():
-    assert [room for room in chain(*LAYERS) if not any(inside(module, (room,)) for module in MODULES)] == []
+    assert [room for room in chain(*LAYERS)
+            if not any(inside(module, (room,)) for module in MODULES)] == []

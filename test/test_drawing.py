@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from face_attributes_ros.drawing import annotate, caption, colour_bgr, pixelate
+from face_attributes_ros.drawing import annotate, colour_bgr, pixelate
 from face_attributes_ros.faces import COASTING, CONFIRMED, Attributes, Face, Track
 
 SEEN = Attributes(age_years=31.4, age_low=25., age_high=38., gender='female', p_female=.9,
@@ -32,14 +32,6 @@ def test_no_tracks_change_nothing():
 def test_boxes_at_the_edge(box, blur):
     assert annotate(np.zeros((200, 300, 3), np.uint8), [track(box)],
                     blur=blur).shape == (200, 300, 3)
-
-
-def test_caption_says_what_is_known():
-    assert caption(track()) == ['f3', 'female 31 (25-38)', 'happy 90%']
-    assert caption(track(seen=None)) == ['f3']
-    assert caption(track(seen=Attributes(gender='unknown'))) == ['f3', 'unknown']
-    unsure = Attributes(expression='unknown', expression_probs=(.1, .2, .1, .3, .1, .1, .1))
-    assert caption(track(seen=unsure)) == ['f3', 'surprise? 30%']
 
 
 def test_coasting_is_grey_and_ids_have_colours():

@@ -92,7 +92,8 @@ def test_a_poor_look_is_not_taken(pipeline):
 def test_switched_off_attributes_are_none(pipeline):
     pipeline.update(replace(pipeline.settings, attributes_enable_age=False))
     seen = pipeline.process({'': (IMAGE, 1.)})[''][0]
-    assert seen.attributes.age_years is None and seen.raw.age_low is None and seen.attributes.gender == 'female'
+    assert seen.attributes.age_years is None and seen.raw.age_low is None
+    assert seen.attributes.gender == 'female'
 
 
 def test_settings_change_live_or_say_that_they_cannot(pipeline):
@@ -119,7 +120,8 @@ def test_unknown_models_are_named():
 
 def test_a_pipeline_made_by_hand_takes_the_detectors_settings(fake):
     settings = Settings(detector_confidence=.95)
-    assert Pipeline(FaceDetector(fake.detect), None, settings).process({'': (IMAGE, 1.)}) == {'': []}
+    pipeline = Pipeline(FaceDetector(fake.detect), None, settings)
+    assert pipeline.process({'': (IMAGE, 1.)}) == {'': []}
 
 
 def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):

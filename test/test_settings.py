@@ -2,70 +2,72 @@
 """Parameters are declared once; what is made from them agrees with them."""
 
 import math
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import yaml
 from places import ROOT
 
-from face_attributes_ros import settings as params
-from face_attributes_ros.engines import choose as engines
+from face_attributes_ros import settings as tables
 from face_attributes_ros.errors import ParameterError
-from face_attributes_ros.pipeline import FIXED, Settings
+from face_attributes_ros.options import from_values, markdown, options, to_values
+from face_attributes_ros.settings import DEFAULTS, Settings
+
+OPTIONS = options(Settings)
 
 
-def test_settings_of_the_pipeline_are_the_same_with_the_same_defaults():
-    assert params.to_settings_fields(
-        params.defaults()) == {field.name: field.default for field in fields(Settings)}
-
-
-def test_live_is_what_the_pipeline_can_change_while_running():
-    settings = {name.replace('.', '_'): params.BY_NAME[name] for name in params.BY_NAME}
-    assert {
-        name for name, p in settings.items()
-        if name in Settings.__dataclass_fields__ and not p.live
-    } == set(FIXED)
-
-
-def test_choices_are_what_the_engines_offer():
-    assert params.BY_NAME['detector.backend'].choices == engines.BACKENDS
-    assert set(params.BY_NAME['attributes.backend'].choices) <= set(engines.BACKENDS)
-    assert params.BY_NAME['precision'].choices == engines.PRECISIONS
+def value_of(name, value):
+    return to_values(from_values(Settings, {name: value}))[name]
 
 
 def test_yaml_file_is_the_generated_one():
-    assert (ROOT / 'config' / 'face_attributes.yaml').read_text() == params.yaml()
+    assert (ROOT / 'config' / 'face_attributes.yaml').read_text() == tables.yaml()
 
 
 def test_yaml_says_the_defaults():
     def flat(tree, prefix=''):
         for key, value in tree.items():
-            yield from flat(value, f'{prefix}{key}.') if isinstance(value, dict) else [(prefix +
-                                                                                        key,
-                                                                                        value)]
+            inner = isinstance(value, dict)
+            yield from flat(value, f'{prefix}{key}.') if inner else [(prefix + key, value)]
 
-    found = dict(flat(yaml.safe_load(params.yaml())['/**']['ros__parameters']))
-    assert found == params.defaults()
+    found = dict(flat(yaml.safe_load(tables.yaml())['/**']['ros__parameters']))
+    assert from_values(Settings, found) == DEFAULTS and set(found) == {o.name for o in OPTIONS}
     assert {name: type(value) for name, value in found.items()
-            } == {p.name: type(p.default) for p in params.PARAMETERS}
+            } == {o.name: list if type(o.default) is tuple else type(o.default) for o in OPTIONS}
 
 
-def test_names_are_unique_and_defaults_are_allowed():
-    assert len(params.BY_NAME) == len(params.PARAMETERS)
-    assert params.check({}) == params.defaults()
+def test_names_are_unique_and_are_the_fields_with_a_dot_behind_the_group():
+    assert len({option.name for option in OPTIONS}) == len(OPTIONS)
+    assert [option.name.replace('.', '_') for option in OPTIONS] == [o.field for o in OPTIONS]
+
+
+def test_a_snapshot_cannot_be_changed_and_is_checked_when_made_and_when_replaced():
+    with pytest.raises(FrozenInstanceError):
+        DEFAULTS.device = 'cpu'
+    for wrong in ({'attributes_every_n_frames': 0}, {'detector_iou': 7.}):
+        with pytest.raises(ParameterError):
+            Settings(**wrong)
+        with pytest.raises(ParameterError):
+            replace(DEFAULTS, **wrong)
+
+
+def test_what_is_0_takes_the_models_own_value():
+    own = {'detector_confidence': .3, 'attributes_gender_threshold': .8}
+    filled = Settings(detector_confidence=.5).filled(own)
+    assert filled.detector_confidence == .5 and filled.attributes_gender_threshold == .8
 
 
 @pytest.mark.parametrize('name, value, expected', [
     ('max_rate_hz', 10, 10.),
     ('detector.iou', 1, 1.),
     ('detector.max_faces', 1, 1),
-    ('cameras', ('a', 'b_2'), ['a', 'b_2']),
+    ('cameras', ['a', 'b_2'], ('a', 'b_2')),
     ('device', 'cuda:1', 'cuda:1'),
     ('detector.imgsz', 640, 640),
     ('smoothing.enable', False, False),
 ])
 def test_good_values_are_taken(name, value, expected):
-    found = params.check({name: value})[name]
+    found = value_of(name, value)
     assert found == expected and type(found) is type(expected)
 
 
@@ -89,10 +91,10 @@ def test_good_values_are_taken(name, value, expected):
 ])
 def test_wrong_values_are_refused_by_name(name, value, text):
     with pytest.raises(ParameterError) as caught:
-        params.check({name: value})
+        value_of(name, value)
     assert text in str(caught.value)
 
 
 def test_table_has_a_row_for_each_parameter():
-    rows = params.markdown().splitlines()[2:]
-    assert [row.split('`')[1] for row in rows] == [p.name for p in params.PARAMETERS]
+    rows = markdown(Settings).splitlines()[2:]
+    assert [row.split('`')[1] for row in rows] == [option.name for option in OPTIONS]

@@ -14,8 +14,8 @@ from face_attributes_ros.training.attributes.card import BLOCKS, filled
 from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
 from face_attributes_ros.training.attributes.data.tables import table_of
-from face_attributes_ros.training.attributes.groups import headlines
 from face_attributes_ros.training.attributes.predict import predict
+from face_attributes_ros.training.attributes.report import headlines
 
 REPOSITORY = ROOT
 DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', REPOSITORY.parent / 'shared' / 'data'))

@@ -2,28 +2,28 @@
 """How far each network is from what one core can compute at best: its operations over the measured
 rate of a matrix product.
 
-    python -m bench.measure.floor --out FILE
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m bench.measure.floor --out FILE
 """
 
 import argparse
 import json
 import os
 import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-
-for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
-    os.environ.setdefault(_name, '1')
-ROOT = Path(__file__).resolve().parents[2]
+from typing import Any
 
 import numpy as np
 
-from bench.report.figures import cpu_ms, summary
+from bench.report.figures import Report, cpu_ms, summary
 from bench.rig import machine
+from face_attributes_ros.engines.models import Model
 
 IMAGE, FACES, SIDE = (1280, 720), 4, 1024
 
 
-def gemm_rates(repeats=10):
+def gemm_rates(repeats: int = 10) -> dict[str, float]:
     """Giga-operations a second (2 for a multiplication and an addition) of one thread, by
     precision: the best of `repeats`."""
     import torch
@@ -44,12 +44,12 @@ def gemm_rates(repeats=10):
     }
 
 
-def _rate(call, repeats):
+def _rate(call: Callable[[], object], repeats: int) -> float:
     call()
     return 2e-6 * SIDE ** 3 / min(cpu_ms(call) for _ in range(repeats))
 
 
-def int8_product():
+def int8_product() -> Callable[[], object]:
     """A call that multiplies uint8 by int8 matrices on ONNX Runtime."""
     import onnxruntime
     from onnx import TensorProto, helper
@@ -69,7 +69,7 @@ def int8_product():
     return lambda: session.run(None, {'a': a})
 
 
-def gflop(path, shape):
+def gflop(path: Path, shape: tuple[int, ...]) -> float:
     """2e-9 times the multiply-adds of an ONNX file's convolutions and matrix products, for one
     input shape: it is run once, and the shapes are read off its tensors, since they are not all in
     the file."""
@@ -92,7 +92,7 @@ def gflop(path, shape):
     return 2e-9 * sum(_multiply_adds(node, shapes) for node in products)
 
 
-def _multiply_adds(node, shapes):
+def _multiply_adds(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> float:
     out = np.prod(shapes[node.output[0]], dtype=float)
     if node.op_type == 'Conv':
         return out * np.prod(shapes[node.input[1]][1:], dtype=float)
@@ -100,7 +100,7 @@ def _multiply_adds(node, shapes):
     return out * shapes[node.input[0]][0 if transposed else -1]
 
 
-def networks():
+def networks() -> Iterator[tuple[str, Model, tuple[int, ...]]]:
     """The shipped networks as (name, manifest entry, input shape)."""
     from face_attributes_ros.boxes import canvas_size
     from face_attributes_ros.engines.models import shipped
@@ -112,18 +112,18 @@ def networks():
         yield name, model, (1 if model.task == 'detector' else FACES, *size, 3)
 
 
-def measure(rounds):
+def measure(rounds: int) -> Report:
     """Rates, and for each network in each runtime and precision its CPU ms and how many times that
     is of the floor."""
-    from bench.rig.contenders import Ours, ours
+    from bench.rig.contenders import ours
 
     rates = gemm_rates()
-    calls, found = {}, {}
+    calls: dict[tuple[str, str], Any] = {}
+    found: Report = {}
     for detector in [name for name, model, _ in networks() if model.task == 'detector']:
         able, _ = ours(1, detector)
         for contender, one in able.items():
-            calls[detector, contender] = one.pipeline.detector.network
-            calls[Ours.attributes_model(), contender] = one.pipeline.estimator.network
+            calls |= {(name, contender): network for name, network in one.networks.items()}
     for name, model, shape in networks():
         batch = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
         some = {contender: call for (network, contender), call in calls.items() if network == name}
@@ -133,11 +133,11 @@ def measure(rounds):
     return {'gemm_gops_1t': rates, 'networks': found}
 
 
-def _against_floor(calls, batch, operations, rates, rounds):
+def _against_floor(calls: Mapping[str, Any], batch: np.ndarray, operations: float,
+                   rates: Mapping[str, float], rounds: int) -> Report:
     for call in calls.values():
         call(batch), call(batch)
-    rows = [{name: cpu_ms(lambda: call(batch))
-             for name, call in calls.items()}
+    rows = [{name: cpu_ms(partial(call, batch)) for name, call in calls.items()}
             for _ in range(rounds)]
     out = {}
     for name in calls:
@@ -148,11 +148,12 @@ def _against_floor(calls, batch, operations, rates, rounds):
     return out
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=30)
     parser.add_argument('--out', type=Path, required=True)
     args = parser.parse_args()
+    machine.require_thread_limits(1)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     about, start = machine.about(), time.monotonic()
     report = {'machine': about, **measure(args.rounds), 'took_s': round(time.monotonic() - start)}

@@ -18,15 +18,16 @@ import platform
 import re
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-
+from bench.report.figures import Report
 from bench.rig.naive import torchvision_stand_in
 from face_attributes_ros.boxes import Letterbox, canvas_size
 from face_attributes_ros.detector import FaceDetector
@@ -38,17 +39,18 @@ from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3, 
 from face_attributes_ros.pipeline import Pipeline
 from face_attributes_ros.settings import Settings
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT, LONGEST, FACES = 1280, 720, 448, 4
 DETECTORS = ('full', 'tiny')
 BOXES = [(100. + 280 * i, 200., 260. + 280 * i, 400.) for i in range(FACES)]
 
 
-def frame():
+def frame() -> np.ndarray:
     noise = np.random.default_rng(0).integers(0, 255, (18, 32, 3), np.uint8)
     return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
 
-def architecture(name):
+def architecture(name: str) -> Any:
     return yaml.safe_load(
         (ROOT / 'config' / 'training' / f'detector_{name}.yaml').read_text())['model']
 
@@ -56,16 +58,16 @@ def architecture(name):
 class Told(torch.nn.Module):
     """A detector whose work is done and whose answer is replaced by the given faces."""
 
-    def __init__(self, detector, device):
+    def __init__(self, detector: torch.nn.Module, device: torch.device) -> None:
         super().__init__()
         letterbox = Letterbox(WIDTH, HEIGHT, *canvas_size(WIDTH, HEIGHT, LONGEST))
         rows = np.column_stack(
-            [letterbox.to_canvas(np.float32(BOXES)),
+            [letterbox.to_canvas(np.array(BOXES, np.float32)),
              np.full(FACES, .9, np.float32)])
         self.detector, self.rows = detector, torch.from_numpy(rows).float().to(device)
         self.hidden = torch.tensor([1., 1, 1, 1, 0], device=device)
 
-    def forward(self, canvases):
+    def forward(self, canvases: torch.Tensor) -> torch.Tensor:
         return torch.cat(
             [self.rows.expand(len(canvases), -1, -1),
              self.detector(canvases) * self.hidden], 1)
@@ -74,7 +76,7 @@ class Told(torch.nn.Module):
 class Ours:
     """The pipeline on the device path, tracker and records and all."""
 
-    def __init__(self, name, device):
+    def __init__(self, name: str, device: str) -> None:
         network = TorchNetwork(ContractDetector(build_yolov3(architecture(name))),
                                ('detections', ), device)
         model = find_model(Settings.attributes_model, 'attributes')
@@ -88,7 +90,7 @@ class Ours:
             detector, estimator), path, network.description, 0.
         self.pipeline.update(self.pipeline.settings)
 
-    def __call__(self, image):
+    def __call__(self, image: np.ndarray) -> None:
         self.stamp_s += .033
         tracks = self.pipeline.process({'': (image, self.stamp_s)})['']
         assert len(tracks) == FACES and all(track.raw for track in tracks)
@@ -98,7 +100,7 @@ class Naive:
     """predict() on the frame, then one forward pass for each face, as most people write it; `half`
     asks for fp16 in both."""
 
-    def __init__(self, name, device, half=False):
+    def __init__(self, name: str, device: str, half: bool = False) -> None:
         torchvision_stand_in()
         load_ultralytics()
         from ultralytics import YOLO
@@ -108,23 +110,22 @@ class Naive:
         path = Path(folder.name) / f'yolov3-{name}.yaml'
         path.write_text(yaml.safe_dump(architecture(name)))
         with folder:
-            self.yolo = YOLO(str(path), task='detect', verbose=False)
-        self.yolo.model = build_yolov3(architecture(name)).eval()
-        self.yolo.model.model[-1].xyxy, self.yolo.model.names = False, {0: 'face'}
-        looks = open_file(
-            find_model(Settings.attributes_model, 'attributes').torch_weights(), device=device,
-            precision='fp16' if half else 'fp32')
-        self.attributes, self.crop_px = looks.module, find_model(Settings.attributes_model,
-                                                                 'attributes').input_px
+            self.yolo: Any = YOLO(str(path), task='detect', verbose=False)
+        network: Any = build_yolov3(architecture(name)).eval()
+        network.model[-1].xyxy, network.names = False, {0: 'face'}
+        self.yolo.model = network
+        model = find_model(Settings.attributes_model, 'attributes')
+        looks = open_file(model.torch_weights(), device, 'fp16' if half else 'fp32')
+        self.attributes, self.crop_px = looks.module, model.input_px
 
-    def __call__(self, image):
+    def __call__(self, image: np.ndarray) -> list[list[np.ndarray]]:
         # Nothing is found above .99: the peer's suppression costs it nothing.
         self.yolo.predict(image, imgsz=LONGEST, device=self.device, half=self.half, conf=.99,
                           verbose=False)
         with torch.inference_mode():
             return [self._look(image, box) for box in BOXES]
 
-    def _look(self, image, box):
+    def _look(self, image: np.ndarray, box: Sequence[float]) -> list[np.ndarray]:
         x0, y0, x1, y1 = (int(value) for value in box)
         crop = np.ascontiguousarray(cv2.resize(image[y0:y1, x0:x1], (self.crop_px, self.crop_px)))
         return [
@@ -133,7 +134,7 @@ class Naive:
         ]
 
 
-def operations(ours):
+def operations(ours: Ours) -> dict[str, int]:
     """Operations (2 for a multiplication and an addition) of the convolutions and linear layers of
     one frame, by part."""
     found = {}
@@ -148,10 +149,10 @@ def operations(ours):
 
 
 @torch.inference_mode()
-def _operations(module, given):
+def _operations(module: torch.nn.Module, given: torch.Tensor) -> int:
     total = 0
 
-    def count(layer, _, output):
+    def count(layer: Any, _: object, output: torch.Tensor) -> None:
         nonlocal total
         total += 2 * layer.weight.numel() * output.shape[0] * output.shape[2:].numel()
 
@@ -165,12 +166,12 @@ def _operations(module, given):
     return total
 
 
-def waited(device):
+def waited(device: str) -> None:
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)
 
 
-def best_s(work, device, repeats=20):
+def best_s(work: Callable[[], object], device: str, repeats: int = 20) -> float:
     """The shortest of several runs, the device waited for before and after."""
     found = []
     for _ in range(repeats):
@@ -182,7 +183,7 @@ def best_s(work, device, repeats=20):
     return min(found)
 
 
-def floor(ours, device):
+def floor(ours: Ours, device: str) -> dict[str, float]:
     """What physics asks for: operations at the measured rate of a matrix product, and the two
     copies, in ms."""
     on_gpu = torch.device(device).type == 'cuda'
@@ -205,10 +206,11 @@ def floor(ours, device):
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def interleaved(contenders, image, rounds):
+def interleaved(contenders: Mapping[str, Callable[[np.ndarray], object]], image: np.ndarray,
+                rounds: int) -> dict[str, dict[str, float]]:
     """Milliseconds by the clock of each contender in each round, taken in turn: {name: {median,
     low, high}}."""
-    rows = {name: [] for name in contenders}
+    rows: dict[str, list[float]] = {name: [] for name in contenders}
     for call in contenders.values():
         for _ in range(3):
             call(image)
@@ -225,8 +227,9 @@ def interleaved(contenders, image, rounds):
     }
 
 
-def measure(device, detectors, rounds):
-    image, report = frame(), {
+def measure(device: str, detectors: Sequence[str], rounds: int) -> Report:
+    image = frame()
+    report: Report = {
         'device': device_name(device), 'torch': torch.__version__, 'cuda': torch.version.cuda,
         'python': platform.python_version(), 'frame': [WIDTH,
                                                        HEIGHT], 'faces': FACES, 'detectors': {}
@@ -235,7 +238,8 @@ def measure(device, detectors, rounds):
         report['smoke_test'] = 'run on a CPU: says that the script runs, and nothing about speed'
     for name in detectors:
         ours = Ours(name, device)
-        contenders = {'ours': ours, 'naive': Naive(name, device)}
+        contenders: dict[str, Callable[[np.ndarray], object]] = {
+            'ours': ours, 'naive': Naive(name, device)}
         if torch.device(device).type == 'cuda':
             contenders['naive_half'] = Naive(name, device, half=True)
         times = interleaved(contenders, image, rounds)
@@ -251,12 +255,12 @@ def measure(device, detectors, rounds):
     return report
 
 
-def device_name(device):
+def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if torch.device(
         device).type == 'cuda' else platform.machine()
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--device', default='cuda:0')
     parser.add_argument('--detectors', nargs='+', choices=DETECTORS, default=list(DETECTORS))

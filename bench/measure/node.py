@@ -10,15 +10,16 @@ import json
 import statistics
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-
-from bench.report.figures import stream, windows
+from bench.report.figures import Report, stream, windows
 from bench.rig import machine
 from bench.rig.processes import Camera, Child, Listener, cpu_s, loads, memory_mb, node, own_domain
 from face_attributes_ros.engines.choose import choose_backend
 
+ROOT = Path(__file__).resolve().parents[2]
 STREAMS = [(720, 4), *((height, faces)
                        for height in (480, 720, 1080)
                        for faces in (1, 4, 16)
@@ -31,7 +32,7 @@ DEFAULT_TRANSPORTS = {'FASTDDS_BUILTIN_TRANSPORTS': 'DEFAULT'
 
 
 @contextlib.contextmanager
-def ready_node(backend='auto', **parameters):
+def ready_node(backend: str = 'auto', **parameters: object) -> Iterator[tuple[Child, Listener]]:
     """A node that listens, and a listener that it has found: (node, listener)."""
     with node(backend, **parameters) as process, Listener() as listener:
         listener.wait_for('listening')
@@ -39,7 +40,8 @@ def ready_node(backend='auto', **parameters):
         yield process, listener
 
 
-def one_stream(process, listener, height, faces, rate, seconds):
+def one_stream(process: Child, listener: Listener, height: int, faces: int, rate: float,
+               seconds: float) -> Report:
     """Figures of one camera's stream through a running node."""
     listener.heard()
     with Camera(height, faces, rate, seconds) as camera:
@@ -54,7 +56,7 @@ def one_stream(process, listener, height, faces, rate, seconds):
     return _figures(sent, heard, cpu, elapsed_s) | {'memory_mb': memory_mb(process.pid)}
 
 
-def _figures(sent, heard, node_cpu_s, elapsed_s):
+def _figures(sent: Report, heard: Report, node_cpu_s: float, elapsed_s: float) -> Report:
     stamps = set(sent['stamps_s'])
     rows = list(_matched(heard['rows'], stamps))
     found = stream(sent['stamps_s'], {row['stamp_s']: row['received_s'] for row in rows})
@@ -71,7 +73,7 @@ def _figures(sent, heard, node_cpu_s, elapsed_s):
     }
 
 
-def _matched(rows, stamps):
+def _matched(rows: Iterable[dict[str, Any]], stamps: Iterable[float]) -> Iterator[dict[str, Any]]:
     # A stamp went through two integers: what is within a microsecond is the same.
     near = {round(stamp * 1e6): stamp for stamp in stamps}
     for row in rows:
@@ -81,9 +83,9 @@ def _matched(rows, stamps):
             yield row | {'stamp_s': stamp}
 
 
-def _stages(diagnostics):
+def _stages(diagnostics: Iterable[Mapping[str, str]]) -> dict[str, float]:
     """Median milliseconds of each stage as the node says it, once a second."""
-    values = {}
+    values: dict[str, list[float]] = {}
     for status in diagnostics:
         for key, value in status.items():
             if key.endswith(' (ms)'):
@@ -91,7 +93,7 @@ def _stages(diagnostics):
     return {stage: round(statistics.median(some), 2) for stage, some in values.items()}
 
 
-def measure_node(args):
+def measure_node(args: argparse.Namespace) -> Report:
     """Every size and number of faces on the runtime that `auto` takes; the middle one on the
     others too."""
     first = choose_backend('auto', 'cpu')
@@ -107,7 +109,7 @@ def measure_node(args):
     return {'auto': first, 'runtimes': report}
 
 
-def _on_runtime(backend, streams, seconds):
+def _on_runtime(backend: str, streams: Iterable[tuple[int, int]], seconds: float) -> Report:
     with ready_node(backend) as (process, listener):
         figures = {}
         for height, faces in streams:
@@ -126,12 +128,12 @@ def _on_runtime(backend, streams, seconds):
                 'steady_memory_mb': first['memory_mb'], 'streams': figures}
 
 
-def _engines(process):
+def _engines(process: Child) -> str:
     line = next((line for line in process.output.splitlines() if 'ready in' in line), '')
     return line.partition('ready in ')[2]
 
 
-def measure_cold_start(args):
+def measure_cold_start(args: argparse.Namespace) -> Report:
     """Seconds from the start of the node's process to the first face message, a camera publishing
     already; files are cached."""
     report = {}
@@ -161,7 +163,7 @@ def measure_cold_start(args):
     return report
 
 
-def measure_soak(args):
+def measure_soak(args: argparse.Namespace) -> Report:
     """720p, 4 faces at 30 Hz while two other processes want both cores: does latency grow?"""
     busy = [Child('-c', BUSY) for _ in range(2)]
     try:
@@ -189,7 +191,7 @@ def measure_soak(args):
     return report
 
 
-def measure_dds(args):
+def measure_dds(args: argparse.Namespace) -> Report:
     """Images alone, best effort at 30 Hz, with the shipped Fast DDS profile and with Fast DDS's
     defaults."""
     report = {}
@@ -204,7 +206,8 @@ def measure_dds(args):
                     cpu = cpu_s(listener.pid) - cpu
                 time.sleep(.3)
                 rows = list(_matched(listener.heard()['rows'], set(sent['stamps_s'])))
-            figures = stream(sent['stamps_s'], {row['stamp_s']: row['received_s'] for row in rows})
+            received = {row['stamp_s']: row['received_s'] for row in rows}
+            figures: Report = stream(sent['stamps_s'], received)
             figures |= {
                 'delivered': round(
                     1 - figures['NUM_MISSED_FRAMES'] / max(1, figures['NUM_FRAMES_SENT']),
@@ -224,7 +227,7 @@ PARTS = {
 }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--part', choices=PARTS, default='node')
     parser.add_argument('--seconds', type=float, default=5., help='of each stream')

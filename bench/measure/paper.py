@@ -10,19 +10,21 @@ Weights are random: a convolution takes as long whatever its numbers are.
 import platform
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-
 from face_attributes_ros.paper.describe import NETWORKS
 from face_attributes_ros.paper.preprocessing import bilinear_resize
 from face_attributes_ros.paper.training.results import record
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def median_ms(call, repeats):
+
+def median_ms(call: Callable[[], object], repeats: int) -> float:
     """The median of `repeats` calls, after one that warms up."""
     call()
     times = []
@@ -33,7 +35,7 @@ def median_ms(call, repeats):
     return round(statistics.median(times), 3)
 
 
-def main():
+def main() -> None:
     torch.set_num_threads(1)
     frame = np.zeros((480, 640, 3), np.uint8)
     found = {
@@ -43,7 +45,7 @@ def main():
     for name, (make, side, _) in NETWORKS.items():
         network, image = make().eval(), torch.zeros(1, 3, side, side)
         with torch.inference_mode():
-            found[f'{name}_ms'] = median_ms(lambda: network(image), 5)
+            found[f'{name}_ms'] = median_ms(partial(network, image), 5)
     print(found)
     record(ROOT / 'bench' / 'results' / 'paper.json', 'speed', found)
 

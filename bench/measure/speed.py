@@ -18,21 +18,25 @@ on what machine, under what load, it was measured.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from bench.report.figures import Report
+from bench.report.goals import busy
+from bench.rig.machine import thread_limits
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / 'bench'
-
-from bench.report.goals import busy
-
+THREADS = {'pipeline': 1, 'pipeline_2t': 2, 'floor': 1}
 PARTS = ('pipeline', 'floor', 'node', 'dds', 'cold_start', 'soak')
 
 
-def commands(part, args):
+def commands(part: str, args: argparse.Namespace) -> dict[str, list[Any]]:
     """The command lines of a part, by where in the report their results go."""
     peers = ['--peers', args.peers] if args.peers else []
     if part == 'pipeline':
@@ -51,14 +55,16 @@ def commands(part, args):
     }
 
 
-def run(part, args):
+def run(part: str, args: argparse.Namespace) -> Report:
     """The results of a part; where its process failed, its last words under `failed`."""
     found = {}
     for key, command in commands(part, args).items():
         print(f'--- {key}', flush=True)
         with tempfile.NamedTemporaryFile(suffix='.json') as out:
+            limits = thread_limits(THREADS[key]) if key in THREADS else {}
             done = subprocess.run([sys.executable, *map(str, command), '--out', out.name],
-                                  stderr=subprocess.PIPE, text=True, cwd=ROOT)
+                                  stderr=subprocess.PIPE, text=True, cwd=ROOT,
+                                  env={**os.environ, **limits})
             text = Path(out.name).read_text()
         if done.returncode or not text:
             print(done.stderr, file=sys.stderr)
@@ -71,22 +77,21 @@ def run(part, args):
     return found
 
 
-def merged(report, found):
+def merged(report: Report, found: Report) -> Report:
     """The report with new parts in place of the old ones, and all ratios in one object."""
     report = {**report, **found}
-    ratios = {}
+    ratios: dict[str, float] = {}
     for key in ('pipeline', 'pipeline_2t'):
         part = report.get(key, {})
-        if key == 'pipeline' or not busy(
-                part
-        ):  # by the clock, a busy machine stalls whoever waits for all threads: no ratio
+        # By the clock, a busy machine stalls whoever waits for all threads: no ratio.
+        if key == 'pipeline' or not busy(part):
             ratios |= part.get('ratios', {})
     about = report.get('pipeline', {}).get('machine', {})
     rest = {key: value for key, value in report.items() if key not in ('machine', 'ratios')}
     return {'machine': about, 'ratios': dict(sorted(ratios.items())), **rest}
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS))
     parser.add_argument('--rounds', type=int, default=30, help='frames of each contender')
@@ -97,8 +102,8 @@ def main():
         help='folder with yunet/ and attributes.py; without it that peer is left out')
     parser.add_argument('--json', type=Path, default=HERE / 'results' / 'speed.json')
     args = parser.parse_args()
-    report, start, failed = json.loads(
-        args.json.read_text()) if args.json.exists() else {}, time.monotonic(), []
+    report: Report = json.loads(args.json.read_text()) if args.json.exists() else {}
+    start, failed = time.monotonic(), []
     if 'frames' in report:  # written by an earlier version
         report = {}
     for part in args.only:

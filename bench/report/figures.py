@@ -3,25 +3,31 @@
 isaac_ros_benchmark names them."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+Report = dict[str, Any]
+"""What goes into a results file: JSON."""
 
 
-def cpu_ms(call):
+def cpu_ms(call: Callable[[], object]) -> float:
     """CPU milliseconds that all threads of this process use while `call()` runs."""
     start = time.process_time()
     call()
     return 1e3 * (time.process_time() - start)
 
 
-def wall_ms(call):
+def wall_ms(call: Callable[[], object]) -> float:
     """Milliseconds that `call()` takes by the clock."""
     start = time.perf_counter()
     call()
     return 1e3 * (time.perf_counter() - start)
 
 
-def summary(values):
+def summary(values: ArrayLike) -> dict[str, float]:
     """Median and the middle half of some values."""
     low, middle, high = np.percentile(np.asarray(values, float), [25, 50, 75])
     return {
@@ -30,14 +36,15 @@ def summary(values):
     }
 
 
-def ratio_keys(peer, ours, precision, height, faces, threads, is_chosen):
+def ratio_keys(peer: str, ours: str, precision: str, height: int, faces: int, threads: int,
+               is_chosen: bool) -> list[str]:
     """The names under which `ratios` holds how many times `peer` takes what `ours` takes: with the
     runtime, and without it for the runtime that `auto` takes in that precision."""
     tail = f'{height}p_{faces}faces_{threads}t'
     return [f'{peer}_{ours}_{tail}', *([f'{peer}_{precision}_{tail}'] if is_chosen else [])]
 
 
-def stream(sent, received):
+def stream(sent: Sequence[float], received: Mapping[float, float]) -> dict[str, float]:
     """Figures of a stream: `sent` are the stamps (s) of the frames sent, `received` maps a stamp
     to when its result came (s).
 
@@ -46,8 +53,9 @@ def stream(sent, received):
     """
     arrived = sorted(received[stamp] for stamp in sent if stamp in received)
     in_order = [1e3 * (received[stamp] - stamp) for stamp in sorted(sent) if stamp in received]
-    figures = {'NUM_FRAMES_SENT': len(sent), 'NUM_MISSED_FRAMES': len(sent) - len(arrived),
-               'MEAN_FRAME_RATE': _rate(arrived), 'SENT_FRAME_RATE': _rate(sorted(sent))}
+    figures: dict[str, Any] = {
+        'NUM_FRAMES_SENT': len(sent), 'NUM_MISSED_FRAMES': len(sent) - len(arrived),
+        'MEAN_FRAME_RATE': _rate(arrived), 'SENT_FRAME_RATE': _rate(sorted(sent))}
     if in_order:
         p50, p95, p99 = np.percentile(in_order, [50, 95, 99])
         figures |= {
@@ -67,11 +75,12 @@ def stream(sent, received):
     }
 
 
-def _rate(times):
+def _rate(times: Sequence[float]) -> float:
     return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.
 
 
-def windows(sent, received, seconds):
+def windows(sent: Sequence[float], received: Mapping[float, float],
+            seconds: float) -> list[dict[str, float]]:
     """`stream` figures of consecutive windows of so many seconds of sending; a last window under
     half of that is left out."""
     if not sent:

@@ -2,7 +2,11 @@
 """The goals for speed and what was measured against them; a goal that was missed says why, from
 the same figures."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from bench.report.figures import Report
 
 FASTER = {'int8': 4., 'bf16': 3., 'fp32': 1.7}
 STRONG, RESULTS_HZ, P95_MS, OVER_PIPELINE = 1.3, 30., 60., 1.15
@@ -21,29 +25,27 @@ class Goal:
     reason: str = ''
 
     @property
-    def reached(self):
+    def reached(self) -> bool | None:
         """True, False, or None where there is no value."""
         if self.value is None:
             return None
         return self.value <= self.needed if self.at_most else self.value >= self.needed
 
-    def cells(self):
+    def cells(self) -> list[str]:
         """The table's row."""
         needed = f'{"at most" if self.at_most else "at least"} {self.needed:g}{self.unit}'
-        value = '–' if self.value is None else f'{self.value:.{2 if self.value < 10 else 1}f}{self.unit}'
-        return [
-            self.name, needed, value, {True: 'yes', False: '**no**',
-                                       None: 'not measured'}[self.reached],
-            '' if self.reached else self.reason
-        ]
+        digits = 2 if (self.value or 0) < 10 else 1
+        value = '–' if self.value is None else f'{self.value:.{digits}f}{self.unit}'
+        reached = {True: 'yes', False: '**no**', None: 'not measured'}[self.reached]
+        return [self.name, needed, value, reached, '' if self.reached else self.reason]
 
 
-def goals(report):
+def goals(report: Report) -> list[Goal]:
     """Every goal that the report says something about."""
     return [*_ratios(report), *_node(report), *_floor(report), *_rest(report)]
 
 
-def _ratios(report):
+def _ratios(report: Report) -> Iterator[Goal]:
     ratios, skipped = report.get('ratios', {}), report.get('pipeline', {}).get('skipped', {})
     for precision, least in FASTER.items():
         value = ratios.get(f'naive_{precision}_720p_4faces_1t')
@@ -58,28 +60,30 @@ def _ratios(report):
                reason=_against_strong(report, best))
 
 
-def _why(skipped, precision):
+def _why(skipped: dict[str, str], precision: str) -> str:
     return '; '.join(
         sorted({reason for name, reason in skipped.items() if name.endswith(precision)
                 })) or 'not measured'
 
 
-def _slower_than_hoped(report, precision):
+def _slower_than_hoped(report: Report, precision: str) -> str:
     row = next((row for name, row in _runtimes(report).items() if name.endswith(precision)), None)
     flags = report.get('machine', {}).get('flags', [])
     if precision == 'int8' and not any('vnni' in flag or 'amx' in flag for flag in flags):
         rates = report.get('floor', {}).get('gemm_gops_1t', {})
         known = {'int8', 'fp32'} <= set(rates)
-        gain = f': its int8 matrix product is {rates["int8"] / rates["fp32"]:.1f} times as fast as fp32' if known else ''
+        gain = (f': its int8 matrix product is {rates["int8"] / rates["fp32"]:.1f} times as fast '
+                'as fp32') if known else ''
         return f'this CPU has no int8 dot product (VNNI){gain}{_in_float(report)}'
-    return f'the networks are {_networks_share(row):.0%} of our time, and the peer runs the same ones' if row else ''
+    return (f'the networks are {_networks_share(row):.0%} of our time, and the peer runs the same '
+            'ones') if row else ''
 
 
-def _in_float(report):
+def _in_float(report: Report) -> str:
     """Says which network stayed in float in the int8 row; empty where none did."""
-    about = next(
-        (row for name, row in report['pipeline']['contenders'].items() if name.endswith('int8')),
-        {})
+    contenders = report['pipeline']['contenders']
+    about: dict[str, str] = next(
+        (row for name, row in contenders.items() if name.endswith('int8')), {})
     floats = [
         part for part in ('detector', 'attributes')
         if not about.get(f'{part}_engine', 'int8').endswith('int8')
@@ -87,22 +91,23 @@ def _in_float(report):
     return f'; no int8 file ships for {" and ".join(floats)}, which ran in float' if floats else ''
 
 
-def _against_strong(report, precision):
+def _against_strong(report: Report, precision: str) -> str:
     row = next((row for name, row in _runtimes(report).items() if name.endswith(precision)), None)
     return (
-        f'it runs the same networks, the detector on the same runtime; networks are {_networks_share(row):.0%} of our time, so in '
-        'equal precision only the rest can differ') if row else ''
+        'it runs the same networks, the detector on the same runtime; networks are '
+        f'{_networks_share(row):.0%} of our time, so in equal precision only the rest can differ'
+    ) if row else ''
 
 
-def _runtimes(report):
+def _runtimes(report: Report) -> dict[str, dict[str, float]]:
     return report.get('pipeline', {}).get('stages', {}).get('720p_4faces_1t', {})
 
 
-def _networks_share(row):
+def _networks_share(row: Mapping[str, float]) -> float:
     return (row['detect'] + row['attributes']) / sum(row.values())
 
 
-def _node(report):
+def _node(report: Report) -> Iterator[Goal]:
     node = report.get('node', {})
     streams = node.get('runtimes', {}).get(node.get('auto'), {}).get('streams', {})
     at_30, peak = (streams.get(f'720p_4faces_{rate}', {}) for rate in ('30Hz', 'peak'))
@@ -116,16 +121,16 @@ def _node(report):
                '; '.join(filter(None, [_transport(report, at_30), loaded])))
 
 
-def _transport(report, stream):
+def _transport(report: Report, stream: Report) -> str:
     image = report.get('dds', {}).get('720p_shipped', {}).get('P50_LATENCY')
     if image is None or 'pipeline_ms' not in stream:
         return ''
     return (
-        f'the image alone is {image:.1f} ms on its way through DDS before the node sees it, publish() in Python included; '
-        f'the pipeline takes {stream["pipeline_ms"]:.1f} ms')
+        f'the image alone is {image:.1f} ms on its way through DDS before the node sees it, '
+        f'publish() in Python included; the pipeline takes {stream["pipeline_ms"]:.1f} ms')
 
 
-def _floor(report):
+def _floor(report: Report) -> Iterator[Goal]:
     for network, about in report.get('floor', {}).get('networks', {}).items():
         for name, row in as_named(about['runtimes']).items():
             reason = 'small layers do not reach the rate of a large matrix product' + (
@@ -135,16 +140,16 @@ def _floor(report):
             yield Goal(goal, TIMES_FLOOR, row['times_floor'], 'x', True, reason)
 
 
-def as_named(runtimes):
+def as_named(runtimes: dict[str, Any]) -> dict[str, Any]:
     """The rows that ran in the precision of their name: where a network has no int8 file, its int8
     row is a second fp32 one."""
     return {name: row for name, row in runtimes.items() if name.endswith(row['precision'])}
 
 
-def _rest(report):
+def _rest(report: Report) -> Iterator[Goal]:
     for name, row in _runtimes(report).items():
         rest = {stage: ms for stage, ms in row.items() if stage not in ('detect', 'attributes')}
-        most = max(rest, key=rest.get)
+        most = max(rest, key=rest.__getitem__)
         goal, value = f'not network, {name.replace("_", " ")}, 720p, 4 faces, CPU', round(
             sum(rest.values()), 2)
         yield Goal(goal, NOT_NETWORK_MS, value, ' ms', True,
@@ -158,9 +163,10 @@ def _rest(report):
                    busy(report.get('cold_start', {})).removeprefix('; '))
 
 
-def busy(part):
+def busy(part: Report) -> str:
     """What to add to a figure by the clock where other work took part of the machine; empty where
     none did."""
     about = part.get('machine', {})
-    return f'; {about["busy_others"]:.1f} of {about["cores"]} cores were busy with other work' if about.get(
-        'busy_others', 0) > .2 else ''
+    if about.get('busy_others', 0) <= .2:
+        return ''
+    return f'; {about["busy_others"]:.1f} of {about["cores"]} cores were busy with other work'

@@ -2,12 +2,17 @@
 """Plots of bench/results/speed.json: time by faces, time by stage, ratios."""
 
 import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.report.figures import Report
 
 STAGES = ('decode', 'letterbox', 'detect', 'nms', 'track', 'crop', 'attributes', 'records',
           'publish', 'other')
 
 
-def draw(report, folder):
+def draw(report: Report, folder: Path) -> None:
     """Writes speed_faces.png, speed_stages.png and speed_ratios.png, each where its part was
     measured."""
     import matplotlib
@@ -24,14 +29,14 @@ def draw(report, folder):
             plt.close(figure)
 
 
-def rows(report):
+def rows(report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of the one-thread pipeline with the usual detector: (faces, {contender: figures})."""
     for key, row in report['pipeline']['frames'].items():
         if found := re.fullmatch(r'720p_(\d+)faces_1t', key):
             yield int(found[1]), row
 
 
-def by_faces(plt, report):
+def by_faces(plt: Any, report: Report) -> Any:
     """Left the pipeline and its peers, right the node over DDS."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5))
     faces, all_rows = zip(*rows(report))
@@ -42,10 +47,10 @@ def by_faces(plt, report):
     _axes(left, faces, 'CPU ms a frame, one thread', 'Pipeline and peers, 720p')
     for backend, runtime in report.get('node', {}).get('runtimes', {}).items():
         for height in (480, 720, 1080):
-            points = [(count, runtime['streams'].get(f'{height}p_{count}faces_30Hz', {}))
-                      for count in faces]
+            streams = [(count, runtime['streams'].get(f'{height}p_{count}faces_30Hz', {}))
+                       for count in faces]
             points = [(count, row['P50_LATENCY'], row['P95_LATENCY'])
-                      for count, row in points
+                      for count, row in streams
                       if 'P50_LATENCY' in row]
             if len(points) > 1:
                 x, p50, p95 = zip(*points)
@@ -55,7 +60,7 @@ def by_faces(plt, report):
     return figure
 
 
-def _axes(axes, faces, label, title):
+def _axes(axes: Any, faces: Sequence[int], label: str, title: str) -> None:
     axes.set(xlabel='faces in the frame', ylabel=label, title=title, ylim=(0, None), xscale='log')
     axes.set_xticks(faces, labels=list(map(str, faces)))
     axes.minorticks_off()
@@ -64,7 +69,7 @@ def _axes(axes, faces, label, title):
         axes.legend(fontsize=8)
 
 
-def by_stage(plt, report):
+def by_stage(plt: Any, report: Report) -> Any:
     """CPU milliseconds by stage, as bars one on the other; the right-hand bars leave the networks
     out."""
     bars = [(f'{name.replace("_", " ")}, {key.split("_")[1].removesuffix("faces")} faces', stages)
@@ -90,7 +95,7 @@ def by_stage(plt, report):
     return figure
 
 
-def by_ratio(plt, report):
+def by_ratio(plt: Any, report: Report) -> Any:
     """How many times a peer's time ours is, for each number of faces."""
     names = sorted(key.removesuffix('_720p_4faces_1t') for key in report['ratios'] if re.fullmatch(
         r'(naive|strong|yunet_faceapi)_(onnxruntime|openvino)_\w+?_720p_4faces_1t', key))

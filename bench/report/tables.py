@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and sentences out of bench/results/speed.json, for the README, docs/performance.md and
-the terminal."""
+"""Tables and sentences out of bench/results/speed.json, for docs/results.md, docs/performance.md
+and the terminal."""
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from bench.report.figures import Report
 from bench.report.goals import as_named, busy, goals
 from bench.report.plots import STAGES
 from face_attributes_ros.markdown import grid
@@ -12,7 +15,7 @@ NETWORKS = ('detect', 'attributes')
 NOT_MEASURED = 'Not measured yet: `make bench`.\n'
 
 
-def readme(report):
+def overview(report: Report) -> str:
     """CPU milliseconds a frame of ours and the peers, and the node over DDS in a sentence."""
     frames = {
         key: row
@@ -30,21 +33,23 @@ def readme(report):
     ], rows)
     about = report['machine']
     note = (
-        f'CPU milliseconds a frame at one thread, median (times faster than naive), taken in turn in one run of `make bench` '
-        f'on {about["cpu"]} ({", ".join(about["flags"])}). {_skipped(report)}')
+        'CPU milliseconds a frame at one thread, median (times faster than naive), taken in turn '
+        f'in one run of `make bench` on {about["cpu"]} ({", ".join(about["flags"])}). '
+        f'{_skipped(report)}')
     return table + '\n' + note + '\n' + _node_sentence(report)
 
 
-def _with_ratio(row, name):
-    return f'{row[name]["median"]:.1f} ({row["naive"]["median"] / row[name]["median"]:.1f}x)' if 'naive' in row else \
-        f'{row[name]["median"]:.1f}'
+def _with_ratio(row: dict[str, Any], name: str) -> str:
+    median = row[name]['median']
+    return f'{median:.1f}' + (f' ({row["naive"]["median"] / median:.1f}x)' if 'naive' in row
+                              else '')
 
 
-def _faces(key):
-    return re.search(r'_(\d+)faces', key)[1]
+def _faces(key: str) -> str:
+    return re.findall(r'_(\d+)faces', key)[0]
 
 
-def contenders(report):
+def contenders(report: Report) -> str:
     """Every contender on every frame: median, the middle half, faces that it found."""
     rows = [[
         key.replace('_', ' '),
@@ -58,14 +63,14 @@ def contenders(report):
     return grid(heads, rows) if rows else NOT_MEASURED
 
 
-def _skipped(report):
-    by_reason = {}
+def _skipped(report: Report) -> str:
+    by_reason: dict[str, list[str]] = {}
     for name, reason in report['pipeline']['skipped'].items():
         by_reason.setdefault(reason, []).append(name.replace('_', ' '))
     return ' '.join(f'{" and ".join(names)}: {reason}.' for reason, names in by_reason.items())
 
 
-def _node_sentence(report):
+def _node_sentence(report: Report) -> str:
     node = report.get('node', {})
     row = node.get('runtimes', {}).get(node.get('auto'), {}).get('streams', {})
     at_30, peak = (row.get(f'720p_4faces_{rate}', {}) for rate in ('30Hz', 'peak'))
@@ -73,19 +78,20 @@ def _node_sentence(report):
         return ''
     others = busy(node).replace('; ', ', while ')
     return (
-        f'\nThe node over DDS, 720p, 4 faces, {node["machine"]["cores"]} cores{others}: {at_30["P50_LATENCY"]:.0f} ms from image '
-        f'to result (p95 {at_30["P95_LATENCY"]:.0f} ms) at 30 Hz, {peak["MEAN_FRAME_RATE"]:.0f} results a second at most. '
-        f'[docs/performance.md](docs/performance.md) has the rest, and the reasons where a goal was missed.\n'
-    )
+        f'\nThe node over DDS, 720p, 4 faces, {node["machine"]["cores"]} cores{others}: '
+        f'{at_30["P50_LATENCY"]:.0f} ms from image to result (p95 {at_30["P95_LATENCY"]:.0f} ms) '
+        f'at 30 Hz, {peak["MEAN_FRAME_RATE"]:.0f} results a second at most. '
+        '[performance.md](performance.md) has the rest, and the reasons where a goal was '
+        'missed.\n')
 
 
-def goals_table(report):
+def goals_table(report: Report) -> str:
     """Each goal, what was measured, whether that is enough, and why not."""
     return grid(['goal', 'needed', 'measured', 'reached', 'why not'],
                 [row.cells() for row in goals(report)])
 
 
-def machines(report):
+def machines(report: Report) -> str:
     """What each part was measured on, and how busy that machine was."""
     rows = [[
         part, about['time'], about['cpu'], about['cores'], ' '.join(about['flags']),
@@ -96,13 +102,13 @@ def machines(report):
     ], rows)
 
 
-def _parts(report):
+def _parts(report: Report) -> list[tuple[str, Report, Any]]:
     return [(part, values['machine'], values['took_s'])
             for part, values in report.items()
             if 'took_s' in values]
 
 
-def stages(report):
+def stages(report: Report) -> str:
     """CPU milliseconds by stage of one frame."""
     found = report.get('pipeline', {}).get('stages')
     if not found:
@@ -117,12 +123,12 @@ def stages(report):
     return grid(['frame', 'runtime', *STAGES, 'not network'], rows)
 
 
-def not_network(row):
+def not_network(row: Mapping[str, float]) -> float:
     """Milliseconds of a frame's stages that are not the networks."""
     return sum(ms for stage, ms in row.items() if stage not in NETWORKS)
 
 
-def where(report):
+def where(report: Report) -> str:
     """The paragraph that says where the time goes."""
     found = report.get('pipeline', {}).get('stages', {}).get('720p_4faces_1t')
     if not found:
@@ -130,19 +136,19 @@ def where(report):
     return '\n'.join(_where(name, row) for name, row in found.items()) + '\n'
 
 
-def _where(name, row):
+def _where(name: str, row: Mapping[str, float]) -> str:
     total, rest = sum(row.values()), not_network(row)
     largest = sorted(((ms, stage) for stage, ms in row.items() if stage not in NETWORKS),
                      reverse=True)[:3]
     listed = ', '.join(f'{stage} {ms:.2f} ms' for ms, stage in largest)
     return (
-        f'- {name.replace("_", " ")}: of {total:.1f} ms CPU a frame (720p, 4 faces, one thread) the detector takes '
-        f'{row["detect"]:.1f} ({row["detect"] / total:.0%}), the attribute network {row["attributes"]:.1f} '
-        f'({row["attributes"] / total:.0%}), everything else {rest:.1f} ({rest / total:.0%}); the largest of that are {listed}.'
-    )
+        f'- {name.replace("_", " ")}: of {total:.1f} ms CPU a frame (720p, 4 faces, one thread) '
+        f'the detector takes {row["detect"]:.1f} ({row["detect"] / total:.0%}), the attribute '
+        f'network {row["attributes"]:.1f} ({row["attributes"] / total:.0%}), everything else '
+        f'{rest:.1f} ({rest / total:.0%}); the largest of that are {listed}.')
 
 
-def floor(report):
+def floor(report: Report) -> str:
     """Each network against what the core can compute."""
     found = report.get('floor', {})
     if 'networks' not in found:
@@ -155,11 +161,12 @@ def floor(report):
             for network, about in found['networks'].items()
             for name, row in as_named(about['runtimes']).items()]
     rates = ', '.join(f'{rate:.0f} in {name}' for name, rate in found['gemm_gops_1t'].items())
-    return grid(['network', 'GFLOP', 'input', 'runtime', 'CPU ms', 'floor, ms', 'times the floor'], rows) + \
-        f'\nMatrix product of this core, one thread, giga-operations a second: {rates}.\n'
+    heads = ['network', 'GFLOP', 'input', 'runtime', 'CPU ms', 'floor, ms', 'times the floor']
+    return grid(heads, rows) + (
+        f'\nMatrix product of this core, one thread, giga-operations a second: {rates}.\n')
 
 
-def node(report):
+def node(report: Report) -> str:
     """The node over DDS, a row a stream."""
     runtimes = report.get('node', {}).get('runtimes')
     if not runtimes:
@@ -184,11 +191,11 @@ def node(report):
     ], rows)
 
 
-def _number(value):
+def _number(value: float | None) -> str:
     return '' if value is None else f'{value:.2f}' if value < 10 else f'{value:.1f}'
 
 
-def dds(report):
+def dds(report: Report) -> str:
     """What the shipped Fast DDS profile is worth."""
     found = report.get('dds', {})
     rows = [[
@@ -206,7 +213,7 @@ def dds(report):
     return grid(heads, rows) if rows else NOT_MEASURED
 
 
-def soak(report):
+def soak(report: Report) -> str:
     """Latency in windows of ten seconds under competing load."""
     found = report.get('soak', {})
     if 'windows_10s' not in found:
@@ -216,11 +223,12 @@ def soak(report):
         *(_number(row.get(name)) for name in ('P50_LATENCY', 'P99_LATENCY', 'MAX_LATENCY'))
     ] for number, row in enumerate(found['windows_10s'])]
     return grid(['window', 'sent', 'dropped', 'p50, ms', 'p99, ms', 'max, ms'], rows) + (
-        f'\n{found["busy_processes"]} busy processes beside it, {found["seconds"]:.0f} s at 30 Hz, 720p, 4 faces: resident memory '
-        f'{found["rss_mb_start"]:.0f} MB at the start, {found["rss_mb_end"]:.0f} MB at the end.\n')
+        f'\n{found["busy_processes"]} busy processes beside it, {found["seconds"]:.0f} s at 30 '
+        f'Hz, 720p, 4 faces: resident memory {found["rss_mb_start"]:.0f} MB at the start, '
+        f'{found["rss_mb_end"]:.0f} MB at the end.\n')
 
 
-def start(report):
+def start(report: Report) -> str:
     """Cold start and memory by runtime."""
     cold, runtimes = report.get('cold_start', {}), report.get('node', {}).get('runtimes', {})
     rows = [[
@@ -237,15 +245,15 @@ def start(report):
     return grid(heads, rows) if rows else NOT_MEASURED
 
 
-TABLES = {
+TABLES: dict[str, Callable[[Report], str]] = {
     'speed-goals': goals_table, 'speed-contenders': contenders, 'speed-where': where,
     'speed-stages': stages, 'speed-floor': floor, 'speed-node': node, 'speed-start': start,
     'speed-dds': dds, 'speed-soak': soak, 'speed-machines': machines
 }
-"""Those of docs/performance.md by the name of their markers; `readme` is the README's."""
+"""Those of docs/performance.md by the name of their markers; `overview` is for docs/results.md."""
 
 
-def plain(report):
+def plain(report: Report) -> str:
     """Everything, for the terminal."""
     return '\n'.join(
-        f'{name}\n\n{table(report)}' for name, table in {'speed': readme, **TABLES}.items())
+        f'{name}\n\n{table(report)}' for name, table in {'speed': overview, **TABLES}.items())

@@ -8,12 +8,15 @@ found itself.
 
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 
+from bench.rig.frames import Boxes
 from bench.rig.machine import not_offered
 from bench.rig.naive import Naive, attribute_network, detector_network
 from face_attributes_ros.boxes import canvas_size
@@ -21,7 +24,8 @@ from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.engines.choose import choose_backend
 from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.errors import FaceAttributesError, ModelError
-from face_attributes_ros.faces import Face
+from face_attributes_ros.faces import Face, Track
+from face_attributes_ros.pipeline import Detector
 from face_attributes_ros.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,33 +34,67 @@ OURS = [(backend, precision)
         for backend in ('onnxruntime', 'openvino')]
 
 
+class Contender(Protocol):
+    """What all of them are."""
+
+    about: dict[str, str]
+
+    @property
+    def found(self) -> int:
+        """How many faces it found in the last frame."""
+        ...
+
+    def __call__(self, image: np.ndarray, boxes: Boxes, /) -> object:
+        """Looks at the boxes of a frame."""
+        ...
+
+
+class Told:
+    """A detector whose work is done and whose answer is replaced by the `boxes` it was told;
+    `found` is how many faces it would have given."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector, self.own, self.watch = detector, detector.own, detector.watch
+        self.boxes: Boxes = []
+        self.found = 0
+
+    def detect(self, images_bgr: Sequence[np.ndarray], settings: Settings, *,
+               looks_follow: bool = True) -> list[list[Face]]:
+        """The boxes as faces, for each image."""
+        found = self._detector.detect(images_bgr, settings, looks_follow=looks_follow)
+        self.found = len(found[0])
+        return [[Face(box, .9) for box in self.boxes] for _ in found]
+
+
 class Ours:
     """The real pipeline, told which faces to look at once its detector has done its work."""
 
-    def __init__(self, backend, precision, threads, detector='detector_tiny'):
+    def __init__(self, backend: str, precision: str, threads: int,
+                 detector: str = 'detector_tiny') -> None:
         self.pipeline = build_pipeline(
             Settings(device='cpu', precision=precision, threads=threads, detector_model=detector,
                      detector_backend=backend, attributes_backend=backend))
-        self._detect, self.pipeline.detector.detect = self.pipeline.detector.detect, self._told
+        finds: Any = self.pipeline.detector
+        looks: Any = self.pipeline.estimator
+        self.networks: dict[str, Any] = {detector: finds.network,
+                                         Settings.attributes_model: looks.network}
+        self.watches = (self.pipeline.watch, finds.watch, looks.watch)
+        self._told = Told(finds)
+        self.pipeline.detector = self._told
         self.about = {
             key: value
             for key, value in self.pipeline.description.items()
             if key.endswith('engine')
         }
-        self.stamp_s, self._boxes, self.found = 0., [], 0
+        self.stamp_s = 0.
 
-    @staticmethod
-    def attributes_model():
-        """The name of the attribute network that runs."""
-        return Settings.attributes_model
+    @property
+    def found(self) -> int:
+        """How many faces the detector found in the last frame."""
+        return self._told.found
 
-    def _told(self, images):
-        found = self._detect(images)
-        self.found = len(found[0])
-        return [[Face(box, .9) for box in self._boxes] for _ in found]
-
-    def __call__(self, image, boxes):
-        self.stamp_s, self._boxes = self.stamp_s + .033, boxes
+    def __call__(self, image: np.ndarray, boxes: Boxes) -> list[Track]:
+        self.stamp_s, self._told.boxes = self.stamp_s + .033, boxes
         return self.pipeline.process({'': (image, self.stamp_s)})['']
 
 
@@ -65,7 +103,8 @@ class Strong:
     OpenVINO in a fixed shape, its letterbox and suppression, and the folded attribute network,
     channels last, on all faces at once in torch."""
 
-    def __init__(self, threads, detector='detector_tiny', image=(1280, 720)):
+    def __init__(self, threads: int, detector: str = 'detector_tiny',
+                 image: tuple[int, int] = (1280, 720)) -> None:
         from ultralytics import YOLO
         from ultralytics.data.augment import LetterBox
         from ultralytics.nn.autobackend import AutoBackend
@@ -74,8 +113,9 @@ class Strong:
         model = shipped()[detector]
         self.confidence, imgsz = model.thresholds['score'], canvas_size(*image,
                                                                         model.input_px)[::-1]
-        self.threads, self.imgsz, self._nms, self._ops = threads, imgsz, nms.non_max_suppression, ops
-        yolo = YOLO(str(detector_network(detector)[1]), task='detect', verbose=False)
+        self.threads, self.imgsz = threads, imgsz
+        self._nms, self._ops = nms.non_max_suppression, ops
+        yolo: Any = YOLO(str(detector_network(detector)[1]), task='detect', verbose=False)
         yolo.model = detector_network(detector)[0]
         yolo.model.args = {'imgsz': model.input_px, 'data': ''}  # the exporter wants a dictionary
         self._folder = tempfile.TemporaryDirectory(prefix='face_attributes_bench_')
@@ -83,16 +123,15 @@ class Strong:
         exported = yolo.export(format='openvino', imgsz=list(imgsz), device='cpu', verbose=False)
         torch.set_num_threads(threads)
         self.backend = AutoBackend(exported, device=torch.device('cpu'), verbose=False)
-        self.letterbox = LetterBox(imgsz, auto=False)
+        self.letterbox: Any = LetterBox(imgsz, auto=False)
         self.attributes, self.crop_px = attribute_network(fold=True).to(
             memory_format=torch.channels_last), _crop_px()
-        self.about, self.found = {
-            'detector_engine': 'ultralytics AutoBackend, openvino',
-            'attributes_engine': 'torch, one batch'
-        }, 0
+        self.found = 0
+        self.about = {'detector_engine': 'ultralytics AutoBackend, openvino',
+                      'attributes_engine': 'torch, one batch'}
 
     @torch.inference_mode()
-    def __call__(self, image, boxes):
+    def __call__(self, image: np.ndarray, boxes: Boxes) -> dict[str, np.ndarray]:
         self._detect(image)
         if not boxes:
             return {}
@@ -103,7 +142,7 @@ class Strong:
         batch = torch.from_numpy(crops).flip(3).permute(0, 3, 1, 2).float().mul_(2 / 255).sub_(1)
         return {name: head.numpy() for name, head in self.attributes(batch).items()}
 
-    def _detect(self, image):
+    def _detect(self, image: np.ndarray) -> None:
         pixels = np.ascontiguousarray(self.letterbox(image=image)[..., ::-1].transpose(2, 0, 1))
         rows = self.backend(torch.from_numpy(pixels)[None].float() / 255)
         kept = self._nms(rows, self.confidence, .45)[0]
@@ -115,7 +154,7 @@ class YunetFaceApi:
     """OpenCV's YuNet at our detector's scale, and face-api.js's age, gender and expression
     networks once a face."""
 
-    def __init__(self, folder, width=448):
+    def __init__(self, folder: Path, width: int = 448) -> None:
         from face_attributes_ros.training.attributes.peers import load_adapters
 
         self._adapters = load_adapters(folder)
@@ -130,7 +169,7 @@ class YunetFaceApi:
         }
 
     @torch.inference_mode()
-    def __call__(self, image, boxes):
+    def __call__(self, image: np.ndarray, boxes: Boxes) -> list[tuple[Any, ...]]:
         small = cv2.resize(image,
                            (self.width, round(image.shape[0] * self.width / image.shape[1])))
         self.detector.setInputSize(small.shape[1::-1])
@@ -138,19 +177,20 @@ class YunetFaceApi:
         self.found = 0 if faces is None else len(faces)
         return [self._look(image[int(y0):int(y1), int(x0):int(x1)]) for x0, y0, x1, y1 in boxes]
 
-    def _look(self, crop):
+    def _look(self, crop: np.ndarray) -> tuple[Any, ...]:
         pixels = self._adapters.prep(crop)
         return (*self._adapters.ag_net(self.age_gender, pixels),
                 self._adapters.expr_net(self.expression, pixels))
 
 
-def _crop_px():
+def _crop_px() -> int:
     return shipped()[Settings.attributes_model].input_px
 
 
-def ours(threads, detector='detector_tiny'):
+def ours(threads: int, detector: str = 'detector_tiny') -> tuple[dict[str, Ours], dict[str, str]]:
     """Ours by name, and the reason by name for those that cannot run here."""
-    able, skipped = {}, {}
+    able: dict[str, Ours] = {}
+    skipped: dict[str, str] = {}
     for backend, precision in OURS:
         name = f'{backend}_{precision}'
         reason = not_offered(precision)
@@ -164,7 +204,7 @@ def ours(threads, detector='detector_tiny'):
     return able, skipped
 
 
-def _in_precision(backend, precision, threads, detector):
+def _in_precision(backend: str, precision: str, threads: int, detector: str) -> Ours:
     try:
         return Ours(backend, precision, threads, detector)
     except ModelError:
@@ -175,18 +215,20 @@ def _in_precision(backend, precision, threads, detector):
         return mixed
 
 
-def without_paths(error):
+def without_paths(error: Exception) -> str:
     """The first line of an error's text, without where this checkout lies."""
     lines = str(error).replace(f'{ROOT}/', '').splitlines()
     return lines[0] if lines else 'without a word'
 
 
-def peers(threads, folder, detector='detector_tiny'):
+def peers(threads: int, folder: Path | None,
+          detector: str = 'detector_tiny') -> tuple[dict[str, Contender], dict[str, str]]:
     """The peers by name, and the reason by name for those that cannot run here."""
-    makers = {
+    makers: dict[str, Callable[[], Contender]] = {
         'naive': lambda: Naive(threads, detector), 'strong': lambda: Strong(threads, detector)
     }
-    able, skipped = {}, {}
+    able: dict[str, Contender] = {}
+    skipped: dict[str, str] = {}
     if folder is None:
         skipped['yunet_faceapi'] = 'skipped: no --peers DIR with its weights was given'
     else:
@@ -194,15 +236,19 @@ def peers(threads, folder, detector='detector_tiny'):
     for name, make in makers.items():
         try:
             able[name] = make()
-        except Exception as error:  # other people's code, and other people's exceptions: a peer that fails is a row that says so
+        # Other people's code, and other people's exceptions: a peer that fails is a row that says
+        # so.
+        except Exception as error:
             print(f'{name}: {error}', file=sys.stderr)
             skipped[name] = f'{type(error).__name__}: {without_paths(error)}'
     return able, skipped
 
 
-def chosen(names, precision):
+def chosen(names: Iterable[str], precision: str) -> str | None:
     """The one of ours that `auto` would take in a precision, or the only one there is; None
     without any."""
     preferred = f'{choose_backend("auto", "cpu")}_{precision}'
     some = [name for name in names if name.endswith(f'_{precision}')]
-    return preferred if preferred in some else (some or [None])[0]
+    if preferred in some:
+        return preferred
+    return some[0] if some else None

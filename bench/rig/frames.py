@@ -3,11 +3,13 @@
 carries, on a grid."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+Boxes = Sequence[tuple[float, float, float, float]]
 SIZES = {480: (640, 480), 720: (1280, 720), 1080: (1920, 1080)}
 """Width and height by height."""
 COUNTS = (1, 4, 16)
@@ -16,17 +18,19 @@ _FACE = (910, 52, 1062, 295)  # the face on the right of zidane.jpg
 _AROUND = 1.6  # side of the patch over the longer side of the face
 
 
-def photograph():
+def photograph() -> np.ndarray:
     """The picture (720, 1280, 3) BGR that the face comes from; found without importing
     ultralytics."""
     spec = importlib.util.find_spec('ultralytics')
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise SystemExit(
             'bench: the package ultralytics, whose photograph is used, is not installed')
-    return cv2.imread(str(Path(spec.origin).parent / 'assets' / 'zidane.jpg'))
+    picture = cv2.imread(str(Path(spec.origin).parent / 'assets' / 'zidane.jpg'))
+    assert picture is not None
+    return picture
 
 
-def patch():
+def patch() -> tuple[np.ndarray, np.ndarray]:
     """A square of the photograph around the face, and the face's box in it as fractions of its
     side."""
     x0, y0, x1, y1 = _FACE
@@ -36,7 +40,8 @@ def patch():
     return photograph()[top:top + side, left:left + side], box
 
 
-def frame(width, height, count, seed=0):
+def frame(width: int, height: int, count: int,
+          seed: int = 0) -> tuple[np.ndarray, Boxes]:
     """A frame (height, width, 3) with `count` (a square number) faces, and their boxes: a list of
     x0, y0, x1, y1."""
     columns = round(count ** .5)
@@ -45,10 +50,12 @@ def frame(width, height, count, seed=0):
     side = min(cell_width, cell_height)
     picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     noise = np.random.default_rng(seed).integers(60, 160, (9, 16, 3), np.uint8)
-    out, boxes = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), []
+    out = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    boxes = []
     for number in range(count):
         x = number % columns * cell_width + (cell_width - side) // 2
         y = number // columns * cell_height + (cell_height - side) // 2
         out[y:y + side, x:x + side] = picture
-        boxes.append(tuple((np.array([x, y, x, y]) + box * side).tolist()))
+        x0, y0, x1, y1 = (np.array([x, y, x, y]) + box * side).tolist()
+        boxes.append((x0, y0, x1, y1))
     return out, boxes

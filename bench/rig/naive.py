@@ -7,7 +7,9 @@ import json
 import sys
 import tempfile
 import types
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,13 +17,14 @@ import torch
 import yaml
 from safetensors import safe_open
 
+from bench.rig.frames import Boxes
 from face_attributes_ros.engines.models import find_model, shipped
 from face_attributes_ros.networks.compact import VARIANTS, CompactConfig, CompactNet, folded
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics
 from face_attributes_ros.settings import Settings
 
 
-def torchvision_stand_in():
+def torchvision_stand_in() -> None:
     """Puts a module `torchvision` with ultralytics' own suppression in place where torchvision
     cannot be imported."""
     try:
@@ -32,19 +35,20 @@ def torchvision_stand_in():
     load_ultralytics()
     from ultralytics.utils.nms import TorchNMS
 
-    module, ops = types.ModuleType('torchvision'), types.ModuleType('torchvision.ops')
+    module: Any = types.ModuleType('torchvision')
+    ops: Any = types.ModuleType('torchvision.ops')
     module.__spec__ = importlib.machinery.ModuleSpec('torchvision', None)
     module.__version__, module.ops, ops.nms = '0.0.0', ops, TorchNMS.nms
     sys.modules.update({'torchvision': module, 'torchvision.ops': ops})
 
 
-def detector_network(name):
+def detector_network(name: str) -> tuple[Any, Path]:
     """ultralytics' DetectionModel with the shipped weights of a detector, and a YAML file of its
     architecture."""
     torchvision_stand_in()
     load_ultralytics()
     state, about = _read(find_model(name, 'detector').torch_weights())
-    network = build_yolov3(about['model'])
+    network: Any = build_yolov3(about['model'])
     network.load_state_dict(state, strict=False)  # ultralytics counts batches, the file does not
     network.model[-1].xyxy, network.names, network.task = False, {0: 'face'}, 'detect'
     path = Path(tempfile.mkdtemp(prefix='face_attributes_bench_')) / 'yolov3-tiny-face.yaml'
@@ -52,7 +56,7 @@ def detector_network(name):
     return network.eval(), path
 
 
-def attribute_network(fold=False):
+def attribute_network(fold: bool = False) -> Any:
     """The attribute network with the shipped weights, in torch."""
     state, about = _read(find_model(Settings.attributes_model, 'attributes').torch_weights())
     config = CompactConfig.from_dict(about['network']) if 'network' in about else VARIANTS['m']
@@ -61,13 +65,13 @@ def attribute_network(fold=False):
     return (folded(network) if fold else network).eval().requires_grad_(False)
 
 
-def _read(path):
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     with safe_open(str(path), framework='pt') as file:
         about = {key: _parsed(value) for key, value in (file.metadata() or {}).items()}
         return {key: file.get_tensor(key).float() for key in file.keys()}, about
 
 
-def _parsed(text):
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
@@ -78,11 +82,11 @@ class Naive:
     """`Naive(threads)(image_bgr, boxes_xyxy)`: predict() on the image, then one forward pass for
     each given box."""
 
-    def __init__(self, threads=1, detector='detector_tiny'):
+    def __init__(self, threads: int = 1, detector: str = 'detector_tiny') -> None:
         network, path = detector_network(detector)
         from ultralytics import YOLO
 
-        self.yolo = YOLO(str(path), task='detect', verbose=False)
+        self.yolo: Any = YOLO(str(path), task='detect', verbose=False)
         self.yolo.model = network
         self.attributes, self.crop_px = attribute_network(), shipped()[
             Settings.attributes_model].input_px
@@ -96,14 +100,14 @@ class Naive:
                           verbose=False)
         torch.set_num_threads(threads)  # the first predict() has set its own
 
-    def __call__(self, image_bgr, boxes_xyxy):
+    def __call__(self, image_bgr: np.ndarray, boxes_xyxy: Boxes) -> list[dict[str, np.ndarray]]:
         found = self.yolo.predict(image_bgr, imgsz=self.imgsz, device='cpu', conf=self.confidence,
                                   iou=.45, verbose=False)
         self.found = len(found[0].boxes)
         with torch.inference_mode():
             return [self._look(image_bgr, box) for box in boxes_xyxy]
 
-    def _look(self, image_bgr, box):
+    def _look(self, image_bgr: np.ndarray, box: Sequence[float]) -> dict[str, np.ndarray]:
         x0, y0, x1, y1 = (int(v) for v in box)
         crop = cv2.cvtColor(cv2.resize(image_bgr[y0:y1, x0:x1], (self.crop_px, self.crop_px)),
                             cv2.COLOR_BGR2RGB)

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.
+C = TypeVar('C', bound='Child')
 IMAGE, FACES = 'image', '/face_attributes/faces'
 
 
-def own_domain():
+def own_domain() -> IO[str]:
     """Takes a ROS domain that no test or benchmark on this machine uses and talks on this host
     only; it is taken while the lock lives."""
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
@@ -37,42 +40,44 @@ def own_domain():
 class Child:
     """A Python process whose output goes to a file; a context that ends it."""
 
-    def __init__(self, *command, env=None):
+    def __init__(self, *command: object, env: Mapping[str, str] | None = None) -> None:
         self._log = tempfile.NamedTemporaryFile('w+', prefix='face_attributes_bench_',
                                                 suffix='.log')
         self.started_s = time.time()
+        self._command = ' '.join(map(str, command))
         self.process = subprocess.Popen([sys.executable, '-u', *map(str, command)],
                                         stdin=subprocess.PIPE, stdout=self._log,
                                         stderr=subprocess.STDOUT, cwd=ROOT,
                                         env={**os.environ, **(env or {})}, text=True)
 
     @property
-    def pid(self):
+    def pid(self) -> int:
         return self.process.pid
 
     @property
-    def output(self):
+    def output(self) -> str:
         return Path(self._log.name).read_text(errors='replace')
 
-    def wait_for(self, text, patience_s=PATIENCE_S):
+    def wait_for(self, text: str, patience_s: float = PATIENCE_S) -> None:
         """Waits until the output contains a text; RuntimeError if the process ends before, or
         takes too long."""
         end = time.monotonic() + patience_s
         while text not in self.output:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(
-                    f'{self.process.args[2:]} did not say {text!r}:\n{self.output[-2000:]}')
+                    f'{self._command} did not say {text!r}:\n{self.output[-2000:]}')
             time.sleep(.01)
 
-    def tell(self, line):
+    def tell(self, line: str) -> None:
         """Writes a line to the process."""
+        assert self.process.stdin is not None
         self.process.stdin.write(line + '\n')
         self.process.stdin.flush()
 
-    def __enter__(self):
+    def __enter__(self: C) -> C:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -80,11 +85,12 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        assert self.process.stdin is not None
         self.process.stdin.close()
         self._log.close()
 
 
-def node(backend='auto', **parameters):
+def node(backend: str = 'auto', **parameters: object) -> Child:
     """The real node on a runtime, not yet ready."""
     values = {'detector.backend': backend, 'attributes.backend': backend, **parameters}
     arguments = [part for name, value in values.items() for part in ('-p', f'{name}:={value}')]
@@ -95,13 +101,15 @@ class Camera(Child):
     """Publishes one picture with `faces` faces at `rate` Hz; its measured part comes after
     `warm_up` seconds."""
 
-    def __init__(self, height, faces, rate, seconds, *, warm_up=1.5, wait=1, env=None):
+    def __init__(self, height: int, faces: int, rate: float, seconds: float, *,
+                 warm_up: float = 1.5, wait: int = 1,
+                 env: Mapping[str, str] | None = None) -> None:
         self._out = tempfile.NamedTemporaryFile(prefix='face_attributes_bench_', suffix='.json')
         super().__init__('-m', 'bench.rig.traffic', 'camera', '--height', height, '--faces', faces,
                          '--rate', rate, '--seconds', seconds, '--warm-up', warm_up, '--wait',
                          wait, '--out', self._out.name, env=env)
 
-    def sent(self):
+    def sent(self) -> Any:
         """Waits for its end: {'stamps_s': those measured, 'publish_ms': median}."""
         self.process.wait(PATIENCE_S)
         if self.process.returncode:
@@ -113,11 +121,11 @@ class Camera(Child):
 class Listener(Child):
     """Subscribes to the faces, or to the image itself, and keeps when what arrived."""
 
-    def __init__(self, kind='faces', env=None):
+    def __init__(self, kind: str = 'faces', env: Mapping[str, str] | None = None) -> None:
         super().__init__('-m', 'bench.rig.traffic', 'listener', '--kind', kind, env=env)
         self._dumps = 0
 
-    def heard(self):
+    def heard(self) -> Any:
         """What arrived since the last call: [{'stamp_s', 'received_s', ...}], and what diagnostics
         said."""
         self._dumps += 1
@@ -128,13 +136,13 @@ class Listener(Child):
             return json.loads(path.read_text())
 
 
-def cpu_s(pid):
+def cpu_s(pid: int) -> float:
     """Seconds of CPU time that a process has used."""
     fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def memory_mb(pid):
+def memory_mb(pid: int) -> dict[str, float]:
     """Resident memory of a process now, and at most, in MB (10^6 bytes)."""
     lines = dict(
         line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text().splitlines())
@@ -144,6 +152,6 @@ def memory_mb(pid):
     }
 
 
-def loads(pid, library):
+def loads(pid: int, library: str) -> bool:
     """Whether a process has mapped a file with this in its name."""
     return library in Path(f'/proc/{pid}/maps').read_text()

@@ -7,6 +7,8 @@ where a subscriber gets a message, whatever language it is written in. Images it
 does.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import select
@@ -14,19 +16,28 @@ import statistics
 import struct
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from bench.report.figures import Report
 from bench.rig.processes import FACES, IMAGE
 from face_attributes_ros.ros.run import prepare_environment
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.publisher import Publisher
+    from rclpy.qos import QoSProfile
 
-def best_effort():
+
+def best_effort() -> QoSProfile:
     from rclpy.qos import QoSProfile, ReliabilityPolicy
 
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def camera(args):
+def camera(args: argparse.Namespace) -> None:
     """Publishes; says `measuring` and `done` around the part that counts."""
     import rclpy
     from sensor_msgs.msg import Image
@@ -43,7 +54,7 @@ def camera(args):
     end = time.monotonic() + 30
     while publisher.get_subscription_count() < args.wait and time.monotonic() < end:
         time.sleep(.02)
-    send = lambda: _publish(publisher, message)  # noqa: E731
+    send = partial(_publish, publisher, message)
     _send(send, args.rate, args.warm_up)
     print('measuring', flush=True)
     rows = _send(send, args.rate, args.seconds)
@@ -53,7 +64,8 @@ def camera(args):
         json.dumps({'stamps_s': stamps, 'publish_ms': statistics.median(took_ms)}))
 
 
-def _send(send, rate, seconds):
+def _send(send: Callable[[], tuple[float, float]], rate: float,
+          seconds: float) -> list[tuple[float, float]]:
     # Like a camera, it does not make up for a frame that came too late: the next ones come when
     # they are due.
     rows, start, number = [], time.monotonic(), 0
@@ -66,7 +78,7 @@ def _send(send, rate, seconds):
     return rows
 
 
-def _publish(publisher, message):
+def _publish(publisher: Publisher[Any], message: Any) -> tuple[float, float]:
     now = time.time_ns()
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 10**9)
     start = time.perf_counter()
@@ -77,19 +89,21 @@ def _publish(publisher, message):
 class Ears:
     """What arrives: (stamp, time, bytes of the message or None)."""
 
-    def __init__(self, node, kind):
+    def __init__(self, node: Node, kind: str) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
         from face_attributes_ros.msg import FaceAttributesArray
         from sensor_msgs.msg import Image
 
-        self.rows, self.diagnostics, self._kind = [], [], FaceAttributesArray
+        self.rows: list[tuple[float, float, bytes | None]] = []
+        self.diagnostics: list[dict[str, str]] = []
+        self._kind = FaceAttributesArray
         if kind == 'faces':
             node.create_subscription(FaceAttributesArray, FACES, self._on_faces, 50, raw=True)
             node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         else:
             node.create_subscription(Image, IMAGE, self._on_image, best_effort())
 
-    def _on_faces(self, data):
+    def _on_faces(self, data: bytes) -> None:
         now = time.time_ns() * 1e-9
         if not self.rows:
             print(f'first at {now:.6f}', flush=True)
@@ -97,19 +111,19 @@ class Ears:
                                           4)  # after the encapsulation, header.stamp comes first
         self.rows.append((sec + nanosec * 1e-9, now, data))
 
-    def _on_image(self, message):
+    def _on_image(self, message: Any) -> None:
         stamp = message.header.stamp
         self.rows.append((stamp.sec + stamp.nanosec * 1e-9, time.time_ns() * 1e-9, None))
 
-    def _on_diagnostics(self, message):
+    def _on_diagnostics(self, message: Any) -> None:
         self.diagnostics.append({pair.key: pair.value for pair in message.status[0].values})
 
-    def take(self):
+    def take(self) -> Report:
         """Everything since the last time, ready for JSON."""
         rows, diagnostics, self.rows, self.diagnostics = self.rows, self.diagnostics, [], []
         return {'rows': [self._read(*row) for row in rows], 'diagnostics': diagnostics}
 
-    def _read(self, stamp_s, received_s, data):
+    def _read(self, stamp_s: float, received_s: float, data: bytes | None) -> Report:
         row = {'stamp_s': stamp_s, 'received_s': received_s}
         if data is not None:
             from rclpy.serialization import deserialize_message
@@ -123,7 +137,7 @@ class Ears:
         return row
 
 
-def listener(args):
+def listener(args: argparse.Namespace) -> None:
     """Listens until it is ended; on a line `dump FILE` it writes what it heard."""
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -147,7 +161,7 @@ def listener(args):
         pass
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     roles = parser.add_subparsers(dest='role', required=True)
     one = roles.add_parser('camera')

@@ -8,7 +8,6 @@ the CPU, where the tests run it, the same code runs step by step.
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
 import torch
@@ -41,7 +40,7 @@ class DeviceNetworks(NamedTuple):
     @property
     def width(self):
         """Numbers a face in a packed result."""
-        return sum(prod(HEADS[name]) for name in self.outputs)
+        return sum(HEADS[name].size for name in self.outputs)
 
     def look(self, levels: Tensor, boxes_xyxy: Tensor) -> Tensor:
         """(B * F, width) float32: all heads of the faces in boxes (B, F, 4) of frames (B, H, W,

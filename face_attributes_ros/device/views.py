@@ -115,10 +115,10 @@ class DeviceEstimator:
         return values
 
     def _heads(self, values):
-        sizes = [int(np.prod(HEADS[name])) for name in self.path.networks.outputs]
+        sizes = [HEADS[name].size for name in self.path.networks.outputs]
         columns = np.split(values, np.cumsum(sizes)[:-1], axis=1)
         return {
-            name: column.reshape(len(values), *HEADS[name])
+            name: column.reshape(len(values), *HEADS[name].shape)
             for name, column in zip(self.path.networks.outputs, columns)
         }
 

@@ -5,6 +5,7 @@ how good they were measured."""
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.share import share_file
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10, ROS 2 Humble
+else:  # ROS 2 Humble
     import tomli as tomllib
 
 TASKS = ('detector', 'attributes')
@@ -101,25 +103,9 @@ def file_sha256(path):
     return digest.hexdigest()
 
 
-def models_directory():
-    """The folder of the shipped models: beside the package in a checkout, in share/ when
-    installed."""
-    checkout = Path(__file__).parents[2] / 'models'
-    candidates = [checkout, *_installed()]
-    for candidate in candidates:
-        if (candidate / 'manifest.toml').is_file():
-            return candidate
-    raise ModelError(
-        f'models/manifest.toml is in none of {", ".join(map(str, candidates))}: is the package installed?'
-    )
-
-
-def _installed():
-    # <prefix>/lib/pythonX/site-packages/face_attributes_ros or
-    # <prefix>/local/lib/pythonX/dist-packages/...
-    return [
-        parent / 'share' / 'face_attributes_ros' / 'models' for parent in Path(__file__).parents
-    ]
+def models_directory() -> Path:
+    """The folder of the shipped models."""
+    return share_file('models/manifest.toml').parent
 
 
 def load_manifest(path):

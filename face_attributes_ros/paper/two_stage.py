@@ -20,7 +20,7 @@ import numpy as np
 from face_attributes_ros import alignment
 from face_attributes_ros.boxes import iou
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.estimator import unmirrored
+from face_attributes_ros.heads import unmirrored
 from face_attributes_ros.paper import aflw
 
 MEDIANS = ('visibility', 'pose', 'gender')

@@ -57,7 +57,9 @@ class Camera:
         self.compressed = settings.image_transport == 'compressed'
         self.rectified = settings.position_rectified
         base = node.resolve_topic_name(f'{name}/image' if name else 'image')
-        self.topic = f'{base}/compressed' if self.compressed else base
+        # Who remaps `image` moves `image/compressed` too, as image_transport does; it may also be
+        # remapped by itself.
+        self.topic = node.resolve_topic_name(f'{base}/compressed') if self.compressed else base
         self.info_topic = self._info_topic(base)
         self.counts: Counter[str] = Counter()
         self.latencies_ms: deque[float] = deque(maxlen=1000)

@@ -8,37 +8,29 @@ import array
 import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
 
-from face_attributes_ros.errors import ImageError
+from face_attributes_ros.pictures import reader
+from face_attributes_ros.pictures.depth import Depth
 
-# Each kind by how it begins and ends: OpenCV decodes half a file without a word, and fills the
-# rest with grey.
-_KINDS = {'jpeg': (b'\xff\xd8\xff', b'\xff\xd9'), 'png': (b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82')}
-# Camera geometry is that of the sensor: an orientation tag must not turn the image.
-_READ = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-
-
-def to_bgr(msg):
-    """A CompressedImage as (H, W, 3) uint8 BGR; ImageError unless its data is one whole JPEG or
-    PNG file."""
-    data = bytes(msg.data)
-    kind = next((name for name, (start, _) in _KINDS.items() if data.startswith(start)), None)
-    if kind is None:
-        raise ImageError(
-            f'compressed image of format {msg.format!r} begins with {data[:4]!r}, needs JPEG or PNG'
-        )
-    if not data.rstrip(b'\0').endswith(_KINDS[kind][1]):  # some drivers pad with zeros
-        raise ImageError(f'{kind} image is cut short after {len(data)} bytes')
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ)
-    except cv2.error as error:
-        raise ImageError(f'{kind} image of {len(data)} bytes: {error.err or error}') from error
-    if pixels is None:
-        raise ImageError(f'{kind} image of {len(data)} bytes cannot be decoded')
-    return pixels
+KINDS = ('jpeg', 'png')
+"""What may come over a topic: cameras send nothing else, and a network is no place to offer every
+decoder there is."""
 
 
-def from_bgr(pixels, header, quality=80):
+def to_bgr(msg: CompressedImage, max_megapixels: float = reader.MAX_MEGAPIXELS,
+           bits: Depth | None = None) -> np.ndarray:
+    """A CompressedImage as (H, W, 3) uint8 BGR; ImageError unless its data begins with one whole
+    JPEG or PNG picture of at most `max_megapixels`. What stands behind its end is ignored.
+
+    It is not turned by its EXIF data: camera geometry is that of the sensor. bits: the camera's,
+    for PNG of 16 bits.
+    """
+    return reader.decode(bytes(msg.data), f'compressed image of format {msg.format!r}', turn=False,
+                         kinds=KINDS, max_megapixels=max_megapixels, bits=bits)
+
+
+def from_bgr(pixels: np.ndarray, header: Header, quality: int = 80) -> CompressedImage:
     """A JPEG CompressedImage of (H, W, 3) uint8 BGR pixels with a given header; quality 1 to
     100."""
     _, encoded = cv2.imencode('.jpg', pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))

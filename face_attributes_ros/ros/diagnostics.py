@@ -15,8 +15,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from face_attributes_ros.ros.camera import Camera
-from face_attributes_ros.ros.run import share_file
 from face_attributes_ros.settings import Settings
+from face_attributes_ros.share import share_file
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 COUNTED = ('processed', 'replaced', 'too_old', 'unreadable', 'failed')

@@ -1,139 +1,125 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tracks -> messages, and messages -> plain dictionaries. Pure conversions: nothing here knows a
+"""Tracks -> messages -> plain dictionaries -> tracks. Pure conversions: nothing here knows a
 node."""
 
 from __future__ import annotations
 
 import array
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Duration
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Point32
 from sensor_msgs.msg import RegionOfInterest
+from std_msgs.msg import Header
 
-from face_attributes_ros.estimator import AGE_INTERVAL
-from face_attributes_ros.faces import COASTING, CONFIRMED, EXPRESSIONS, GENDERS, TENTATIVE
+from face_attributes_ros.faces import (
+    COASTING,
+    CONFIRMED,
+    TENTATIVE,
+    UNKNOWN,
+    Attributes,
+    Face,
+    Track,
+)
+from face_attributes_ros.heads import HEADS
 from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
 
 STATES = {
     TENTATIVE: FaceAttributes.TENTATIVE, CONFIRMED: FaceAttributes.CONFIRMED,
     COASTING: FaceAttributes.COASTING
 }
-GENDER_CODES = dict(zip(GENDERS, (FaceAttributes.FEMALE, FaceAttributes.MALE)))
-EMOTIONS = dict(
-    zip(EXPRESSIONS, (FaceAttributes.NEUTRAL, FaceAttributes.HAPPY, FaceAttributes.SAD,
-                      FaceAttributes.SURPRISED, FaceAttributes.SCARED, FaceAttributes.DISGUSTED,
-                      FaceAttributes.ANGRY)))
-"""Our words -> those of hri_msgs/Expression, in the order of `emotion_probabilities`."""
+Focal = tuple[float, float, float, float]
+"""fx, fy, cx, cy of a camera, pixels."""
+
+_WIRED = tuple((head, tuple((getattr(FaceAttributes, wire.bit), wire) for wire in head.wires))
+               for head in HEADS.values() if head.wires)
+_KINDS = FaceAttributes.get_fields_and_field_types()
 _HAS_CHECKS = '_check_fields' in Point32.__slots__  # from Jazzy on
 
 
-def seconds(stamp):
+def seconds(stamp: Time | Duration) -> float:
     """A builtin_interfaces/Time or Duration as float seconds."""
-    return stamp.sec + stamp.nanosec * 1e-9
+    elapsed: float = stamp.sec + stamp.nanosec * 1e-9
+    return elapsed
 
 
-def faces_array(header, camera, size, tracks, *, smoothed=False, focal=None, face_width_m=0.,
-                **rest):
+def faces_array(header: Header, camera: str, size: tuple[int, int], tracks: Iterable[Track], *,
+                focal: Focal | None = None, face_width_m: float = 0.,
+                **rest: Any) -> FaceAttributesArray:
     """A FaceAttributesArray of tracks in an image of (width, height) pixels; `rest` are more of
     its fields.
 
-    With `focal`, the (fx, fy, cx, cy) of the image's camera in our pixels, each face gets a
-    position from its width in the image.
+    With `focal` of the image's camera in our pixels, each face gets a position from its width in
+    the image.
     """
-    faces = [face_attributes(track, size, smoothed, focal, face_width_m) for track in tracks]
+    faces = [face_attributes(track, size, focal, face_width_m) for track in tracks]
     return FaceAttributesArray(header=header, camera=camera, image_width=size[0],
                                image_height=size[1], faces=faces, **rest)
 
 
-def face_attributes(track, size, smoothed=False, focal=None, face_width_m=0.):
+def face_attributes(track: Track, size: tuple[int, int], focal: Focal | None = None,
+                    face_width_m: float = 0.) -> FaceAttributes:
     """A FaceAttributes of one track, clipped to an image of (width, height) pixels."""
-    msg = FaceAttributes(track_id=track.track_id, track_state=STATES[track.state],
-                         track_age=_duration(track.age_s), observations=track.observations,
-                         roi=region(track.face.box_xyxy,
-                                    size), detection_confidence=track.face.score, quality=math.nan,
-                         valence=math.nan, arousal=math.nan)
-    if track.attributes is not None:
-        msg.smoothed = smoothed
-        for fill in (_fill_age, _fill_gender, _fill_emotion, _fill_smile):
-            fill(msg, track.attributes)
-    if track.raw is not None:  # what only holds for this image
-        for fill in (_fill_pose, _fill_landmarks, _fill_quality):
-            fill(msg, track.raw)
+    valid, fields = _shown(track)
     if focal is not None and face_width_m > 0:
-        _fill_position(msg, track.face.box_xyxy, focal, face_width_m)
-    return msg
+        position = _position(track.face.box_xyxy, focal, face_width_m)
+        if position is not None:
+            valid |= FaceAttributes.HAS_POSITION
+            fields['position'] = position
+            fields['position_source'] = FaceAttributes.POSITION_MONOCULAR
+    return FaceAttributes(
+        track_id=track.track_id, track_state=STATES[track.state], track_age=_duration(track.age_s),
+        observations=track.observations, roi=region(track.face.box_xyxy, size),
+        detection_confidence=track.face.score, valid=valid,
+        smoothed=track.smoothed and track.attributes is not None, **fields)
 
 
-def region(box_xyxy, size):
+def region(box_xyxy: Sequence[float], size: tuple[int, int]) -> RegionOfInterest:
     """The part of a box that lies in an image of (width, height) pixels, rounded to whole pixels;
     empty when none does."""
-    x0, x1 = (min(max(round(x), 0), size[0]) for x in box_xyxy[::2])
-    y0, y1 = (min(max(round(y), 0), size[1]) for y in box_xyxy[1::2])
-    return RegionOfInterest(x_offset=x0, y_offset=y0, width=max(0, x1 - x0),
-                            height=max(0, y1 - y0))
+    (x0, y0, x1, y1), (width, height) = box_xyxy, size
+    left, right = min(max(round(x0), 0), width), min(max(round(x1), 0), width)
+    top, bottom = min(max(round(y0), 0), height), min(max(round(y1), 0), height)
+    return RegionOfInterest(x_offset=left, y_offset=top, width=max(0, right - left),
+                            height=max(0, bottom - top))
 
 
-def _duration(elapsed_s):
+def _duration(elapsed_s: float) -> Duration:
     nanoseconds = max(0, round(elapsed_s * 1e9))
     return Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
 
-def _fill_age(msg, seen):
-    if seen.age_years is None:
-        return
-    msg.valid |= FaceAttributes.HAS_AGE
-    msg.age, msg.age_stddev, msg.age_confidence = seen.age_years, seen.age_std_years, AGE_INTERVAL
-    msg.age_min, msg.age_max = math.floor(seen.age_low), min(255, math.ceil(seen.age_high))
+def _shown(track: Track) -> tuple[int, dict[str, Any]]:
+    # The bits of what the heads say, and the fields that hold it.
+    valid, fields = 0, dict[str, Any]()
+    for head, wires in _WIRED:
+        seen = head.of(track)
+        if seen is None:
+            continue
+        for bit, wire in wires:
+            values = wire.write(seen)
+            if values is not None:
+                valid |= bit
+                fields.update(values)
+    for name, convert in _SEQUENCES:
+        if name in fields:
+            fields[name] = convert(fields[name])
+    return valid, fields
 
 
-def _fill_gender(msg, seen):
-    if seen.gender is None:
-        return
-    msg.gender = GENDER_CODES.get(seen.gender, FaceAttributes.GENDER_UNDEFINED)
-    msg.gender_confidence = max(seen.p_female, 1 - seen.p_female)
-    if msg.gender != FaceAttributes.GENDER_UNDEFINED:
-        msg.valid |= FaceAttributes.HAS_GENDER
-        msg.gender_confidence = seen.p_female if msg.gender == FaceAttributes.FEMALE else 1 - seen.p_female
+def _floats(values: Sequence[float]) -> array.array[float]:
+    return array.array('f', values)
 
 
-def _fill_emotion(msg, seen):
-    if seen.expression_probs is None:
-        return
-    msg.emotion_probabilities = array.array('f', seen.expression_probs)
-    msg.emotion, msg.emotion_confidence = EMOTIONS.get(seen.expression,
-                                                       ''), max(seen.expression_probs)
-    if msg.emotion:
-        msg.valid |= FaceAttributes.HAS_EMOTION
-        msg.emotion_confidence = seen.expression_probs[EXPRESSIONS.index(seen.expression)]
-
-
-def _fill_smile(msg, seen):
-    if seen.smile is not None:
-        msg.valid |= FaceAttributes.HAS_SMILE
-        msg.smile = seen.smile
-
-
-def _fill_pose(msg, seen):
-    if seen.yaw_rad is not None:
-        msg.valid |= FaceAttributes.HAS_POSE
-        msg.yaw, msg.pitch, msg.roll = seen.yaw_rad, seen.pitch_rad, seen.roll_rad
-
-
-def _fill_landmarks(msg, seen):
-    if seen.landmarks_xy is not None:
-        msg.valid |= FaceAttributes.HAS_LANDMARKS
-        msg.landmark_scheme = FaceAttributes.LANDMARKS_68
-        msg.landmarks = _points(seen.landmarks_xy)
-
-
-def _points(pairs):
+def _points(pairs: Iterable[tuple[float, float]]) -> list[Point32]:
     # [Point32(x=x, y=y), ...] past the constructor, which takes six times as long: for 68 points
     # of 16 faces that is 2 ms.
-    points = []
+    points, new = [], Point32.__new__
     for x, y in pairs:
-        point = Point32.__new__(Point32)
+        point = new(Point32)
         point._x, point._y, point._z = x, y, 0.
         if _HAS_CHECKS:
             point._check_fields = False
@@ -141,25 +127,25 @@ def _points(pairs):
     return points
 
 
-def _fill_quality(msg, seen):
-    if seen.quality is not None:
-        msg.quality = seen.quality
+_CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
+    'sequence<float>': _floats, 'sequence<geometry_msgs/Point32>': _points
+}
+_SEQUENCES = tuple((name, _CONVERTERS[kind]) for name, kind in _KINDS.items()
+                   if kind in _CONVERTERS)
 
 
-def _fill_position(msg, box_xyxy, focal, face_width_m):
+def _position(box_xyxy: Sequence[float], focal: Focal, face_width_m: float) -> Point | None:
     # Pinhole camera: a face of known width that covers that many pixels is fx * metres / pixels
     # away.
     x0, y0, x1, y1 = box_xyxy
     fx, fy, cx, cy = focal
     if x1 <= x0 or fx <= 0 or fy <= 0:
-        return
+        return None
     z = fx * face_width_m / (x1 - x0)
-    msg.valid |= FaceAttributes.HAS_POSITION
-    msg.position_source = FaceAttributes.POSITION_MONOCULAR
-    msg.position = Point(x=((x0 + x1) / 2 - cx) / fx * z, y=((y0 + y1) / 2 - cy) / fy * z, z=z)
+    return Point(x=((x0 + x1) / 2 - cx) / fx * z, y=((y0 + y1) / 2 - cy) / fy * z, z=z)
 
 
-def to_dict(msg):
+def to_dict(msg: Any) -> Any:
     """Any message as dictionaries, lists, strings and numbers, ready for JSON: not-a-number
     becomes None."""
     if hasattr(msg, 'get_fields_and_field_types'):
@@ -169,3 +155,32 @@ def to_dict(msg):
     if isinstance(msg, float) and not math.isfinite(msg):
         return None
     return msg
+
+
+def to_track(face: Mapping[str, Any]) -> Track:
+    """The track that a FaceAttributes, as the dictionary of `to_dict`, was made of: its box in
+    whole pixels, its age interval in whole years."""
+    face = _plain(face)
+    fields = {name: value for head, wires in _WIRED for bit, wire in wires if face['valid'] & bit
+              for name, value in wire.read(face).items()}
+    for head in HEADS.values():
+        if head.label and head.label.of in fields:
+            fields.setdefault(head.label.field, UNKNOWN)
+    seen, age = Attributes(**fields), face['track_age']
+    states = {code: state for state, code in STATES.items()}
+    return Track(face['track_id'], states[face['track_state']], age['sec'] + age['nanosec'] * 1e-9,
+                 face['observations'], Face(_box(face['roi']), face['detection_confidence']),
+                 seen, seen, face['smoothed'])
+
+
+def _plain(value: Any) -> Any:
+    # Lists as tuples, points as pairs: as records have them.
+    if isinstance(value, Mapping):
+        point = value.keys() == {'x', 'y', 'z'}
+        return (value['x'], value['y']) if point else {k: _plain(v) for k, v in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, list) else value
+
+
+def _box(roi: Mapping[str, int]) -> tuple[float, float, float, float]:
+    x, y = float(roi['x_offset']), float(roi['y_offset'])
+    return x, y, x + roi['width'], y + roi['height']

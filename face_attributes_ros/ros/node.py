@@ -178,6 +178,8 @@ class FaceAttributesNode(LifecycleNode):
 
     def _look_after(self) -> None:
         self._adjust()
+        if self.work is not None:
+            self.work.forget_silent()
         self._reporter.publish()
 
     def _adjust(self) -> None:

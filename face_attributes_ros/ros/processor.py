@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from rclpy.clock import Clock
@@ -76,11 +76,12 @@ class Processor:
         self.pipeline.stage_ms.update(decode=1e3 * (start - begun),
                                       publish=1e3 * (time.perf_counter() - looked))
 
-    def publish_nothing(self) -> None:
-        """Says on every output that no face is seen: what was seen is no longer so."""
-        for name, publishers in self.publishers.items():
+    def publish_nothing(self, names: Iterable[str]) -> None:
+        """Says on every output of these cameras that no face is seen: what was seen is no longer
+        so."""
+        for name in names:
             header, size = self._last.get(name, (Header(), (0, 0)))
-            publishers.publish_nothing(faces_array(
+            self.publishers[name].publish_nothing(faces_array(
                 header, name, size, [], latency_ms=math.nan,
                 dropped_frames=self._newly_dropped(name), model_id=self.model_id))
 

@@ -18,7 +18,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from pathlib import Path
+
+from face_attributes_ros.share import share_file
 
 EXECUTABLES = {
     'node': ('node', 'Finds faces in camera images and publishes what they look like.'),
@@ -173,17 +174,6 @@ def prepare_environment():
     if not any(os.environ.get(name) for name in ('HOME', 'ROS_HOME', 'ROS_LOG_DIR')):
         os.environ['ROS_LOG_DIR'] = tempfile.gettempdir()
     keep_large_buffers()
-
-
-def share_file(name):
-    """A file of ours under config/, launch/ or models/: in the checkout, or in share/ where the
-    package is installed."""
-    for folder in Path(__file__).absolute().parents:
-        for candidate in (folder / name, folder / 'share' / 'face_attributes_ros' / name):
-            if candidate.is_file():
-                return candidate
-    raise FileNotFoundError(
-        f'{name} is neither in a checkout nor in share/face_attributes_ros above {__file__}')
 
 
 def keep_large_buffers():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ class Work:
         self._processor = Processor(self.cameras, self.publishers, pipeline, self.dropped,
                                     node.get_clock(), node.get_logger())
         self._running = False
+        self._silent: frozenset[str] = frozenset()
 
     def start(self) -> None:
         """Starts to work; does nothing while working."""
@@ -48,6 +50,19 @@ class Work:
                 camera.unsubscribe()
                 self.worker.order(lambda name=name: self.pipeline.reset(name))
 
+    def forget_silent(self) -> None:
+        """Says of cameras that stopped sending that nothing is seen any more, once each."""
+        patience_s, now = self._settings().diagnostics_no_image_after, time.monotonic()
+        for name, camera in self.cameras.items():
+            silent = camera.arrived_s is not None and now - camera.arrived_s > patience_s
+            if silent and name not in self._silent and self._running:
+                self.worker.order(lambda name=name: self._end_view(name))
+            self._silent = self._silent | {name} if silent else self._silent - {name}
+
+    def _end_view(self, name: str) -> None:
+        self.pipeline.reset(name)
+        self._processor.publish_nothing([name])
+
     def stop(self) -> bool:
         """Stops working, after one last message without faces; whether the batch at hand ended in
         `diagnostics.stalled_after`."""
@@ -56,7 +71,7 @@ class Work:
             camera.unsubscribe()
         if not self.worker.stop(self._settings().diagnostics_stalled_after):
             return False
-        self._processor.publish_nothing()
+        self._processor.publish_nothing(self.cameras)
         self.pipeline.reset()
         return True
 

@@ -117,7 +117,7 @@ def test_goals(goal, reached, shown):
 def test_tables_can_be_made_of_a_report_without_any_part():
     for table in speed_tables.TABLES.values():
         assert isinstance(table({}), str)
-    assert 'make bench' in speed_tables.readme({})
+    assert 'make bench' in speed_tables.overview({})
 
 
 def test_the_stored_report_has_the_ratios_that_are_promised():

@@ -6,8 +6,8 @@ import pytest
 torch = pytest.importorskip('torch',
                             reason='torch is needed for training and the torch backend only')
 
-from face_attributes_ros import boxes  # noqa: E402
-from face_attributes_ros.device.boxes import front, suppress, to_source  # noqa: E402
+from face_attributes_ros import boxes
+from face_attributes_ros.device.boxes import front, suppress, to_source
 
 
 def random_rows(seed, count, decimals):

@@ -12,18 +12,18 @@ torch = pytest.importorskip('torch',
 if find_spec('ultralytics') is None:
     pytest.skip('ultralytics builds the detector of the torch backend', allow_module_level=True)
 
-from device_rig import Rig, people  # noqa: E402
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
-from torch.utils._pytree import tree_flatten  # noqa: E402
+from device_rig import Rig, people
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
-from face_attributes_ros.boxes import Letterbox  # noqa: E402
-from face_attributes_ros.device import plan as device_plan  # noqa: E402
-from face_attributes_ros.device.plan import DeviceNetworks, Plan  # noqa: E402
-from face_attributes_ros.device.yolov3 import CapturableDetector  # noqa: E402
-from face_attributes_ros.engines.choose import open_network  # noqa: E402
-from face_attributes_ros.engines.models import find_model  # noqa: E402
-from face_attributes_ros.errors import DeviceError  # noqa: E402
-from face_attributes_ros.networks.attributes import OUTPUTS, with_fixed_pool  # noqa: E402
+from face_attributes_ros.boxes import Letterbox
+from face_attributes_ros.device import plan as device_plan
+from face_attributes_ros.device.plan import DeviceNetworks, Plan
+from face_attributes_ros.device.yolov3 import CapturableDetector
+from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.errors import DeviceError
+from face_attributes_ros.networks.attributes import OUTPUTS, with_fixed_pool
 
 META = torch.device('meta')
 

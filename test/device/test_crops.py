@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip('torch',
                             reason='torch is needed for training and the torch backend only')
 
-from face_attributes_ros import alignment  # noqa: E402
-from face_attributes_ros.device.crops import crop_weights, square_crops  # noqa: E402
+from face_attributes_ros import alignment
+from face_attributes_ros.device.crops import crop_weights, square_crops
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 255, (720, 1280, 3), np.uint8)

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip('torch',
                             reason='torch is needed for training and the torch backend only')
 
-from face_attributes_ros.boxes import LETTERBOX_GREY, Letterbox, canvas_size  # noqa: E402
+from face_attributes_ros.boxes import LETTERBOX_GREY, Letterbox, canvas_size
 from face_attributes_ros.device.letterbox import (
     DeviceLetterbox,
     bilinear_matrix,

@@ -14,16 +14,16 @@ torch = pytest.importorskip('torch',
 if find_spec('ultralytics') is None:
     pytest.skip('ultralytics builds the detector of the torch backend', allow_module_level=True)
 
-from device_rig import Rig, assert_alike, people  # noqa: E402
+from device_rig import Rig, assert_alike, people
 
 from face_attributes_ros.build import build_pipeline
-from face_attributes_ros.device import path as device_path  # noqa: E402
-from face_attributes_ros.device.views import device_views  # noqa: E402
-from face_attributes_ros.device.yolov3 import CapturableDetector  # noqa: E402
-from face_attributes_ros.engines.torch import OneClass, open_ultralytics  # noqa: E402
-from face_attributes_ros.errors import DeviceError, ImageError, ModelError  # noqa: E402
+from face_attributes_ros.device import path as device_path
+from face_attributes_ros.device.views import device_views
+from face_attributes_ros.device.yolov3 import CapturableDetector
+from face_attributes_ros.engines.torch import OneClass, open_ultralytics
+from face_attributes_ros.errors import DeviceError, ImageError, ModelError
 from face_attributes_ros.pipeline import Pipeline
-from face_attributes_ros.settings import Settings  # noqa: E402
+from face_attributes_ros.settings import Settings
 
 ON_TORCH = Settings(device='cpu', detector_backend='torch', attributes_backend='torch', threads=1)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA GPU')

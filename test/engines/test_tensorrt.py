@@ -32,7 +32,8 @@ def test_the_precision_and_the_gpu_are_asked_for(precision, half):
 
 def test_an_engine_is_kept_for_this_gpu_and_these_versions_only(tmp_path):
     _, options = tensorrt.tensorrt_provider('cuda:0', 'fp16', GPU_BUILD)
-    folder = tmp_path / 'face_attributes_ros' / 'tensorrt' / 'NVIDIA_Orin_0_8.7_tensorrt_10.3.0_onnxruntime_1.32.0'
+    engine = 'NVIDIA_Orin_0_8.7_tensorrt_10.3.0_onnxruntime_1.32.0'
+    folder = tmp_path / 'face_attributes_ros' / 'tensorrt' / engine
     assert options['trt_engine_cache_path'] == str(folder) and folder.is_dir()
 
 

@@ -11,12 +11,12 @@ if find_spec('ultralytics') is None:
                 allow_module_level=True)
 
 from face_attributes_ros.build import build_pipeline
-from face_attributes_ros.engines.choose import open_network  # noqa: E402
-from face_attributes_ros.engines.models import find_model  # noqa: E402
-from face_attributes_ros.engines.torch import TorchNetwork, open_ultralytics  # noqa: E402
-from face_attributes_ros.errors import DeviceError, ModelError, ParameterError  # noqa: E402
-from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics  # noqa: E402
-from face_attributes_ros.settings import Settings  # noqa: E402
+from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.engines.torch import TorchNetwork, open_ultralytics
+from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
+from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics
+from face_attributes_ros.settings import Settings
 
 TINY = {
     'nc': 1, 'depth_multiple': 1., 'width_multiple': 1., 'backbone': [[-1, 1, 'Conv', [8, 3, 2]],

@@ -10,13 +10,13 @@ torch = pytest.importorskip('torch',
                             reason='torch is needed for training and the torch backend only')
 pytest.importorskip('safetensors')
 
-from face_attributes_ros.engines.choose import open_network  # noqa: E402
-from face_attributes_ros.engines.models import find_model, load_manifest  # noqa: E402
-from face_attributes_ros.errors import DataError, ModelError  # noqa: E402
-from face_attributes_ros.networks.attributes import OUTPUTS, Shipped, load_shipped, with_fixed_pool  # noqa: E402
-from face_attributes_ros.networks.compact import CompactConfig, CompactNet  # noqa: E402
-from face_attributes_ros.training.attributes.torch_file import main, save_torch  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import save_tensors  # noqa: E402
+from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.models import find_model, load_manifest
+from face_attributes_ros.errors import DataError, ModelError
+from face_attributes_ros.networks.attributes import OUTPUTS, Shipped, load_shipped, with_fixed_pool
+from face_attributes_ros.networks.compact import CompactConfig, CompactNet
+from face_attributes_ros.training.attributes.torch_file import main, save_torch
+from face_attributes_ros.training.common.checkpoint import save_tensors
 
 TINY = CompactConfig(8, ((8, 1), (16, 1), (16, 2)), 8, 8, 16, 8, 16, 2)
 TOLERANCE = {'age': 2e-3, 'landmarks': 2e-3}
@@ -109,8 +109,8 @@ def test_the_command_takes_the_calibration_from_the_onnx_file(trained, tmp_path,
     onnx.save(model, tmp_path / 'a.onnx')
     manifest = tmp_path / 'manifest.toml'
     manifest.write_text(
-        '[models.a]\ntask = "attributes"\nfile = "a.onnx"\nsha256 = "x"\nlicence = "y"\ndata = "z"\ninput_px = 32\n'
-    )
+        '[models.a]\ntask = "attributes"\nfile = "a.onnx"\nsha256 = "x"\nlicence = "y"\n'
+        'data = "z"\ninput_px = 32\n')
     words = [
         '--weights',
         str(trained), '--onnx',

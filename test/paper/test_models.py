@@ -9,14 +9,14 @@ import pytest
 torch = pytest.importorskip('torch', reason='torch is needed for the paper\'s networks only')
 pytest.importorskip('safetensors')
 
-from paper_fixtures import picture, write_paper_weights  # noqa: E402
+from paper_fixtures import picture, write_paper_weights
 
-from face_attributes_ros.detector import FaceDetector  # noqa: E402
-from face_attributes_ros.errors import DeviceError, ModelError  # noqa: E402
-from face_attributes_ros.estimator import AttributeEstimator  # noqa: E402
-from face_attributes_ros.paper import models as paper  # noqa: E402
-from face_attributes_ros.pipeline import Pipeline  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors  # noqa: E402
+from face_attributes_ros.detector import FaceDetector
+from face_attributes_ros.errors import DeviceError, ModelError
+from face_attributes_ros.estimator import AttributeEstimator
+from face_attributes_ros.paper import models as paper
+from face_attributes_ros.pipeline import Pipeline
+from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
 
 HAS = {'all_in_one': {'age_years', 'p_female', 'smile', 'yaw_rad', 'face_prob'},
        'vgg_age+pool5_svm': {'age_years', 'expression'}}

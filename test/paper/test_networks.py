@@ -8,20 +8,20 @@ from places import ROOT
 torch = pytest.importorskip('torch', reason='torch is needed for the paper\'s networks only')
 pytest.importorskip('safetensors')
 
-from paper_fixtures import TINY, TINY_COMPACT, picture  # noqa: E402
+from paper_fixtures import TINY, TINY_COMPACT, picture
 
-from face_attributes_ros.errors import ModelError  # noqa: E402
-from face_attributes_ros.faces import AGE_GROUPS_YEARS  # noqa: E402
-from face_attributes_ros.paper import describe  # noqa: E402
+from face_attributes_ros.errors import ModelError
+from face_attributes_ros.faces import AGE_GROUPS_YEARS
+from face_attributes_ros.paper import describe
 from face_attributes_ros.paper.all_in_one import (
     AllInOneConfig,
     AllInOneContract,
     AllInOneNet,
     age_distribution,
 )
-from face_attributes_ros.paper.normalise import KINDS, Normalise  # noqa: E402
-from face_attributes_ros.paper.pool5 import GREY_PX, GreyFace, load_trunk, new_trunk  # noqa: E402
-from face_attributes_ros.paper.preprocessing import bilinear_resize, grey  # noqa: E402
+from face_attributes_ros.paper.normalise import KINDS, Normalise
+from face_attributes_ros.paper.pool5 import GREY_PX, GreyFace, load_trunk, new_trunk
+from face_attributes_ros.paper.preprocessing import bilinear_resize, grey
 from face_attributes_ros.paper.vgg_age import (
     TORCHVISION_INDICES,
     VggAgeConfig,

@@ -22,8 +22,9 @@ def test_sliding_covers_every_square_face():
 
 
 def test_yolov3_proposes_what_the_network_finds():
-    network = lambda batch: [np.float32([[[10, 10, 50, 60, .2], [200, 100, 250, 150, .01]]])
-                             ]
+    def network(batch):
+        return [np.float32([[[10, 10, 50, 60, .2], [200, 100, 250, 150, .01]]])]
+
     boxes, scores = proposals.open_proposer('yolov3', network, imgsz_px=160)(IMAGE)
     assert scores.tolist() == pytest.approx([.2])
     assert boxes.shape == (1, 4)

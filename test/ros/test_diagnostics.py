@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fake_node import FakePipeline
 from harness import BEST_EFFORT, Bench, make_context, picture
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from face_attributes_ros.ros.node import FaceAttributesNode
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -87,8 +90,8 @@ def test_another_type_on_the_topic_is_named(stranger, status):
     stranger.create_publisher(CompressedImage, 'image', 1)
     status(
         warns(
-            'from /robot (RELIABLE, VOLATILE): it is sensor_msgs/msg/CompressedImage, needs sensor_msgs/msg/Image'
-        ))
+            'from /robot (RELIABLE, VOLATILE): it is sensor_msgs/msg/CompressedImage, '
+            'needs sensor_msgs/msg/Image'))
 
 
 def test_quality_of_service_that_does_not_match_is_named(bench, status):
@@ -147,3 +150,55 @@ def test_parameter_of_the_warning_is_live(bench, start, status):
     result, = node.set_parameters([Parameter('diagnostics.no_image_after', value=.1)])
     assert result.successful
     status(warns('has no publisher'))
+
+
+def test_stamps_in_the_future_are_named_with_the_difference(bench, start, status):
+    publisher = bench.robot.create_publisher(Image, 'image', RELIABLE)
+    ahead = bench.now()
+    ahead.sec += 3600
+    found = status(warns('s in the future'), each=lambda: publisher.publish(picture(stamp=ahead)))
+    assert 'the stamps of /image are 3' in found.message
+
+
+def test_two_publishers_of_one_image_topic_are_named(bench, status, stranger):
+    ours = bench.robot.create_publisher(Image, 'image', RELIABLE)
+    stranger.create_publisher(Image, 'image', RELIABLE)
+    found = status(warns('2 nodes publish /image'),
+                   each=lambda: ours.publish(picture(stamp=bench.now())))
+    assert '/robot' in found.message
+
+
+def test_who_remaps_the_jpeg_topic_by_itself_is_told_how(bench, stranger):
+    stranger.create_publisher(CompressedImage, '/cam/image_raw/compressed', 1)
+    node = bench.add(FaceAttributesNode(
+        FakePipeline, context=bench.context, cli_args=[
+            '--ros-args', '-r', 'image:=/cam/image_raw/compressed', '-p',
+            'diagnostics.no_image_after:=0.2']))
+    heard, _ = bench.listen('/diagnostics', DiagnosticArray)
+    bench.listen('/face_attributes/faces')
+    node.begin()
+    told = 'remap image to /cam/image_raw and set image_transport compressed'
+    bench.spin_until(lambda: any(told in s.message for message in heard for s in message.status))
+
+
+def test_an_idle_node_says_so_and_does_not_listen(bench, status):
+    bench.robot.create_publisher(Image, 'image', RELIABLE)
+    found = status(lambda s: 'nobody subscribes' in s.message and s.level == DiagnosticStatus.OK,
+                   listens=False)
+    assert '/image is not listened to' in found.message
+
+
+def test_a_camera_without_calibration_is_called_so(bench, status):
+    info = bench.robot.create_publisher(CameraInfo, 'camera_info', 1)
+    found = status(lambda s: 'uncalibrated' in values(s)['camera_info'],
+                   each=lambda: info.publish(CameraInfo(width=64, height=48)))
+    assert 'K is zero on /camera_info' in values(found)['camera_info']
+
+
+def test_an_engine_that_is_stuck_is_an_error(bench, start, status):
+    node, (pipeline, ) = start(diagnostics__stalled_after=.2)
+    pipeline.delay_s = 2.
+    publisher = bench.robot.create_publisher(Image, 'image', RELIABLE)
+    found = status(lambda s: s.level == DiagnosticStatus.ERROR, name='/face_attributes',
+                   each=lambda: publisher.publish(picture(stamp=bench.now())))
+    assert 'the engine hangs or is far too slow' in found.message

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from places import ROOT
 
-from face_attributes_ros import settings as params
+from face_attributes_ros.options import options
 from face_attributes_ros.ros.run import EXECUTABLES
+from face_attributes_ros.settings import Settings
 
 FILE = ROOT / 'launch' / 'face_attributes.launch.py'
 
@@ -39,7 +40,7 @@ class LaunchConfiguration(Call):
 @pytest.fixture
 def stand_ins(monkeypatch):
     modules = {
-        'launch': ['LaunchDescription'],
+        'launch': ['LaunchContext', 'LaunchDescription'],
         'launch.actions': ['DeclareLaunchArgument', 'OpaqueFunction',
                            'SetEnvironmentVariable'], 'launch.conditions': ['IfCondition'],
         'launch.substitutions': [], 'launch_ros': [], 'launch_ros.actions': ['Node']
@@ -96,7 +97,7 @@ def test_arguments_reach_the_node_and_those_not_given_leave_the_file_its_say(sta
 
 
 def test_arguments_override_parameters_that_there_are(stand_ins):
-    assert set(stand_ins.OVERRIDES.values()) <= set(params.BY_NAME)
+    assert set(stand_ins.OVERRIDES.values()) <= {option.name for option in options(Settings)}
     assert set(stand_ins.OVERRIDES) <= {name for name, _, _ in stand_ins.ARGUMENTS}
 
 

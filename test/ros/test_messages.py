@@ -4,38 +4,52 @@
 import array
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
 from std_msgs.msg import Header
 
-from face_attributes_ros import estimator
+from face_attributes_ros import ages, captions
 from face_attributes_ros.faces import (
     COASTING,
     CONFIRMED,
+    EMOTIONS,
     EXPRESSIONS,
+    GENDER_CODES,
     GENDERS,
     TENTATIVE,
     Attributes,
     Face,
     Track,
 )
+from face_attributes_ros.heads import HEADS
 from face_attributes_ros.ros import messages
 from face_attributes_ros.ros.outputs import markers
 
+BITS = ('HAS_AGE', 'HAS_GENDER', 'HAS_EMOTION', 'HAS_SMILE', 'HAS_POSE', 'HAS_LANDMARKS',
+        'HAS_POSITION', 'HAS_QUALITY', 'HAS_GENDER_PROBABILITY', 'HAS_EMOTION_PROBABILITIES')
+AVERAGED = (FaceAttributes.HAS_AGE | FaceAttributes.HAS_GENDER | FaceAttributes.HAS_EMOTION
+            | FaceAttributes.HAS_SMILE | FaceAttributes.HAS_GENDER_PROBABILITY
+            | FaceAttributes.HAS_EMOTION_PROBABILITIES)
+NOW = FaceAttributes.HAS_POSE | FaceAttributes.HAS_LANDMARKS | FaceAttributes.HAS_QUALITY
 PROBS = (.05, .5, .1, .1, .1, .1, .05)
 SEEN = Attributes(age_years=31.4, age_std_years=4., age_low=25.6, age_high=38.2, p_female=.9,
                   gender='female', expression_probs=PROBS, expression='happy', smile=.7,
                   yaw_rad=.2, pitch_rad=-.1, roll_rad=.05, landmarks_xy=tuple(
                       (float(i), 2. * i) for i in range(68)), quality=.8)
 
+WHOLE = replace(SEEN, age_low=25., age_high=39.)
+"""With an age interval that the message's whole years can say."""
 
-def track(attributes=SEEN, raw=SEEN, box=(10.4, 20.6, 110.2, 140.), state=CONFIRMED):
-    return Track('f12', state, 1.75, 20, Face(box, .93), attributes, raw)
+
+def track(attributes=SEEN, raw=SEEN, box=(10.4, 20.6, 110.2, 140.), state=CONFIRMED,
+          smoothed=True):
+    return Track('f12', state, 1.75, 20, Face(box, .93), attributes, raw, smoothed)
 
 
 def face(*args, **kwargs):
-    return messages.face_attributes(track(*args, **kwargs), (640, 480), smoothed=True)
+    return messages.face_attributes(track(*args, **kwargs), (640, 480))
 
 
 # --- constants, labels and heads agree
@@ -44,38 +58,39 @@ def face(*args, **kwargs):
 def test_expressions_are_called_what_hri_msgs_calls_them():
     # hri_msgs/Expression: NEUTRAL=neutral, HAPPY=happy, SAD=sad, SURPRISED=surprised,
     # SCARED=scared, DISGUSTED=disgusted, ANGRY=angry
-    assert messages.EMOTIONS == {
+    assert EMOTIONS == {
         'neutral': 'neutral', 'happy': 'happy', 'sad': 'sad', 'surprise': 'surprised',
         'fear': 'scared', 'disgust': 'disgusted', 'angry': 'angry'
     }
+    assert all(getattr(FaceAttributes, word.upper()) == word for word in EMOTIONS.values())
 
 
 def test_probabilities_lie_where_the_index_constants_say():
     for index, label in enumerate(EXPRESSIONS):
-        assert getattr(FaceAttributes, f'INDEX_{messages.EMOTIONS[label].upper()}') == index
+        assert getattr(FaceAttributes, f'INDEX_{EMOTIONS[label].upper()}') == index
 
 
 def test_genders_are_coded_as_in_hri_msgs():
     # hri_msgs/SoftBiometrics: UNDEFINED=0, FEMALE=1, MALE=2, OTHER=3
-    assert messages.GENDER_CODES == {'female': 1, 'male': 2} and set(GENDERS) == set(
-        messages.GENDER_CODES)
-    assert (FaceAttributes.GENDER_UNDEFINED, FaceAttributes.OTHER) == (0, 3)
+    assert GENDER_CODES == {'female': 1, 'male': 2} and set(GENDERS) == set(GENDER_CODES)
+    assert (FaceAttributes.FEMALE, FaceAttributes.MALE) == (1, 2)
 
 
 def test_heads_of_the_network_fit_the_message():
-    assert estimator.HEADS['expression'] == (len(EXPRESSIONS), ) == (len(
+    assert HEADS['expression'].shape == (len(EXPRESSIONS), ) == (len(
         face().emotion_probabilities), )
-    assert estimator.HEADS['landmarks'] == (FaceAttributes.LANDMARKS_68, 2)
-    assert set(estimator.HEADS) == {
-        'age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality'
-    }
+    assert HEADS['landmarks'].shape == (FaceAttributes.LANDMARKS_68, 2)
 
 
 def test_states_and_bits_are_those_of_the_definition():
     assert messages.STATES == {TENTATIVE: 0, CONFIRMED: 1, COASTING: 2}
-    bits = [getattr(FaceAttributes, f'HAS_{name}') for name in
-            ('AGE', 'GENDER', 'EMOTION', 'SMILE', 'POSE', 'LANDMARKS', 'POSITION')]
-    assert bits == [1, 2, 4, 8, 16, 32, 64]
+    bits = [getattr(FaceAttributes, name) for name in BITS]
+    assert bits == [1 << index for index in range(len(BITS))]
+
+
+def test_every_bit_is_sent_by_a_head_or_is_the_position():
+    sent = [wire.bit for head in HEADS.values() for wire in head.wires]
+    assert sorted([*sent, 'HAS_POSITION']) == sorted(BITS)
 
 
 # --- conversion
@@ -88,40 +103,46 @@ def test_everything_a_track_knows_is_on_the_wire():
     assert (msg.track_age.sec, msg.track_age.nanosec) == (1, 750_000_000)
     assert (msg.roi.x_offset, msg.roi.y_offset, msg.roi.width, msg.roi.height) == (10, 21, 100,
                                                                                    119)
-    assert msg.valid == 63 and msg.smoothed
+    assert msg.valid == AVERAGED | NOW and msg.smoothed
     assert (msg.age_min, msg.age_max) == (25, 39)
     assert [
         msg.age, msg.age_stddev, msg.age_confidence, msg.gender_confidence, msg.emotion_confidence,
         msg.smile, msg.yaw, msg.pitch, msg.roll, msg.quality, msg.detection_confidence
-    ] == pytest.approx([31.4, 4, estimator.AGE_INTERVAL, .9, .5, .7, .2, -.1, .05, .8, .93])
+    ] == pytest.approx([31.4, 4, ages.INTERVAL, .9, .5, .7, .2, -.1, .05, .8, .93])
     assert (msg.gender, msg.emotion, msg.landmark_scheme) == (FaceAttributes.FEMALE, 'happy', 68)
     assert list(msg.emotion_probabilities) == pytest.approx(PROBS)
     assert [(point.x, point.y) for point in msg.landmarks] == list(SEEN.landmarks_xy)
-    assert math.isnan(msg.valence) and math.isnan(
-        msg.arousal) and msg.position_source == FaceAttributes.POSITION_NONE
+    assert msg.probability_female == pytest.approx(.9) and msg.position_source == 0
 
 
-@pytest.mark.parametrize('changes, bit', [
-    ({'age_years': None}, FaceAttributes.HAS_AGE),
-    ({'gender': None}, FaceAttributes.HAS_GENDER),
-    ({'expression_probs': None, 'expression': None}, FaceAttributes.HAS_EMOTION),
-    ({'smile': None}, FaceAttributes.HAS_SMILE),
-    ({'yaw_rad': None}, FaceAttributes.HAS_POSE),
-    ({'landmarks_xy': None}, FaceAttributes.HAS_LANDMARKS),
-])
-def test_a_head_that_is_missing_has_no_bit(changes, bit):
-    seen = Attributes(**{**SEEN.__dict__, **changes})
-    assert face(seen, seen).valid == 63 & ~bit
+@pytest.mark.parametrize('head', [head for head in HEADS.values() if head.wires],
+                         ids=[name for name, head in HEADS.items() if head.wires])
+def test_a_head_that_is_missing_has_no_bit_and_its_fields_are_zero_or_empty(head):
+    seen = replace(SEEN, **dict.fromkeys(head.fields))
+    msg, empty = face(seen, seen), FaceAttributes()
+    bits = sum(getattr(FaceAttributes, wire.bit) for wire in head.wires)
+    assert msg.valid == (AVERAGED | NOW) & ~bits
+    fields = [name for wire in head.wires for name in wire.write(SEEN)]
+    assert fields and all(getattr(msg, name) == getattr(empty, name) for name in fields)
 
 
 def test_a_track_without_attributes_has_a_box_only():
     msg = face(None, None)
-    assert msg.valid == 0 and not msg.smoothed and math.isnan(msg.quality) and msg.roi.width == 100
+    expected = FaceAttributes(
+        track_id=msg.track_id, track_state=msg.track_state, track_age=msg.track_age,
+        observations=msg.observations, roi=msg.roi, detection_confidence=msg.detection_confidence)
+    assert msg == expected and msg.roi.width == 100
 
 
 def test_pose_and_landmarks_are_never_those_of_an_earlier_image():
     msg = face(SEEN, None, state=COASTING)
-    assert msg.valid == 15 and msg.track_state == FaceAttributes.COASTING and msg.landmarks == []
+    assert msg.valid == AVERAGED and msg.track_state == FaceAttributes.COASTING
+    assert msg.landmarks == [] and msg.quality == 0
+
+
+@pytest.mark.parametrize('smoothed', [True, False])
+def test_a_track_says_itself_whether_it_is_smoothed(smoothed):
+    assert face(smoothed=smoothed).smoothed is smoothed
 
 
 @pytest.mark.parametrize(
@@ -129,21 +150,23 @@ def test_pose_and_landmarks_are_never_those_of_an_earlier_image():
     [
         (.9, 'female', FaceAttributes.FEMALE, .9),
         (.1, 'male', FaceAttributes.MALE, .9),
-        (.55, 'unknown', FaceAttributes.GENDER_UNDEFINED, .55),
-        (.45, 'unknown', FaceAttributes.GENDER_UNDEFINED, .55),
+        (.55, 'unknown', 0, 0.),
+        (.45, 'unknown', 0, 0.),
         (.45, 'female', FaceAttributes.FEMALE, .45),  # smoothed over a track, the label may lag
     ])
 def test_gender_and_its_confidence(p_female, gender, code, confidence):
-    msg = face(Attributes(p_female=p_female, gender=gender))
-    assert (msg.valid & 15, msg.gender) == (FaceAttributes.HAS_GENDER if code else 0, code)
+    msg = face(Attributes(p_female=p_female, gender=gender), None)
+    bit = FaceAttributes.HAS_GENDER if code else 0
+    assert (msg.valid, msg.gender) == (FaceAttributes.HAS_GENDER_PROBABILITY | bit, code)
     assert msg.gender_confidence == pytest.approx(confidence)
+    assert msg.probability_female == pytest.approx(p_female)
 
 
-def test_an_unsure_expression_is_empty_with_its_probabilities():
-    msg = face(Attributes(expression_probs=PROBS, expression='unknown'))
-    assert (msg.emotion, msg.emotion_confidence) == ('', .5) and len(
-        msg.emotion_probabilities) == 7
-    assert not msg.valid & FaceAttributes.HAS_EMOTION
+def test_an_unsure_expression_is_not_named_but_has_its_probabilities():
+    msg = face(Attributes(expression_probs=PROBS, expression='unknown'), None)
+    assert msg.valid == FaceAttributes.HAS_EMOTION_PROBABILITIES
+    assert (msg.emotion, msg.emotion_confidence) == ('', 0.)
+    assert list(msg.emotion_probabilities) == pytest.approx(PROBS)
 
 
 @pytest.mark.parametrize('box, expected', [
@@ -161,7 +184,8 @@ def test_region_is_clipped_to_the_image(box, expected):
 def test_position_follows_from_the_width_of_the_face():
     msg = messages.face_attributes(track(box=(370., 190., 470., 290.)), (640, 480),
                                    focal=(600., 600., 320., 240.), face_width_m=.15)
-    assert msg.valid & FaceAttributes.HAS_POSITION and msg.position_source == FaceAttributes.POSITION_MONOCULAR
+    assert msg.valid & FaceAttributes.HAS_POSITION
+    assert msg.position_source == FaceAttributes.POSITION_MONOCULAR
     assert (msg.position.x, msg.position.y, msg.position.z) == pytest.approx((.15, 0., .9))
 
 
@@ -177,8 +201,20 @@ def test_array_carries_header_size_and_the_rest():
 def test_dictionary_of_a_message_is_json():
     found = messages.to_dict(messages.faces_array(Header(), '', (640, 480), [track()]))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found['faces'][0]['valence'] is None and found['faces'][0]['roi']['width'] == 100
+    assert found['latency_ms'] == 0. and found['faces'][0]['roi']['width'] == 100
     assert messages.to_dict(array.array('f', [1., math.nan])) == [1., None]
+
+
+@pytest.mark.parametrize('seen', [
+    WHOLE, Attributes(), replace(WHOLE, gender='unknown', expression='unknown'),
+    Attributes(smile=.25, yaw_rad=.5, pitch_rad=0., roll_rad=0.)])
+def test_a_track_read_back_from_json_says_the_same(seen):
+    sent = track(seen, seen, box=(10., 20., 110., 140.))
+    found = messages.to_track(json.loads(json.dumps(messages.to_dict(
+        messages.face_attributes(sent, (640, 480))))))
+    assert captions.sentence(found) == captions.sentence(sent)
+    assert (found.state, found.age_s, found.smoothed) == (CONFIRMED, 1.75, True)
+    assert found.raw.landmarks_xy == seen.landmarks_xy and found.raw.gender == seen.gender
 
 
 # --- markers
@@ -194,7 +230,8 @@ def test_markers_need_a_position_and_say_what_the_face_shows():
     assert [(marker.ns, marker.id) for marker in found] == [
         ('', 0), ('head', 0), ('gaze', 0), ('caption', 0), ('head', 1), ('caption', 1)]
     assert {marker.header.frame_id for marker in found} == {'eye'}
-    assert [marker.text for marker in found if marker.text] == ['f12 female 31 happy', 'f12']
+    assert [marker.text for marker in found if marker.text] == [
+        'f12 female 31 (26-38) happy 50%', 'f12']
 
 
 def test_gaze_of_a_face_that_looks_at_the_camera_points_back_at_it():

@@ -48,7 +48,8 @@ def test_message_says_what_the_pipeline_found(bench, listener, exchange):
             face.roi.height) == ('f1', 16, 12, 32, 24)
     assert face.valid == FaceAttributes.HAS_AGE | FaceAttributes.HAS_GENDER
     assert (face.age, face.gender, message.model_id) == (30, FaceAttributes.FEMALE, 'fake+none')
-    assert 0 < message.latency_ms < 10_000 and message.inference_ms > 0 and message.dropped_frames == 0
+    assert 0 < message.latency_ms < 10_000 and message.inference_ms > 0
+    assert message.dropped_frames == 0
 
 
 def test_image_without_faces_brings_an_empty_array(bench, listener, exchange):
@@ -70,7 +71,10 @@ def test_nothing_is_computed_while_nobody_subscribes(bench, start, camera):
 
 def test_a_camera_is_listened_to_while_somebody_listens_to_what_is_found(bench, start):
     node, _ = start(cameras=['a', 'b'])
-    listened = lambda: [c.subscription is not None for c in node.work.cameras.values()]  # noqa: E731
+
+    def listened():
+        return [camera.subscription is not None for camera in node.work.cameras.values()]
+
     assert listened() == [False, False]
     _, subscription = bench.listen('/face_attributes/b/markers', MarkerArray)
     bench.spin_until(lambda: listened() == [False, True])
@@ -83,7 +87,7 @@ def test_annotated_image_is_not_drawn_faster_than_asked(bench, start, camera):
     faces, _ = bench.listen(FACES)
     node, _ = start(annotated__max_rate_hz=.01)
     bench.spin_until(
-        lambda: node.work.publishers[''].wanted('image_annotated') and node.work.publishers[''].wanted('faces'))
+        lambda: all(map(node.work.publishers[''].wanted, ('image_annotated', 'faces'))))
     for number in range(1, 5):
         camera(picture(stamp=bench.now()))
         bench.spin_until(lambda: len(faces) == number)

@@ -82,7 +82,8 @@ def test_two_cameras_share_a_batch_and_have_topics_of_their_own(bench, start):
     # The first image keeps the worker busy; those that come meanwhile go together.
     publishers[0].publish(picture(stamp=bench.now()))
     bench.spin_until(
-        lambda: node.work.cameras['front'].counts['received'] == 1 and not node.work.worker._newest)
+        lambda: node.work.cameras['front'].counts['received'] == 1
+        and not node.work.worker._newest)
     for publisher, width in zip(publishers, (64, 32)):
         publisher.publish(picture(width, stamp=bench.now()))
     bench.spin_until(lambda: len(heard['front']) == 2 and len(heard['rear']) == 1)
@@ -138,3 +139,20 @@ def test_camera_info_is_beside_the_image_unless_remapped(bench, remap, image_top
     node.begin()
     node.work.cameras[''].subscribe()
     assert {s.topic_name for s in node.subscriptions} >= {image_topic, info_topic}
+
+
+def test_the_jpeg_topics_follow_a_remap_of_their_base_or_of_themselves(bench):
+    rules = ['-r', 'image:=/cam/image_raw', '-r', '~/image_annotated:=/seen', '-p',
+             'image_transport:=compressed']
+    node = bench.add(FaceAttributesNode(FakePipeline, context=bench.context,
+                                        cli_args=['--ros-args', *rules]))
+    node.begin()
+    assert node.work.cameras[''].topic == '/cam/image_raw/compressed'
+    assert {'/seen', '/seen/compressed'} <= {p.topic_name for p in node.publishers}
+
+
+def test_a_camera_that_falls_silent_shows_nobody(bench, listener, exchange):
+    listener(diagnostics__no_image_after=.2)
+    assert len(exchange(picture(stamp=bench.now())).faces) == 1
+    bench.spin_until(lambda: bench.heard[FACES][-1].faces == [])
+    assert bench.heard[FACES][-1].image_width == 64

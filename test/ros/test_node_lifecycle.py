@@ -5,9 +5,9 @@ import math
 from itertools import count
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fake_node import FakePipeline
 from harness import FACES, picture
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -27,7 +27,7 @@ def state(node):
 def test_fifty_deactivations_with_faces_in_view(bench, listener, exchange):
     node, pipelines = listener()
     heard = bench.heard[FACES]
-    for cycle in range(50):
+    for _ in range(50):
         assert len(exchange(picture(stamp=bench.now())).faces) == 1
         before = len(heard)
         assert node.trigger_deactivate() == SUCCESS
@@ -103,7 +103,8 @@ def test_live_parameters_reach_the_pipeline_and_others_are_refused(bench, listen
                         ('tracking.confirm_hits', 0)]:
         result = set_(name, value)
         assert not result.successful and result.reason, name
-    assert pipeline.settings.detector_iou == .6 and node.settings.detector_model == 'detector_tiny'
+    assert pipeline.settings.detector_iou == .6
+    assert node.settings.detector_model == 'detector_tiny'
 
 
 @pytest.mark.parametrize('parameters, text', [

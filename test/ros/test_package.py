@@ -2,6 +2,7 @@
 """The package builds with colcon and with pip, and what comes out runs."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml',
           'launch/face_attributes.launch.py', 'models/manifest.toml')
 CHECK = '''
 import face_attributes_ros, face_attributes_ros.msg as messages, sys
-from face_attributes_ros.ros.run import share_file
+from face_attributes_ros.share import share_file
 from face_attributes_ros.engines.models import models_directory
 assert messages.FaceAttributes(age=3.).age == 3
 for name in sys.argv[2:]:
@@ -61,7 +62,7 @@ def environment(**more):
 
 def check_runs(child, prefix, site, cwd, env):
     run(sys.executable, '-c', CHECK, prefix, *SHARED, cwd=cwd, env=env)
-    assert site.is_dir()
+    assert (site / 'py.typed').is_file()
     for name in ('node', 'image_source', 'recorder'):
         assert os.access(prefix / 'lib' / 'face_attributes_ros' / name, os.X_OK)
     process = child('--ros-args', '-p', f'folder:={cwd}/recording',
@@ -116,10 +117,21 @@ def test_package_xml_names_the_ros_packages_that_are_imported():
         imported |= {word[1].split('.')[0] for word in words if len(word) > 1}
     ros = {
         name for name in imported
-        if name.endswith(('_msgs', '_srvs', '_interfaces')) or name in ('rclpy', 'cv_bridge',
-                                                                        'launch', 'launch_ros')
+        if name.endswith(('_msgs', '_srvs', '_interfaces')) or name in (
+            'ament_index_python', 'rclpy', 'cv_bridge', 'launch', 'launch_ros')
     }
     assert {'rclpy', 'sensor_msgs', 'cv_bridge', 'launch_ros'} <= ros <= declared
+    started = re.findall(r"Node\(\s*package='(\w+)'",
+                         (ROOT / 'launch' / 'face_attributes.launch.py').read_text())
+    assert set(started) - {'face_attributes_ros'} <= declared
+
+
+def test_package_xml_names_the_terms_of_code_and_of_weights():
+    tree = ElementTree.parse(ROOT / 'package.xml').getroot()
+    licences = {node.text: node.get('file') for node in tree.findall('license')}
+    assert licences == {'Apache-2.0': 'LICENSE',
+                        'LicenseRef-Research-Only-Weights': 'models/README.md'}
+    assert all((ROOT / file).is_file() for file in licences.values())
 
 
 def test_version_is_said_once():

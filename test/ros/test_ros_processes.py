@@ -118,8 +118,9 @@ def test_a_flood_makes_results_no_older_and_what_is_dropped_is_counted(child, be
 def test_ends_at_once_while_it_starts(child, tmp_path, number, wait_s):
     process = child(
         '-c', 'import sys; print("up", flush=True); sys.path.insert(0, sys.argv[1]); '
-        'from face_attributes_ros.ros import run; print("started", flush=True); sys.exit(run.start("recorder", []))',
-        HERE, env={'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']}, cwd=tmp_path)
+        'from face_attributes_ros.ros import run; print("started", flush=True); '
+        'sys.exit(run.start("recorder", []))', HERE,
+        env={'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']}, cwd=tmp_path)
     process.wait_for('started')
     time.sleep(.05 + wait_s)  # a moment of its life, whichever it is
     code, took_s = process.end(number)
@@ -194,7 +195,8 @@ def test_unknown_parameter_in_a_yaml_file_is_named(child, tmp_path):
     process = child(*RUN, 'node', '--ros-args', '--params-file', path)
     assert process.process.wait(30) == 1
     process._reader.join(5)
-    assert "unknown parameter 'detector.confidense', did you mean 'detector.confidence'?" in process.output
+    assert ("unknown parameter 'detector.confidense', did you mean 'detector.confidence'?"
+            in process.output)
 
 
 def test_help_and_wrong_arguments(child):

@@ -24,10 +24,12 @@ import sys
 
 def watch(event, args):
     """Prints every address outside this host that Python code turns to, by name or by socket."""
-    if event in ('socket.connect', 'socket.sendto', 'socket.getaddrinfo', 'socket.gethostbyname', 'urllib.Request'):
+    if event in ('socket.connect', 'socket.sendto', 'socket.getaddrinfo', 'socket.gethostbyname',
+                 'urllib.Request'):
         address = args[0] if event.startswith(('socket.get', 'urllib')) else args[1]
         host = address[0] if isinstance(address, tuple) else address
-        if str(host) not in ('127.0.0.1', '::1', 'localhost', '') and not str(host).startswith(('/', "b'")):
+        ours = ('127.0.0.1', '::1', 'localhost', '')
+        if str(host) not in ours and not str(host).startswith(('/', "b'")):
             print('LEFT THE HOST', event, address, flush=True)
 
 sys.addaudithook(watch)
@@ -74,7 +76,8 @@ def test_node_turns_to_no_other_host(child):
         '-c', WATCHED + 'from face_attributes_ros.ros import run; sys.exit(run.start("node", []))')
     process.wait_for('listens to', 60)
     process.end(signal.SIGINT)
-    assert 'LEFT THE HOST' not in process.output and process.process.returncode == 0, process.output
+    assert 'LEFT THE HOST' not in process.output, process.output
+    assert process.process.returncode == 0, process.output
 
 
 def test_ultralytics_turns_to_no_other_host(child, tmp_path):

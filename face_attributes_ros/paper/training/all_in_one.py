@@ -3,8 +3,16 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
@@ -12,27 +20,40 @@ from face_attributes_ros.paper.aflw import FROM_68
 from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
 from face_attributes_ros.paper.normalise import Normalise
 from face_attributes_ros.paper.training.losses import WEIGHTS, age_weight, all_in_one_losses
-from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
+from face_attributes_ros.paper.training.recipe import (
+    PaperConfig,
+    Recipe,
+    descent,
+    middle,
+    plan,
+    plateau,
+    random_crop,
+    split,
+    thinned,
+)
 from face_attributes_ros.paper.training.regions import read_regions
 from face_attributes_ros.training.attributes.data.augment import move_labels, move_pixels
 from face_attributes_ros.training.attributes.data.batches import passing_rows, source_counts
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_pack
+from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample
 from face_attributes_ros.weights import read_weights
 
+FIGURES = ('loss', 'age_mae', 'gender', 'smile', 'face', 'pose_deg', 'landmarks_nme')
 _VALIDATION_BATCH = 32
 
 
 class AllInOneTask:
     """The network, its mixed batches and its figures; `args` as of `train paper`."""
 
-    weights = WEIGHTS
-
-    def __init__(self, config, args):
+    def __init__(self, config: PaperConfig, args: Namespace):
         torch.manual_seed(args.seed)
         self.config, self.recipe, self.seed = config, config.recipe, args.seed
-        self.network = AllInOneNet(AllInOneConfig(**config.network))
+        self.plan = plan(config, WEIGHTS, FIGURES)
+        self.sizes = AllInOneConfig(**config.network)
+        self.network: nn.Module = AllInOneNet(self.sizes)
         self.started_from = load_trunk(self.network, args.weights) if args.weights else None
+        self.optimizer = descent(self.network, self.recipe)
         self.normalise = Normalise('signed')
         self.table, self.held = split(_samples(config, args), config.recipe.validation_share)
         cache = args.cache or args.out / 'cache'
@@ -45,7 +66,15 @@ class AllInOneTask:
             'batch': self.counts
         }
 
-    def losses(self, step):
+    def schedule(self, now: Callable[[], tuple[int, float]]) -> ReduceLROnPlateau:
+        """The paper's plateau; it does not ask for the time."""
+        return plateau(self.optimizer, self.recipe)
+
+    def facts(self) -> Mapping[str, float | int]:
+        """Nothing besides."""
+        return {}
+
+    def losses(self, network: nn.Module, step: int, progress: float) -> dict[str, Tensor]:
         """{head: scalar} of a step's batch, random crops of 224 of 256."""
         rows = np.concatenate([
             passing_rows(self.table.rows_of(name), step * count, count, self.seed + 1000 * number)
@@ -56,54 +85,54 @@ class AllInOneTask:
         pixels = torch.from_numpy(self.crops[rows]).permute(0, 3, 1, 2).float()
         pixels = move_pixels(pixels, motion, self.recipe.crop_px)
         labels = move_labels(_labels(self.table, rows), motion)
-        return self._losses(pixels.permute(0, 2, 3, 1), labels, self.network, self._lambda(step))
+        return self._losses(pixels.permute(0, 2, 3, 1), labels, network, self._lambda(step))
 
-    def _lambda(self, step):
+    def _lambda(self, step: int) -> float:
         age = self.config.age
         return age_weight(step, age.get('switch', 20_000), age.get('ramp', False))
 
-    def _losses(self, image, labels, network, lam):
+    def _losses(self, image: Tensor, labels: dict[str, Tensor], network: nn.Module,
+                lam: float) -> dict[str, Tensor]:
         raw = network(self.normalise(image))
         least = 3. if self.config.age.get('ramp', False) else 0.
         return all_in_one_losses(raw, with_points(labels), lam, least)
 
-    @torch.no_grad()
-    def validate(self, step):
+    def validate(self, network: nn.Module, step: int) -> dict[str, float]:
         """Figures on the held-out part; `loss` is what the learning rate follows."""
-        rows, parts, total = np.arange(len(self.held)), [], 0.
-        for some in np.array_split(rows, max(1, -(-len(rows) // _VALIDATION_BATCH))):
-            image = torch.from_numpy(
-                np.ascontiguousarray(middle(self.held_crops[some], self.recipe)))
-            parts.append({
-                name: values.numpy()
-                for name, values in self.network(self.normalise(image)).items()
-            })
-        raw = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        raw = self._answers(network)
+        rows = np.arange(len(self.held))
         labels = with_points(middle_labels(_labels(self.held, rows), self.recipe))
         losses = all_in_one_losses({name: torch.from_numpy(v) for name, v in raw.items()}, labels,
                                    self._lambda(step))
-        total = sum(self.weights[name] * float(loss) for name, loss in losses.items())
+        total = sum(WEIGHTS[name] * float(loss) for name, loss in losses.items())
+        return {'loss': total,
+                **figures(raw, {name: column.numpy() for name, column in labels.items()})}
+
+    def _answers(self, network: nn.Module) -> dict[str, np.ndarray]:
+        parts, count = [], max(1, -(-len(self.held) // _VALIDATION_BATCH))
+        for some in np.array_split(np.arange(len(self.held)), count):
+            image = torch.from_numpy(
+                np.ascontiguousarray(middle(self.held_crops[some], self.recipe)))
+            parts.append(network(self.normalise(image)))
+        return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+
+    def metadata(self) -> dict[str, Any]:
+        """What both files say of the run."""
         return {
-            'loss': total,
-            **figures(raw, {name: column.numpy() for name, column in labels.items()})
+            'system': 'all_in_one', 'network': self.sizes.to_dict(),
+            'crop_scale': self.config.crop_scale, 'started_from': self.started_from,
+            'config': asdict(self.config), 'data': self.data, 'seed': self.seed
         }
 
-    def metadata(self):
-        """What the weights file says of itself."""
-        return {
-            'system': 'all_in_one', 'network': self.network.config.to_dict(),
-            'crop_scale': self.config.crop_scale, 'started_from': self.started_from
-        }
-
-    def tensors(self):
+    def tensors(self, network: nn.Module) -> Mapping[str, Tensor]:
         """The weights file's tensors."""
-        return self.network.state_dict()
+        return network.state_dict()
 
 
 TRUNK = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'conv6')
 
 
-def load_trunk(network, path):
+def load_trunk(network: nn.Module, path: Path) -> str:
     """Starts the trunk from a user's face-identification network (`conv1.weight`, `conv1.bias`,
     ... `conv6.bias`).
 
@@ -122,8 +151,8 @@ def load_trunk(network, path):
     return file_sha256(path)
 
 
-def _samples(config, args):
-    found = []
+def _samples(config: PaperConfig, args: Namespace) -> list[Sample]:
+    found: list[Sample] = []
     for source in config.shares:
         if source == 'region':
             some = read_regions(args.regions, crop_scale=config.crop_scale) if args.regions else []
@@ -133,17 +162,17 @@ def _samples(config, args):
     return found
 
 
-def _labels(table, rows):
+def _labels(table: LabelTable, rows: np.ndarray) -> dict[str, Tensor]:
     return {name: torch.from_numpy(column[rows]) for name, column in table.labels.items()}
 
 
-def middle_labels(labels, recipe):
+def middle_labels(labels: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
     """Labels after the middle crop: landmarks in fractions of it."""
     points = (labels['landmarks'] - .5) * (recipe.rescale_px / recipe.crop_px) + .5
     return {**labels, 'landmarks': points}
 
 
-def with_points(labels):
+def with_points(labels: dict[str, Tensor]) -> dict[str, Tensor]:
     """Labels with `points` (B, 21, 2) from the crop's centre, and `visibility`: a labelled point
     counts as visible, as in AFLW, where only visible points are marked. Ears, which our sets do
     not have, are NaN in both."""
@@ -155,7 +184,7 @@ def with_points(labels):
     return {**labels, 'points': points, 'visibility': points[..., 0] * 0 + 1}
 
 
-def figures(raw, labels):
+def figures(raw: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dict[str, float]:
     """{name: figure} over the rows that have the label: years, shares of hits, degrees, eye
     distances."""
     found = {}

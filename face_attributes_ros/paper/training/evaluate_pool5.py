@@ -27,8 +27,12 @@ from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.models import COMPACT_M
 from face_attributes_ros.paper.pool5 import TRUNKS, Features, load_trunk, new_trunk
-from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe
-from face_attributes_ros.paper.training.plots import plot_confusion
+from face_attributes_ros.paper.training.jaffe import (
+    face_crops,
+    grey_pictures,
+    labels,
+    read_portraits,
+)
 from face_attributes_ros.paper.training.pool5_svm import (
     KERNELS,
     PROTOCOLS,
@@ -38,6 +42,7 @@ from face_attributes_ros.paper.training.pool5_svm import (
 )
 from face_attributes_ros.paper.training.results import record
 from face_attributes_ros.training.common.checkpoint import save_tensors
+from face_attributes_ros.training.common.plots import plot_confusion
 from face_attributes_ros.weights import read_weights
 
 CROP_PX = 128
@@ -76,7 +81,7 @@ def add_feature_arguments(parser):
 
 def run(args):
     """Prints a row a protocol and kernel, writes JSON and plot; returns the exit status."""
-    portraits = read_jaffe(args.data)
+    portraits = read_portraits(args.data)
     truth, persons = labels(portraits)
     features, trunk, about = open_features(args, portraits)
     result = {
@@ -93,7 +98,6 @@ def run(args):
     record(args.results, f'pool5 {args.trunk}', result)
     shown = result.get('leave_one_subject_out linear')
     if shown:
-        args.plot.parent.mkdir(parents=True, exist_ok=True)
         plot_confusion(args.plot, np.array(shown['confusion']), EXPRESSIONS,
                        f'JAFFE, somebody new: {args.trunk} + SVM')
     if args.save:

@@ -29,7 +29,7 @@ from face_attributes_ros.paper.training.jaffe import (
     best_box,
     grey_pictures,
     labels,
-    read_jaffe,
+    read_portraits,
     whole,
 )
 from face_attributes_ros.paper.training.results import record
@@ -96,7 +96,7 @@ def run(args):
         threshold = model.thresholds.get('score', .5)
         detector = None if args.crops else FaceDetector(network, imgsz_px=model.input_px,
                                                         threshold=threshold)
-        result['expression'] = expression(test, detector, spaced(read_jaffe(args.jaffe),
+        result['expression'] = expression(test, detector, spaced(read_portraits(args.jaffe),
                                                                  args.faces))
     record(args.results, f'two-stage {args.model}', result)
     print_tables(result)

@@ -18,11 +18,8 @@ from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.preprocessing import grey
 from face_attributes_ros.training.attributes.data.cache import open_archive, read_picture
+from face_attributes_ros.training.attributes.data.readers_expression import JAFFE_CODES
 
-CODES = {
-    'NE': 'neutral', 'HA': 'happy', 'SA': 'sad', 'SU': 'surprise', 'FE': 'fear', 'DI': 'disgust',
-    'AN': 'angry'
-}
 _NAME = re.compile(r'(?P<person>[A-Z]{2})\.(?P<code>[A-Z]{2})\d+\.\d+\.(?:jpe?g|png|tiff?|bmp)$',
                    re.IGNORECASE)
 
@@ -36,7 +33,7 @@ class Portrait(NamedTuple):
     expression: str
 
 
-def read_jaffe(path):
+def read_portraits(path):
     """The portraits, by file name. Raises `DataError` where there is none."""
     path = Path(path)
     if path.suffix == '.zip':
@@ -51,7 +48,7 @@ def read_jaffe(path):
 
 def _portrait(name):
     match = _NAME.search(name)
-    expression = match and CODES.get(match['code'].upper())
+    expression = match and JAFFE_CODES.get(match['code'].upper())
     return expression and Portrait(name, match['person'].upper(), expression)
 
 

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipe of the paper's section 6.2, and what both of its trained systems share:
-configuration, split, random crops."""
+configuration, descent, split, random crops."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import yaml
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.training.attributes.data.augment import Motion, chosen, uniform
-from face_attributes_ros.training.attributes.data.tables import table_of
+from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample, table_of
+from face_attributes_ros.training.common.run import Plan
 
-SYSTEMS = ('all_in_one', 'vgg_age')
+RATE_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Recipe:
 class PaperConfig:
     """One configuration file; `network` holds the fields of the system's own configuration."""
 
-    system: str
+    system: Literal['all_in_one', 'vgg_age']
     network: dict[str, Any]
     recipe: Recipe
     crop_scale: float = 1.3
@@ -53,37 +55,43 @@ class PaperConfig:
     views: int = 1
 
 
-def read_config(path):
-    """The `PaperConfig` of a YAML file. Raises `ParameterError` on an unknown or missing entry."""
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-        values['recipe'] = Recipe(**values['recipe'])
-        config = PaperConfig(**values)
-    except (OSError, TypeError, KeyError, yaml.YAMLError) as error:
-        raise ParameterError(
-            f'{path} is not a configuration of the paper\'s systems: {error}') from error
-    if config.system not in SYSTEMS:
-        raise ParameterError(
-            f'{path}: system is {config.system!r}, needs one of {", ".join(SYSTEMS)}')
-    return config
+def plan(config: PaperConfig, weights: Mapping[str, float], figures: Sequence[str]) -> Plan:
+    """What the run has to know; the plateau needs a figure `loss`."""
+    recipe = config.recipe
+    return Plan(
+        name=config.system, weights=weights, measured='val_loss',
+        columns=(*weights, *(f'val_{name}' for name in figures)),
+        identity=('system', 'network', 'data', 'seed'), ema_decay=0.0,
+        clip_gradient=recipe.clip_gradient, validate_every=recipe.validate_every)
 
 
-def held_out(sample, share):
+def descent(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    return torch.optim.SGD(network.parameters(), lr=recipe.learning_rate,
+                           momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def plateau(optimizer: torch.optim.Optimizer, recipe: Recipe) -> ReduceLROnPlateau:
+    """A tenth of the rate after `patience` validations without gain."""
+    return ReduceLROnPlateau(optimizer, factor=.1, patience=recipe.patience, min_lr=RATE_FLOOR)
+
+
+def held_out(sample: Sample, share: float) -> bool:
     """Whether a face belongs to the validation part: decided by its group, so near-duplicates stay
     together."""
     digest = hashlib.sha256((sample.group or Path(sample.image).name).encode()).digest()
     return int.from_bytes(digest[:4], 'big') / 2**32 < share
 
 
-def split(samples, share):
+def split(samples: Sequence[Sample], share: float) -> tuple[LabelTable, LabelTable]:
     """(training table, validation table): 20 % in the paper."""
-    parts = [[], []]
+    parts: tuple[list[Sample], list[Sample]] = ([], [])
     for sample in samples:
         parts[held_out(sample, share)].append(sample)
     return table_of(parts[0]), table_of(parts[1])
 
 
-def thinned(samples, most, seed=0):
+def thinned(samples: list[Sample], most: int, seed: int = 0) -> list[Sample]:
     """At most `most` of the samples, drawn at random; all of them where `most` is 0."""
     if not most or len(samples) <= most:
         return samples
@@ -92,7 +100,7 @@ def thinned(samples, most, seed=0):
     ]
 
 
-def random_crop(generator, count, recipe, mirror):
+def random_crop(generator: torch.Generator, count: int, recipe: Recipe, mirror: bool) -> Motion:
     """The `Motion` that cuts a random crop of `crop_px` out of pictures of `rescale_px`, and
     mirrors half of them."""
     room = (recipe.rescale_px - recipe.crop_px) / recipe.crop_px
@@ -101,7 +109,7 @@ def random_crop(generator, count, recipe, mirror):
     return Motion(flipped, torch.zeros(count), scale, uniform(generator, (count, 2), -room, room))
 
 
-def middle(crops, recipe):
+def middle(crops: np.ndarray, recipe: Recipe) -> np.ndarray:
     """The middle `crop_px` of crops (B, rescale_px, rescale_px, 3)."""
     edge = (recipe.rescale_px - recipe.crop_px) // 2
     return crops[:, edge:edge + recipe.crop_px, edge:edge + recipe.crop_px]

@@ -10,8 +10,8 @@ import torch
 
 from face_attributes_ros.boxes import iou
 from face_attributes_ros.paper.training.losses import region_labels
-from face_attributes_ros.training.attributes.data.packs import doubtful_names, yolo_boxes
 from face_attributes_ros.training.attributes.data.tables import Sample
+from face_attributes_ros.training.common.yolo import doubtful_names, yolo_boxes
 
 
 def read_regions(folder, per_picture=3, crop_scale=1., seed=0):

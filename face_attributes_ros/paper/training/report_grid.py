@@ -26,7 +26,7 @@ from face_attributes_ros.paper.training.evaluate_pool5 import (
     open_detector,
     open_features,
 )
-from face_attributes_ros.paper.training.jaffe import grey_pictures, labels, read_jaffe
+from face_attributes_ros.paper.training.jaffe import grey_pictures, labels, read_portraits
 from face_attributes_ros.paper.training.pool5_svm import (
     held_out_scores,
     probabilities,
@@ -51,7 +51,7 @@ def add_arguments(parser):
 
 def run(args):
     """Writes the picture, prints the share that is right; returns the exit status."""
-    portraits = read_jaffe(args.data)
+    portraits = read_portraits(args.data)
     probs = model_probabilities(args, portraits) if args.model else machine_probabilities(
         args, portraits)
     truth, persons = labels(portraits)

@@ -4,32 +4,15 @@ in place of older."""
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-from face_attributes_ros.errors import DataError
-
-
-def read(path):
-    """The entries by name; none where there is no file."""
-    path = Path(path)
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise DataError(f'{path} is not JSON: {error}') from error
+from face_attributes_ros.training.common.results import put_result
 
 
-def record(path, name, values):
+def record(path: Path, name: str, values: Mapping[str, Any]) -> None:
     """Enters `values` under `name`, with today's date, and leaves the other entries alone."""
-    path = Path(path)
-    entries = read(path) | {
-        name: {'date': datetime.now(timezone.utc).date().isoformat(), **values}
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part{os.getpid()}')
-    part.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + '\n', encoding='utf-8')
-    os.replace(part, path)
+    today = datetime.now(timezone.utc).date().isoformat()
+    put_result(path, name, {'date': today, **values})

@@ -7,22 +7,39 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.faces import AGE_GROUPS_YEARS
 from face_attributes_ros.paper.normalise import Normalise
-from face_attributes_ros.paper.training.recipe import middle, random_crop, split, thinned
+from face_attributes_ros.paper.training.recipe import (
+    PaperConfig,
+    descent,
+    middle,
+    plan,
+    plateau,
+    random_crop,
+    split,
+    thinned,
+)
 from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggAgeNet, load_convolutions
 from face_attributes_ros.training.attributes.data.augment import move_pixels
 from face_attributes_ros.training.attributes.data.batches import passing_rows
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_pack
+from face_attributes_ros.training.attributes.data.tables import LabelTable
 from face_attributes_ros.weights import read_weights
 
 NO_WEIGHTS = (
@@ -35,14 +52,18 @@ _FEATURE_BATCH = 8
 class VggAgeTask:
     """The network, its cached features and its figures; `args` as of `train paper`."""
 
-    weights = {'age_group': 1.}
-
-    def __init__(self, config, args):
+    def __init__(self, config: PaperConfig, args: Namespace):
         torch.manual_seed(args.seed)
         self.config, self.recipe, self.seed = config, config.recipe, args.seed
+        self.plan = plan(config, {'age_group': 1.}, ('loss', 'exact', 'one_off'))
         self.whole = VggAgeNet(VggAgeConfig(**config.network))
         self.convolutions = self._load(args)
-        self.network = self.whole.heads
+        self.network: nn.Module = self.whole.heads
+        self.optimizer = descent(self.network, self.recipe)
+        self._read_data(args)
+
+    def _read_data(self, args: Namespace) -> None:
+        config = self.config
         samples = [
             sample for source in config.sources
             for sample in thinned(read_pack(args.data, ('train', ), (
@@ -60,12 +81,12 @@ class VggAgeTask:
         self.features = self._features(self.table, cache, config.views)
         self.held_features = self._features(self.held, cache, 1)
         self.groups, self.held_groups = groups_of(self.table), groups_of(self.held)
-        self.whole.years_in_group.copy_(years_in_group(self.table))
+        self.whole.get_buffer('years_in_group').copy_(years_in_group(self.table))
         self.data = {
             'faces': len(self.table), 'held_out': len(self.held), 'sha256': self.table.digest()
         }
 
-    def _load(self, args):
+    def _load(self, args: Namespace) -> str:
         if args.weights is None and not args.random_convolutions:
             raise ModelError(NO_WEIGHTS)
         if args.weights is None:
@@ -73,7 +94,7 @@ class VggAgeTask:
         load_convolutions(self.whole.convolutions, read_weights(args.weights)[0], args.weights)
         return file_sha256(args.weights)
 
-    def _features(self, table, folder, views):
+    def _features(self, table: LabelTable, folder: Path, views: int) -> np.ndarray:
         crops, _ = cached_crops(table, self.recipe.rescale_px, folder)
         key = json.dumps([
             table.images, self.convolutions, self.seed, views, self.config.network,
@@ -87,7 +108,7 @@ class VggAgeTask:
         return np.load(path, mmap_mode='r')
 
     @torch.no_grad()
-    def _compute(self, crops, views, path):
+    def _compute(self, crops: np.ndarray, views: int, path: Path) -> None:
         """Writes (N, views, F) float16: the middle crop first, then random ones."""
         self.whole.eval()
         normalise = Normalise(self.whole.config.kind)
@@ -102,7 +123,7 @@ class VggAgeTask:
                          view] = self.whole.convolutions(normalise(image)).flatten(1).numpy()
         features.flush()
 
-    def _view(self, crops, view, start):
+    def _view(self, crops: np.ndarray, view: int, start: int) -> Tensor:
         if view == 0:
             return torch.from_numpy(np.ascontiguousarray(middle(crops, self.recipe)))
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + start) * 64 + view)
@@ -110,7 +131,15 @@ class VggAgeTask:
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
         return move_pixels(pixels, motion, self.recipe.crop_px).permute(0, 2, 3, 1)
 
-    def losses(self, step):
+    def schedule(self, now: Callable[[], tuple[int, float]]) -> ReduceLROnPlateau:
+        """The paper's plateau; it does not ask for the time."""
+        return plateau(self.optimizer, self.recipe)
+
+    def facts(self) -> Mapping[str, float | int]:
+        """Nothing besides."""
+        return {}
+
+    def losses(self, network: nn.Module, step: int, progress: float) -> dict[str, Tensor]:
         """{'age_group': softmax log loss} of a step's batch, one cached view of each face."""
         rows = passing_rows(np.arange(len(self.table)), step * self.recipe.batch,
                             self.recipe.batch, self.seed)
@@ -118,32 +147,31 @@ class VggAgeTask:
                                                                   size=len(rows))
         features = torch.from_numpy(self.features[rows, views].astype(np.float32))
         return {
-            'age_group': F.cross_entropy(self.network(features),
-                                         torch.from_numpy(self.groups[rows]))
+            'age_group': F.cross_entropy(network(features), torch.from_numpy(self.groups[rows]))
         }
 
-    @torch.no_grad()
-    def validate(self, step):
+    def validate(self, network: nn.Module, step: int) -> dict[str, float]:
         """Loss, exact and one-off accuracy on the held-out part."""
-        logits = self.network(torch.from_numpy(self.held_features[:, 0].astype(np.float32)))
+        logits = network(torch.from_numpy(self.held_features[:, 0].astype(np.float32)))
         loss = F.cross_entropy(logits, torch.from_numpy(self.held_groups))
         return {'loss': float(loss), **accuracy(logits.argmax(1).numpy(), self.held_groups)}
 
-    def metadata(self):
-        """What the weights file says of itself."""
+    def metadata(self) -> dict[str, Any]:
+        """What both files say of the run."""
         return {
             'system': 'vgg_age', 'network': self.whole.config.to_dict(),
-            'convolutions': self.convolutions, 'crop_scale': self.config.crop_scale
+            'convolutions': self.convolutions, 'crop_scale': self.config.crop_scale,
+            'config': asdict(self.config), 'data': self.data, 'seed': self.seed
         }
 
-    def tensors(self):
+    def tensors(self, network: nn.Module) -> Mapping[str, Tensor]:
         """The weights file's tensors: convolutions, heads and the ages within each group."""
         return self.whole.state_dict()
 
 
-def group_of(low, high):
+def group_of(low: float | None, high: float | None) -> int | None:
     """The index of the age group that holds all of low to high; None between two groups."""
-    if low is None:
+    if low is None or high is None:
         return None
     high = min(high, AGE_GROUPS_YEARS[-1][1])
     return next(
@@ -151,14 +179,14 @@ def group_of(low, high):
         None)
 
 
-def groups_of(table):
+def groups_of(table: LabelTable) -> np.ndarray:
     """(N,) group indices of a table in which every face has one."""
     return np.array(
         [group_of(*ages) for ages in zip(table.labels['age_low'], table.labels['age_high'])],
         np.int64)
 
 
-def years_in_group(table):
+def years_in_group(table: LabelTable) -> Tensor:
     """(8, 101): how the training ages spread within each group, each year counted once more, so
     that none is impossible."""
     rows = torch.zeros(len(AGE_GROUPS_YEARS), 101)
@@ -170,7 +198,7 @@ def years_in_group(table):
     return rows / rows.sum(1, keepdim=True)
 
 
-def accuracy(predicted, true):
+def accuracy(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """{'exact', 'one_off'}: shares of faces in their group, and in it or a neighbouring one."""
     distance = np.abs(predicted - true)
     return {'exact': float((distance == 0).mean()), 'one_off': float((distance <= 1).mean())}

@@ -13,6 +13,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -20,13 +21,21 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
+from face_attributes_ros import captions
+from face_attributes_ros.console import say
 from face_attributes_ros.errors import FaceAttributesError, ParameterError
+from face_attributes_ros.paths import printable
+from face_attributes_ros.pictures.writer import make_folder
 from face_attributes_ros.ros.companions.pictures import expand
 from face_attributes_ros.ros.companions.recorder import FOUND
+from face_attributes_ros.ros.messages import to_track
 
+_OWN = re.compile(r'recording|(recorder|node|image_source)\.log|\d+_.*\.png', re.DOTALL)
 START_S = 60.
 """How long loading and warming up may take on a slow machine."""
 
@@ -42,13 +51,12 @@ def main(arguments=None):
     parser.add_argument('--node-command', help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        sources = [
-            str(Path(path).resolve()) for path in expand(options.paths or [str(photographs())])
-        ]
+        sources = [str(Path(source).resolve()) if os.path.isfile(source) else source
+                   for source in expand(options.paths or [str(photographs())])]
+        options.out = own_folder(options.out)
     except FaceAttributesError as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
-    options.out.mkdir(parents=True, exist_ok=True)
     problem = run(sources, options)
     return report(sources, options.out, problem)
 
@@ -58,9 +66,22 @@ def photographs():
     spec = importlib.util.find_spec('ultralytics')
     if spec is None:
         raise ParameterError(
-            'no picture given, and the package ultralytics, whose photographs would do, is not installed'
+            'no picture given, and the package ultralytics, whose photographs would do, is not '
+            'installed'
         )
     return Path(spec.origin).parent / 'assets'
+
+
+def own_folder(path):
+    """The folder, made if need be; ParameterError if it holds what no earlier demo put there."""
+    folder = make_folder(path)
+    names = os.listdir(folder)
+    strange = [name for name in names if not _OWN.fullmatch(name)]
+    if strange or names and 'recording' not in names:
+        first = printable((strange or names)[0])
+        raise ParameterError(f'--out {printable(folder)} holds {first}, needs an empty folder or '
+                             'that of an earlier demo')
+    return folder
 
 
 def run(sources, options):
@@ -68,7 +89,7 @@ def run(sources, options):
     None."""
     recording = options.out / 'recording'
     shutil.rmtree(recording, ignore_errors=True)
-    recording.mkdir()
+    recording.mkdir(mode=0o700)
     namespace = f'__ns:=/demo_{os.getpid()}'  # somebody else's demo on this network is not ours
     node = shlex.split(options.node_command) if options.node_command else [
         '-m', 'face_attributes_ros.ros.run', 'node'
@@ -152,20 +173,21 @@ def report(sources, out, problem):
     for message in seen:
         stamp = message['header']['stamp']
         messages[source_of.get((stamp['sec'], stamp['nanosec']))].append(message)
-    print(
-        f'{"picture":<24}{"size":>11}{"sent":>6}{"seen":>6}{"rate":>9}{"latency ms (median, p95)":>27}{"faces":>7}'
+    say(
+        f'{"picture":<24}{"size":>11}{"sent":>6}{"seen":>6}{"rate":>9}'
+        f'{"latency ms (median, p95)":>27}{"faces":>7}'
     )
     for number, source in enumerate(sources):
         count = sum(line['source'] == source for line in sent)
         _print_picture(source, messages[source], count)
         _keep_picture(messages[source], recording, out / f'{number + 1}_{Path(source).stem}.png')
     missing = [source for source in sources if not messages[source]]
-    for text in filter(
-            None,
-        [problem, missing and f'no message came for {", ".join(missing)}; logs are in {out}']):
+    names = ', '.join(map(printable, missing))
+    unseen = missing and f'no message came for {names}; logs are in {out}'
+    for text in filter(None, [problem, unseen]):
         print(f'demo: {text}', file=sys.stderr)
     models = sorted({message['model_id'] for message in seen})
-    print(f'models: {", ".join(models) or "none"}; annotated pictures: {out}')
+    say(f'models: {", ".join(models) or "none"}; annotated pictures: {out}')
     return 1 if problem or missing else 0
 
 
@@ -174,9 +196,9 @@ def _json_lines(path):
 
 
 def _print_picture(source, messages, sent):
-    name = Path(source).name
+    name = printable(Path(source).name)
     if not messages:
-        print(f'{name:<24}{"":>11}{sent:>6}{0:>6}')
+        say(f'{name:<24}{"":>11}{sent:>6}{0:>6}')
         return
     received = [message['received_s'] for message in messages]
     rate = (len(received) - 1) / (received[-1] - received[0]) if len(received) > 1 else 0.
@@ -185,31 +207,17 @@ def _print_picture(source, messages, sent):
     last = messages[-1]
     size = f'{last["image_width"]}x{last["image_height"]}'
     latency = f'{median(latencies):.0f}, {p95:.0f}'
-    print(
-        f'{name:<24}{size:>11}{sent:>6}{len(messages):>6}{rate:>6.1f} Hz{latency:>27}{len(last["faces"]):>7}'
+    say(
+        f'{name:<24}{size:>11}{sent:>6}{len(messages):>6}{rate:>6.1f} Hz{latency:>27}'
+        f'{len(last["faces"]):>7}'
     )
     for face in last['faces']:
-        print('    ' + describe(face))
+        say('    ' + describe(face))
 
 
-def describe(face):
-    """One line about a face of a message in JSON, such as 'f3 at (220, 41) 180x221 px, 0.97:
-    female 0.98, 31 (25-38), happy'."""
-    from face_attributes_ros.msg import FaceAttributes as Bits
-
-    roi, valid, words = face['roi'], face['valid'], []
-    if valid & Bits.HAS_GENDER:
-        words.append(
-            f'{"female" if face["gender"] == Bits.FEMALE else "male"} {face["gender_confidence"]:.2f}'
-        )
-    if valid & Bits.HAS_AGE:
-        words.append(f'{face["age"]:.0f} years ({face["age_min"]}-{face["age_max"]})')
-    if valid & Bits.HAS_EMOTION:
-        words.append(f'{face["emotion"]} {face["emotion_confidence"]:.2f}')
-    if valid & Bits.HAS_POSE:
-        words.append(f'yaw {face["yaw"] * 57.2958:+.0f} deg')
-    where = f'({roi["x_offset"]}, {roi["y_offset"]}) {roi["width"]}x{roi["height"]} px'
-    return f'{face["track_id"]} at {where}, {face["detection_confidence"]:.2f}: {", ".join(words) or "no attributes"}'
+def describe(face: Mapping[str, Any]) -> str:
+    """One line about a face of a message in JSON; see `captions.sentence`."""
+    return captions.sentence(to_track(face))
 
 
 def _keep_picture(messages, recording, target):
@@ -219,7 +227,7 @@ def _keep_picture(messages, recording, target):
     paths = [recording / f'{stamp["sec"]}.{stamp["nanosec"]:09d}.png' for stamp in stamps]
     kept = [path for path in paths if path.exists()]
     if kept:
-        shutil.copyfile(kept[-1], target)
+        shutil.copy(kept[-1], target)  # and its mode
 
 
 if __name__ == '__main__':

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node image_source: pictures, a folder, a video or a camera as the images of a ROS camera, so
-that nobody needs one.
+"""The node image_source: pictures, a folder, a video, a camera or an address as the images of a
+ROS camera, so that nobody needs one.
 
-    ros2 run face_attributes_ros image_source --ros-args -p sources:="['a.jpg', 'folder',
-    'film.mp4', '0']"
+    ros2 run face_attributes_ros image_source --ros-args -p sources:="['a.jpg', '~/folder',
+    'film.mp4', '0', '/dev/video2', 'rtsp://camera.local/stream']"
+
+A source that cannot be read is logged, and the next one shown.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import time
 from dataclasses import dataclass
 
@@ -20,9 +20,12 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.errors import OutputError, ParameterError
 from face_attributes_ros.options import check, once, to_values
+from face_attributes_ros.paths import expanded
+from face_attributes_ros.pictures.reader import MAX_MEGAPIXELS
 from face_attributes_ros.ros import compressed, images, parameters
+from face_attributes_ros.ros.companions.lines import Failures, JsonLines
 from face_attributes_ros.ros.companions.pictures import expand, pictures
 from face_attributes_ros.ros.run import Finished
 
@@ -32,7 +35,8 @@ class SourceSettings:
     """The parameters of image_source."""
 
     sources: tuple[str, ...] = once(
-        ('', ), 'Pictures, folders of pictures, videos, camera indices.')
+        ('', ), 'Pictures, folders of pictures, videos, camera indices, devices as /dev/video0, '
+        'addresses as rtsp://host/path.')
     rate: float = once(10., 'Images a second.', unit='Hz', low=.01, high=1000.)
     seconds_each: float = once(0., 'How long each picture is shown; 0 is one image each.',
                                unit='s', low=0., high=3600.)
@@ -43,8 +47,10 @@ class SourceSettings:
     frame_id: str = once('camera', "The images' frame_id.")
     wait_for_subscribers: int = once(
         0, 'Publish nothing before so many subscribe to the image.', low=0, high=100)
+    max_image_megapixels: float = once(
+        MAX_MEGAPIXELS, 'Larger pictures and videos are refused.', low=.01, high=10000.)
     published_log: str = once(
-        '', 'A file for one JSON line an image: source, stamp, size. Empty writes none.')
+        '', 'A file that gets one JSON line an image: source, stamp, size. Empty writes none.')
 
     def __post_init__(self) -> None:
         check(self)
@@ -57,8 +63,12 @@ class ImageSource(Node):
     def __init__(self, **kwargs):
         super().__init__('image_source', **parameters.GIVEN, **kwargs)
         self.values = to_values(parameters.declare(self, SourceSettings))
-        self._sources = expand([source for source in self.values['sources'] if source])
-        self._pictures = self._endless() if self.values['loop'] else pictures(self._sources)
+        self._log = self._pictures = None
+        try:
+            self._open()
+        except ParameterError:
+            self.destroy_node()
+            raise
         self._kinds = {'image': Image, 'image/compressed': CompressedImage}
         if self.values['transport'] != 'both':
             del self._kinds['image' if self.values['transport'] ==
@@ -67,7 +77,6 @@ class ImageSource(Node):
             topic: self._publisher(kind, topic) for topic, kind in self._kinds.items()
         }
         self._info = self._publisher(CameraInfo, 'camera_info')
-        self._log = self._open_log()
         self._picture = self._shown_since_s = None
 
     def _publisher(self, kind, topic):
@@ -77,15 +86,18 @@ class ImageSource(Node):
         return self.create_publisher(
             kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
-    def _open_log(self):
+    def _open(self):
+        sources = expand([source for source in self.values['sources'] if source])
+        logger = self.get_logger()
+        self._pictures = pictures(sources, lambda error: logger.error(f'source {error}'),
+                                  loop=self.values['loop'],
+                                  max_megapixels=self.values['max_image_megapixels'])
+        self._failures = Failures(logger)
         path = self.values['published_log']
         try:
-            return open(path, 'w', buffering=1, encoding='utf-8') if path else None
-        except OSError as error:
+            self._log = JsonLines(expanded(path)) if path else None
+        except OutputError as error:
             raise ParameterError(f'parameter published_log: {error}') from error
-
-    def _endless(self):
-        return itertools.chain.from_iterable(pictures(self._sources) for _ in itertools.count())
 
     def begin(self):
         """Starts publishing."""
@@ -114,9 +126,8 @@ class ImageSource(Node):
 
     def _next_picture(self):
         now = time.monotonic()
-        held = self._picture is not None and self._picture.still and now - self._shown_since_s < self.values[
-            'seconds_each']
-        if held:
+        still = self._picture is not None and self._picture.still
+        if still and now - self._shown_since_s < self.values['seconds_each']:
             return
         self._picture, self._shown_since_s = next(self._pictures, None), now
         if self._picture is None:
@@ -126,18 +137,24 @@ class ImageSource(Node):
     def _publish(self, info):
         bgr = self._picture.bgr
         if self._log:
-            stamp = info.header.stamp
-            self._log.write(
-                json.dumps({
-                    'source': self._picture.source, 'sec': stamp.sec, 'nanosec': stamp.nanosec,
-                    'width': info.width, 'height': info.height
-                }) + '\n')
+            self._write_log(info)
         self._info.publish(info)
         if 'image' in self.image_publishers:
             self.image_publishers['image'].publish(images.from_array(bgr, info.header))
         if 'image/compressed' in self.image_publishers:
             message = compressed.from_bgr(bgr, info.header, self.values['jpeg_quality'])
             self.image_publishers['image/compressed'].publish(message)
+
+    def _write_log(self, info):
+        stamp = info.header.stamp
+        record = {'source': self._picture.source, 'sec': stamp.sec, 'nanosec': stamp.nanosec,
+                  'width': info.width, 'height': info.height}
+        try:
+            self._log.write(record)
+        except OutputError as error:
+            self._failures.failed(error)
+        else:
+            self._failures.worked()
 
 
 def camera_info(width, height):

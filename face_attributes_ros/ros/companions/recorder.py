@@ -2,25 +2,27 @@
 """The node recorder: writes face messages as JSON lines, and annotated images as PNG files.
 
     ros2 run face_attributes_ros recorder --ros-args -p folder:=recording
+
+A second start adds to what the first has written. Pictures of faces are for their owner's eyes:
+new files have mode 0600, a new folder 0700.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-import cv2
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from face_attributes_ros.errors import ImageError, ParameterError
+from face_attributes_ros.errors import ImageError, OutputError, ParameterError
 from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.options import check, once, to_values
+from face_attributes_ros.pictures.writer import NewPictures
 from face_attributes_ros.ros import images, parameters
+from face_attributes_ros.ros.companions.lines import Failures, JsonLines
 from face_attributes_ros.ros.messages import to_dict
 from face_attributes_ros.ros.run import Finished
 
@@ -30,7 +32,8 @@ class RecorderSettings:
     """The parameters of recorder."""
 
     folder: str = once(
-        'recording', 'Where messages.jsonl and the pictures go; made if it is not there.')
+        'recording', 'Where messages.jsonl and the pictures go; made, for its owner only, if it is '
+        'not there, added to if it is.')
     seconds_between_pictures: float = once(
         1., 'At most one picture in that time; 0 writes all.', unit='s', low=0., high=3600.)
     messages: int = once(
@@ -46,17 +49,20 @@ FOUND = 'hears the node'
 
 class Recorder(Node):
     """Subscribes to `face_attributes/faces` and `face_attributes/image_annotated`; writes
-    messages.jsonl and <seconds>.<nanoseconds>.png, named by the image's stamp."""
+    messages.jsonl and <seconds>.<nanoseconds>.png, named by the image's stamp; without one,
+    unstamped_ and the time it came. What cannot be written is logged, and the next one tried."""
 
     def __init__(self, **kwargs):
         super().__init__('recorder', **parameters.GIVEN, **kwargs)
         self.values = to_values(parameters.declare(self, RecorderSettings))
-        self.folder = Path(self.values['folder'])
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.folder / 'messages.jsonl', 'w', buffering=1, encoding='utf-8')
-        except OSError as error:
+            self._pictures = NewPictures(self.values['folder'], compression=1)
+            self.folder = self._pictures.folder
+            self._lines = JsonLines(self.folder / 'messages.jsonl')
+        except (OutputError, ParameterError) as error:
+            self.destroy_node()
             raise ParameterError(f'parameter folder: {error}') from error
+        self._failures = Failures(self.get_logger())
         self._written, self._picture_s = 0, None
         self._heard = [
             self.create_subscription(FaceAttributesArray, 'face_attributes/faces', self._on_faces,
@@ -78,12 +84,12 @@ class Recorder(Node):
 
     def end(self):
         """Closes the file."""
-        self._file.close()
+        self._lines.close()
         self.destroy_node()
 
     def _on_faces(self, msg):
-        line = {'received_s': self.get_clock().now().nanoseconds * 1e-9, **to_dict(msg)}
-        self._file.write(json.dumps(line, allow_nan=False) + '\n')
+        record = {'received_s': self.get_clock().now().nanoseconds * 1e-9, **to_dict(msg)}
+        self._attempt(lambda: self._lines.write(record))
         self._written += 1
         if self._written == self.values['messages']:
             raise Finished(0)
@@ -94,12 +100,25 @@ class Recorder(Node):
                 'seconds_between_pictures']:
             return
         self._picture_s = now
-        stamp = msg.header.stamp
-        path = self.folder / f'{stamp.sec}.{stamp.nanosec:09d}.png'
         try:
-            cv2.imwrite(str(path), images.to_bgr(msg), (cv2.IMWRITE_PNG_COMPRESSION, 1))
+            pixels = images.to_bgr(msg)
+            self._attempt(lambda: self._pictures.write(self._stem(msg.header.stamp), pixels))
         except ImageError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.)
+
+    def _stem(self, stamp):
+        if stamp.sec or stamp.nanosec:
+            return f'{stamp.sec}.{stamp.nanosec:09d}'
+        sec, nanosec = self.get_clock().now().seconds_nanoseconds()
+        return f'unstamped_{sec}.{nanosec:09d}'
+
+    def _attempt(self, write):
+        try:
+            write()
+        except OutputError as error:
+            self._failures.failed(error)
+        else:
+            self._failures.worked()
 
 
 def make_node(**kwargs):

@@ -5,13 +5,15 @@ it looks, a caption."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from geometry_msgs.msg import Point, Vector3
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
+from face_attributes_ros import captions
 from face_attributes_ros.drawing import colour_bgr
+from face_attributes_ros.faces import Track
 from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
 from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 
@@ -34,48 +36,40 @@ class Markers:
         return [('markers', marker_array(faces, []))]
 
 
-def marker_array(faces, tracks):
+def marker_array(faces: FaceAttributesArray, tracks: Sequence[Track]) -> MarkerArray:
     """Markers for the faces of a FaceAttributesArray that have a position; the first marker
     deletes those of before.
 
-    `tracks` are the same faces in the same order; they lend the colours of the annotated image.
+    `tracks` are the same faces in the same order; they lend the colours and captions of the
+    annotated image.
     """
     markers = [Marker(header=faces.header, action=Marker.DELETEALL)]
     for number, (face, track) in enumerate(zip(faces.faces, tracks)):
         if face.valid & FaceAttributes.HAS_POSITION:
-            colour = ColorRGBA(**dict(zip('bgr', (c / 255 for c in colour_bgr(track)))), a=.8)
-            markers += [
-                _marker(faces.header, number, namespace, colour, face, fill)
-                for namespace, fill in _KINDS.items()
-                if namespace != 'gaze' or face.valid & FaceAttributes.HAS_POSE
-            ]
+            markers += _markers(faces, number, face, track)
     return MarkerArray(markers=markers)
 
 
-def caption(face):
-    """What a face shows, on one line, such as 'f3 female 31 happy'."""
-    words = [face.track_id]
-    if face.valid & FaceAttributes.HAS_GENDER:
-        words.append('female' if face.gender == FaceAttributes.FEMALE else 'male')
-    if face.valid & FaceAttributes.HAS_AGE:
-        words.append(f'{face.age:.0f}')
-    return ' '.join([*words, *filter(None, [face.emotion])])
+def _markers(faces: FaceAttributesArray, number: int, face: FaceAttributes,
+             track: Track) -> list[Marker]:
+    colour = ColorRGBA(**dict(zip('bgr', (c / 255 for c in colour_bgr(track)))), a=.8)
+    markers = [
+        Marker(header=faces.header, ns=namespace, id=number, action=Marker.ADD, color=colour)
+        for namespace in _KINDS if namespace != 'gaze' or face.valid & FaceAttributes.HAS_POSE
+    ]
+    for marker in markers:
+        marker.pose.orientation.w = 1.
+        _KINDS[marker.ns](marker, face, track)
+    return markers
 
 
-def _marker(header, number, namespace, colour, face, fill):
-    marker = Marker(header=header, ns=namespace, id=number, action=Marker.ADD, color=colour)
-    marker.pose.orientation.w = 1.
-    fill(marker, face)
-    return marker
-
-
-def _head(marker, face):
+def _head(marker: Marker, face: FaceAttributes, track: Track) -> None:
     marker.type = Marker.SPHERE
     marker.pose.position = face.position
     marker.scale = Vector3(x=.15, y=.22, z=.18)
 
 
-def _gaze(marker, face):
+def _gaze(marker: Marker, face: FaceAttributes, track: Track) -> None:
     # Optical frame: x right, y down, z away from the camera. A face with no yaw and pitch looks
     # back along z.
     marker.type = Marker.ARROW
@@ -89,11 +83,11 @@ def _gaze(marker, face):
     marker.scale = Vector3(x=.02, y=.04, z=.05)
 
 
-def _caption(marker, face):
+def _caption(marker: Marker, face: FaceAttributes, track: Track) -> None:
     marker.type = Marker.TEXT_VIEW_FACING
     marker.pose.position = Point(x=face.position.x, y=face.position.y - .2, z=face.position.z)
     marker.scale.z = .08
-    marker.text = caption(face)
+    marker.text = ' '.join(captions.lines(track))
 
 
 _KINDS = {'head': _head, 'gaze': _gaze, 'caption': _caption}

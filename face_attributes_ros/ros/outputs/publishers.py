@@ -37,6 +37,9 @@ class Publishers:
                         for name, topic in TOPICS.items()}
 
     def _publisher(self, name: str, topic: Topic, matched: Callable[[], None]) -> Any:
+        if name.endswith('/compressed'):
+            # As image_transport does: who remaps the image moves its JPEG, too.
+            name = f'{self._node.resolve_topic_name(name.removesuffix("/compressed"))}/compressed'
         return self._node.create_lifecycle_publisher(
             topic.kind, name, QoSProfile(depth=topic.depth), event_callbacks=_on_match(matched),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Honest confidence: temperatures fitted on val, the age interval's width, and thresholds below
-which we say `unknown`.
-"""
+"""Honest confidence: temperatures, the age interval's width, offsets of logits, and thresholds
+below which we say `unknown`."""
 
 from __future__ import annotations
 
 import numpy as np
-
-from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.training.attributes.scores import known
+from sklearn.metrics import recall_score
 
 TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 151))
 AGE_TILTS = np.linspace(-0.04, 0.06, 41)
@@ -16,7 +13,7 @@ INTERVAL = 0.8
 SELECTIVE_ACCURACY = 0.95
 
 
-def with_temperature(probs, temperature):
+def with_temperature(probs: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities after dividing their logits by a temperature: (N, K) distributions or (N,) of
     a yes."""
     if probs.ndim == 1:
@@ -24,10 +21,11 @@ def with_temperature(probs, temperature):
         return both[:, 1]
     logits = np.log(np.clip(probs, 1e-12, 1)) / temperature
     powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
+    calm: np.ndarray = powers / powers.sum(1, keepdims=True)
+    return calm
 
 
-def log_loss(probs, target):
+def log_loss(probs: np.ndarray, target: np.ndarray) -> float:
     """Mean negative log-likelihood of shares (N, K) or of yes/no (N,) under probabilities of the
     same shape.
     """
@@ -36,12 +34,12 @@ def log_loss(probs, target):
     return float(-(target * np.log(np.clip(probs, 1e-12, 1))).sum(1).mean())
 
 
-def fit_temperature(probs, target):
+def fit_temperature(probs: np.ndarray, target: np.ndarray) -> float:
     """The temperature, of a fixed list, with the least log loss."""
     return float(min(TEMPERATURES, key=lambda t: log_loss(with_temperature(probs, t), target)))
 
 
-def interval(age_probs, mass=INTERVAL):
+def interval(age_probs: np.ndarray, mass: float = INTERVAL) -> np.ndarray:
     """(N, 2) years that bound the central `mass` of distributions over whole years, each year half
     a year wide to both sides; the same rule as the estimator's."""
     cumulative = np.concatenate([np.zeros((len(age_probs), 1)), np.cumsum(age_probs, 1)], 1)
@@ -52,21 +50,21 @@ def interval(age_probs, mass=INTERVAL):
     return np.maximum(np.array(bounds).reshape(-1, 2), 0)
 
 
-def coverage(age_probs, ages):
+def coverage(age_probs: np.ndarray, ages: np.ndarray) -> float:
     """The share of ages inside of the interval."""
     low, high = interval(age_probs).T
     return float(((ages >= low) & (ages <= high)).mean())
 
 
-def fit_age_temperature(age_probs, ages):
+def fit_age_temperature(age_probs: np.ndarray, ages: np.ndarray) -> float:
     """The temperature, of a fixed list, whose 80 % interval covers nearest to 80 % of the ages."""
-    def missed(temperature):
+    def missed(temperature: float) -> float:
         return abs(coverage(with_temperature(age_probs, temperature), ages) - INTERVAL)
 
     return float(min(TEMPERATURES[::3], key=missed))
 
 
-def calibration_error(confidence, hit, bins=15):
+def calibration_error(confidence: np.ndarray, hit: np.ndarray, bins: int = 15) -> float:
     """ECE: the mean gap between confidence and accuracy over equal-width bins, weighted by their
     counts."""
     which = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -77,7 +75,7 @@ def calibration_error(confidence, hit, bins=15):
     return float(sum(gaps))
 
 
-def confidence_and_hit(probs, target):
+def confidence_and_hit(probs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(confidence (N,), hit (N,)) of the likeliest answer; target as shares (N, K) or as yes/no
     (N,)."""
     if probs.ndim == 1:
@@ -85,7 +83,8 @@ def confidence_and_hit(probs, target):
     return probs.max(1), probs.argmax(1) == target.argmax(1)
 
 
-def selective_threshold(confidence, hit, accuracy=SELECTIVE_ACCURACY):
+def selective_threshold(confidence: np.ndarray, hit: np.ndarray,
+                        accuracy: float = SELECTIVE_ACCURACY) -> float:
     """The lowest confidence such that answers at or above it are right in `accuracy` of cases; 1
     where none is.
     """
@@ -95,12 +94,12 @@ def selective_threshold(confidence, hit, accuracy=SELECTIVE_ACCURACY):
     return float(confidence[order[enough[-1]]]) if len(enough) else 1.0
 
 
-def shifted(probs, offset):
+def shifted(probs: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Distributions (N, K) after adding an offset (K,) to their logits."""
     return with_temperature(np.clip(probs, 1e-12, 1) * np.exp(offset), 1.0)
 
 
-def balanced_offset(probs, target):
+def balanced_offset(probs: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(K,) offset of the logits that favours rare classes: minus a multiple of the log of their
     frequency.
 
@@ -109,17 +108,19 @@ def balanced_offset(probs, target):
     theory).
     """
     truth = target.argmax(1)
+    present = np.unique(truth)
     frequency = np.bincount(truth, minlength=probs.shape[1]).clip(1) / len(truth)
 
-    def gain(strength):
-        hits = shifted(probs, -strength * np.log(frequency)).argmax(1) == truth
-        return hits.mean() + np.mean([hits[truth == label].mean() for label in np.unique(truth)])
+    def gain(strength: float) -> float:
+        said = shifted(probs, -strength * np.log(frequency)).argmax(1)
+        hits = said == truth
+        return float(hits.mean() + recall_score(truth, said, labels=present, average='macro'))
 
     offset = -max(np.linspace(0, 1, 21), key=gain) * np.log(frequency)
     return offset - offset.mean()
 
 
-def age_offset(age_probs, ages):
+def age_offset(age_probs: np.ndarray, ages: np.ndarray) -> np.ndarray:
     """(101,) offset of the age logits, a multiple of the years: of a fixed list the one whose
     expectations miss least.
 
@@ -129,45 +130,3 @@ def age_offset(age_probs, ages):
     years = np.arange(age_probs.shape[1])
     return min((tilt * years for tilt in AGE_TILTS),
                key=lambda offset: np.abs(shifted(age_probs, offset) @ years - ages).mean())
-
-
-def fit_offsets(outputs, labels):
-    """{head: list of what is added to its logits} from uncalibrated outputs and labels of val."""
-    offsets, exact, rows = {}, exact_ages(labels), known(labels['expression'])
-    if exact.any():
-        offsets['age'] = age_offset(outputs['age'][exact], labels['age_low'][exact])
-    if rows.any():
-        offsets['expression'] = balanced_offset(outputs['expression'][rows],
-                                                labels['expression'][rows])
-    return {head: [round(float(value), 4) for value in offset] for head, offset in offsets.items()}
-
-
-def exact_ages(labels):
-    """(N,) bool: the faces whose age is known to the year."""
-    return known(labels['age_low']) & (labels['age_low'] == labels['age_high'])
-
-
-def calibrate(outputs, labels):
-    """({head: temperature}, {name: threshold}) from outputs and labels of val; thresholds are for
-    calibrated outputs.
-    """
-    temperatures, thresholds = {}, {}
-    exact = exact_ages(labels)
-    if exact.any():
-        temperatures['age'] = fit_age_temperature(outputs['age'][exact], labels['age_low'][exact])
-    for head, column in (('gender', 'p_female'), ('expression', 'expression'), ('smile', 'smile')):
-        rows = known(labels[column])
-        if head == 'smile':
-            rows &= known(labels['pose'])  # GENKI: those who were asked; other smiles are derived
-        if rows.any():
-            probs, target = outputs[head][rows], labels[column][rows]
-            temperatures[head] = fit_temperature(
-                probs, target if head != 'expression' else winners(target))
-            calm = with_temperature(probs, temperatures[head])
-            thresholds[head] = selective_threshold(*confidence_and_hit(calm, target))
-    return temperatures, thresholds
-
-
-def winners(expression_shares):
-    """One-hot rows of the majority."""
-    return np.eye(len(EXPRESSIONS))[expression_shares.argmax(1)]

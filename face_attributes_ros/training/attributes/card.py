@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Markdown tables of `bench/results/attributes.json`, put between the markers of a document.
 
-    python -m face_attributes_ros.training.attributes.card bench/results/attributes.json
-    models/README.md
+    python -m face_attributes_ros.training.attributes.card bench/results/attributes.json \\
+        models/README.md
 
 A block starts with `<!-- attributes: NAME -->` and ends with `<!-- end attributes -->`; NAME is a
 key of BLOCKS.
@@ -13,55 +13,48 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.markdown import grid
+from face_attributes_ros.training.attributes.heads import METRICS, SETS, Metric, shown
+
+Results = dict[str, Any]
 
 BLOCK = re.compile(r'(<!-- attributes: (\w+) -->\n).*?(<!-- end attributes -->)', re.DOTALL)
-MEASURES = (('utkface', 'age_mae_years', 'UTKFace age, mean error, years', 1),
-            ('utkface', 'gender_accuracy', 'UTKFace gender', 100),
-            ('fairface', 'gender_accuracy', 'FairFace gender', 100),
-            ('fairface', 'age_bin_accuracy', 'FairFace age, 9 ranges', 100),
-            ('ferplus', 'expression_accuracy', 'FER+ expression', 100),
-            ('ferplus', 'expression_balanced', 'FER+ expression, balanced', 100),
-            ('jaffe', 'expression_accuracy', 'JAFFE expression, never trained on', 100),
-            ('genki4k', 'smile_accuracy', 'GENKI-4K smile', 100),
-            ('genki4k', 'pose_mae_deg', 'GENKI-4K head pose, mean error, degrees', 1),
-            ('ytf68', 'landmark_nme', 'YouTube Faces landmarks, error over eye distance', 100))
 
 
-def cell(figures, source, name, factor):
-    """A figure as text: percent where the factor is 100; a dash where there is none."""
-    value = figures.get(source, {}).get(name)
-    if value is None:
-        return '–'
-    return f'{value * 100:.1f} %' if factor == 100 else f'{value:.2f}'
+def cell(figures: Results, source: str, metric: Metric) -> str:
+    """A figure as text; a dash where there is none."""
+    value = figures.get(source, {}).get(metric.name)
+    return '–' if value is None else metric.shown(value)
 
 
-def summary_table(results):
+def summary_table(results: Results) -> str:
     """Our figures beside the peers', on the same pictures."""
     peers = results.get('peers', {})
-    rows = [[label, cell(results['figures'], source, name, factor),
-             *(cell(figures, source, name, factor) for figures in peers.values())]
-            for source, name, label, factor in MEASURES]
+    rows = [[metric.title_on(source), cell(results['figures'], source, metric),
+             *(cell(figures, source, metric) for figures in peers.values())]
+            for source, metric in shown()]
     return grid(['measure', 'this network', *peers], rows)
 
 
-def range_text(interval, factor=100):
+def range_text(interval: Sequence[float], factor: float = 100) -> str:
     """'81.0 to 90.2' of an interval."""
     return f'{interval[0] * factor:.1f} to {interval[1] * factor:.1f}'
 
 
-def groups_of(results, source):
+def rows_by_group(results: Results, source: str) -> dict[tuple[str, str], dict[str, Any]]:
     """{(age, gender): row} of one source."""
     return {(row['age'], row['gender']): row
             for row in results['people'].get(source, {}).get('groups', [])}
 
 
-def groups_table(results):
+def groups_table(results: Results) -> str:
     """Age x gender on UTKFace and FairFace, with 95 % intervals."""
-    utk, fair = (groups_of(results, source) for source in ('utkface', 'fairface'))
+    utk, fair = (rows_by_group(results, source) for source in ('utkface', 'fairface'))
     rows = []
     for group in dict.fromkeys([*utk, *fair]):
         cells = [*group]
@@ -86,21 +79,15 @@ def groups_table(results):
     ], rows)
 
 
-def worst_table(results):
+def worst_table(results: Results) -> str:
     """The worst group of at least 30 faces for each figure."""
-    names = {
-        'gender_accuracy': ('gender accuracy', 100, ' %'),
-        'age_mae_years': ('age error', 1, ' years'),
-        'age_bin_accuracy': ('age range accuracy', 100, ' %')
-    }
-    rows = [[source, names[figure][0], f'{gender}, {age}',
-             f'{value * names[figure][1]:.1f}{names[figure][2]}']
+    rows = [[SETS[source], METRICS[name].title, f'{gender}, {age}', METRICS[name].shown(value)]
             for source, found in results['people'].items()
-            for figure, (age, gender, value) in found['worst'].items()]
+            for name, (age, gender, value) in found['worst'].items()]
     return grid(['set', 'figure', 'worst group', 'value'], rows)
 
 
-def recall_table(results):
+def recall_table(results: Results) -> str:
     """Recall by expression on FER+ and JAFFE, with counts."""
     figures, rows = results['figures'], []
     for label in figures['ferplus']['recall']:
@@ -115,7 +102,7 @@ def recall_table(results):
     return grid(['expression', 'FER+ recall %', 'n', 'JAFFE recall %', 'n'], rows)
 
 
-def calibration_table(results):
+def calibration_table(results: Results) -> str:
     """Calibration errors, and what the thresholds of `unknown` do."""
     rows = []
     for head, found in results['calibration'].items():
@@ -131,33 +118,27 @@ def calibration_table(results):
     ], rows)
 
 
-def sizes_table(results):
+def sizes_table(results: Results) -> str:
     """Figures over the size of the face."""
-    columns = (('utkface', 'age_mae_years', 'age error, years',
-                1), ('utkface', 'gender_accuracy', 'gender UTKFace',
-                     100), ('fairface', 'gender_accuracy', 'gender FairFace',
-                            100), ('ferplus', 'expression_accuracy', 'expression FER+', 100),
-               ('genki4k', 'smile_accuracy', 'smile', 100), ('ytf68', 'landmark_nme', 'landmarks',
-                                                             100))
-    rows = [[
-        row['face_px'], *(cell(row, source, name, factor)
-                          for source, name, _, factor in columns), f'{row["mean_quality"]:.2f}'
-    ]
-            for row in results['face_size']]
-    return grid(['face, px', *(label for _, _, label, _ in columns), 'mean `quality`'], rows)
+    columns = [(source, metric) for source, metric in shown()
+               if metric.by_size and source != 'jaffe']
+    rows = [[row['face_px'], *(cell(row, source, metric) for source, metric in columns),
+             f'{row["mean_quality"]:.2f}'] for row in results['face_size']]
+    titles = [metric.title_on(source) for source, metric in columns]
+    return grid(['face, px', *titles, 'mean `quality`'], rows)
 
 
-def passes_table(results):
+def passes_table(results: Results) -> str:
     """One pass beside the paper's two, in columns, and the cost of the second."""
     aligned = results['aligned']
-    rows = [[
-        label, *(cell(aligned[way], source, name, factor) for way in ('one_pass', 'two_passes'))
-    ] for source, name, label, factor in MEASURES]
+    rows = [[metric.title_on(source),
+             *(cell(aligned[way], source, metric) for way in ('one_pass', 'two_passes'))]
+            for source, metric in shown()]
     rows.append(['processor time', '1', f'{aligned["cost_ratio"]:.1f}'])
     return grid(['measure', 'one pass', 'with the upright crop and its mirror image'], rows)
 
 
-def face_table(results):
+def face_table(results: Results) -> str:
     """What the face head accepts and refuses at 0.5."""
     found = results['face_head']
     return grid(
@@ -176,7 +157,7 @@ BLOCKS = {
 }
 
 
-def filled(text, results):
+def filled(text: str, results: Results) -> str:
     """The document with every block made anew. Raises `DataError` on a block that is not known."""
     unknown = {name for _, name, _ in BLOCK.findall(text)} - set(BLOCKS)
     if unknown:
@@ -185,7 +166,7 @@ def filled(text, results):
     return BLOCK.sub(lambda match: match[1] + BLOCKS[match[2]](results) + match[3], text)
 
 
-def fill(results_path, document):
+def fill(results_path: Path, document: Path) -> None:
     """Rewrites the blocks of a document from a results file."""
     results = json.loads(Path(results_path).read_text(encoding='utf-8'))
     Path(document).write_text(filled(Path(document).read_text(encoding='utf-8'), results),
@@ -193,4 +174,4 @@ def fill(results_path, document):
 
 
 if __name__ == '__main__':
-    fill(*sys.argv[1:3])
+    fill(*map(Path, sys.argv[1:3]))

@@ -16,36 +16,38 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import DataError
+from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.training.attributes.card import fill
 from face_attributes_ros.training.attributes.data.cache import cut, read_picture
 from face_attributes_ros.training.attributes.data.packs import read_backgrounds, read_pack
 from face_attributes_ros.training.attributes.data.tables import table_of
 from face_attributes_ros.training.attributes.groups import (
     group_report,
-    headlines,
     size_report,
     yaw_report,
 )
+from face_attributes_ros.training.attributes.heads import HEADS
 from face_attributes_ros.training.attributes.peers import open_peers, peer_outputs
-from face_attributes_ros.training.attributes.plots import (
-    plot_confusion,
-    plot_reliability,
-    plot_sizes,
-)
+from face_attributes_ros.training.attributes.plots import plot_reliability, plot_sizes
 from face_attributes_ros.training.attributes.predict import predict, predict_aligned
 from face_attributes_ros.training.attributes.report import (
     calibration_report,
+    headlines,
+    headlines_of,
+    honest_rows,
     report,
     selective_report,
 )
-from face_attributes_ros.training.attributes.scores import known
 from face_attributes_ros.training.common.manifest_table import put_metrics
+from face_attributes_ros.training.common.onnx_file import notes_of
+from face_attributes_ros.training.common.plots import plot_confusion
 
 FACE_SIZES_PX = (24, 32, 48, 64, 96)
 
@@ -119,15 +121,11 @@ def own_results(outputs, table, model, temperatures):
             'yaw': yaw_report(outputs, table)}
 
 
-def temperatures_of(path):
+def temperatures_of(path: Path) -> dict[str, float]:
     """The temperatures that the export folded into the file; empty where it says nothing of
     them."""
-    import onnx
-    notes = {
-        prop.key: prop.value
-        for prop in onnx.load(str(path), load_external_data=False).metadata_props
-    }
-    return json.loads(notes.get('temperatures', '{}'))
+    temperatures: dict[str, float] = notes_of(path).get('temperatures', {})
+    return temperatures
 
 
 def aligned_report(network, pictures, size, table):
@@ -154,15 +152,10 @@ def face_report(network, outputs, folder, size):
     }
 
 
-def headline_metrics(results):
+def headline_metrics(results: dict[str, Any]) -> dict[str, float]:
     """The manifest's figures: `source_figure` of every headline, and the calibration errors."""
-    figures = {}
-    for source, values in results['figures'].items():
-        for name in ('age_mae_years', 'gender_accuracy', 'age_bin_accuracy', 'expression_accuracy',
-                     'expression_balanced',
-                     'smile_accuracy', 'pose_mae_deg', 'landmark_nme'):
-            if name in values:
-                figures[f'{source}_{name}'] = values[name]
+    figures = {f'{source}_{name}': value for source, values in results['figures'].items()
+               for name, value in headlines_of(values).items()}
     return figures | {
         f'{head}_ece': values['ece'] for head, values in results['calibration'].items()
     }
@@ -185,13 +178,8 @@ def draw(folder, results, outputs, table):
         if source in results['figures']:
             confusion = np.array(results['figures'][source]['confusion'])
             plot_confusion(folder / f'attributes_confusion_{source}.png', confusion,
-                           f'Expressions, {source}')
+                           EXPRESSIONS, f'Expressions, {source}')
     plot_sizes(folder / 'attributes_face_size.png', results['face_size'])
-    rows = {
-        'gender': known(table.labels['p_female']), 'expression': known(table.labels['expression'])
-    }
-    rows['expression'] &= table.sources != 'jaffe'
-    columns = {'gender': 'p_female', 'expression': 'expression'}
     plot_reliability(folder / 'attributes_calibration.png', {
-        head: (outputs[head][keep], table.labels[columns[head]][keep])
-        for head, keep in rows.items() if keep.any()})
+        head.name: (outputs[head.name][rows], table.labels[head.column][rows])
+        for head in HEADS if len(rows := honest_rows(head, table))})

@@ -2,9 +2,8 @@
 """Calibrate a trained attribute network on val and export it to ONNX, checked against torch before
 it is written.
 
-    face-attributes export attributes --weights runs/m/attributes.safetensors --data DIR --out
-    models/attributes_m.onnx \\
-        --size 80 --manifest models/manifest.toml --torch
+    face-attributes export attributes --weights runs/m/attributes.safetensors --data DIR \\
+        --out models/attributes_m.onnx --size 80 --manifest models/manifest.toml --torch
 
 The file takes `image`, uint8 (B, S, S, 3) BGR, and gives the outputs of `AttributeEstimator` by
 name. Batch norm and identity branches are folded into the kernels, temperatures into the graph;
@@ -14,11 +13,10 @@ is loaded; `--fp32` keeps them whole.
 
 from __future__ import annotations
 
-import io
+import argparse
 import json
-import os
-import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,16 +24,21 @@ import torch
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.attributes import OUTPUTS, Shipped
-from face_attributes_ros.networks.compact import multiply_adds
-from face_attributes_ros.training.attributes.calibration import calibrate, fit_offsets, shifted
+from face_attributes_ros.networks.compact import CompactNet, multiply_adds
+from face_attributes_ros.training.attributes.calibration import shifted
 from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
 from face_attributes_ros.training.attributes.data.tables import table_of
+from face_attributes_ros.training.attributes.fit import calibrate, fit_offsets
 from face_attributes_ros.training.attributes.network import load_network
 from face_attributes_ros.training.attributes.predict import whole_crops
 from face_attributes_ros.training.attributes.torch_file import save_torch
+from face_attributes_ros.training.common.files import write
 from face_attributes_ros.training.common.manifest_table import put_table
-from face_attributes_ros.training.detector.export import store_half
+from face_attributes_ros.training.common.onnx_file import note, traced
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 LARGEST_DIFFERENCE = {'fp32': 1e-4, 'fp16': 0.02}
 LICENCE = ('Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K and '
@@ -43,10 +46,9 @@ LICENCE = ('Apache-2.0 code; weights for research only: the terms of UTKFace, FE
 TRAINED_ON = (
     'UTKFace, FairFace, FER+ (FER2013), GENKI-4K, YouTube Faces key points; faceless squares of '
     'detection sets')
-_OPSET = 17
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `export attributes`."""
     parser.add_argument('--weights', type=Path, required=True,
                         help='attributes.safetensors of a training run')
@@ -66,7 +68,7 @@ def add_arguments(parser):
 
 
 @torch.no_grad()
-def run_torch(module, crops, batch=128):
+def run_torch(module: Shipped, crops: np.ndarray, batch: int = 128) -> dict[str, np.ndarray]:
     """{output: array} of a `Shipped` module over uint8 crops (N, S, S, 3)."""
     parts = [module(torch.from_numpy(np.array(crops[start:start + batch])))
              for start in range(0, len(crops), batch)]
@@ -74,22 +76,17 @@ def run_torch(module, crops, batch=128):
     return {name: torch.cat(column).numpy() for name, column in zip(OUTPUTS, columns, strict=True)}
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Calibrates, exports, compares, writes and prints a JSON line; the exit status."""
     print(json.dumps(export(args)))
     return 0
 
 
-def export(args):
+def export(args: argparse.Namespace) -> dict[str, Any]:
     """Writes the file, and the manifest's table where one is named; returns what was measured."""
     network, metadata = load_network(args.weights)
     size = args.size or metadata['size']
-    table = table_of(read_pack(args.data, ('val',)))
-    crops = whole_crops([read_picture(image) for image in table.images], size)
-    outputs = run_torch(Shipped(network), crops)
-    offsets = fit_offsets(outputs, table.labels)
-    outputs |= {head: shifted(outputs[head], np.array(offset)) for head, offset in offsets.items()}
-    temperatures, thresholds = calibrate(outputs, table.labels)
+    temperatures, thresholds, offsets, crops = fitted(network, args.data, size)
     shipped = Shipped(network, temperatures, offsets)
     model = to_onnx(shipped, size, half=not args.fp32)
     note(model, {'temperatures': temperatures, 'offsets': offsets, 'input_px': size,
@@ -111,7 +108,20 @@ def export(args):
             'offsets': offsets, 'difference': difference}
 
 
-def manifest_entry(args, network, size, thresholds):
+def fitted(network: CompactNet, data: Path, size: int) -> tuple[
+        dict[str, float], dict[str, float], dict[str, list[float]], np.ndarray]:
+    """(temperatures, thresholds, offsets, crops) of val: what the export folds in, and the
+    pictures it was fitted on."""
+    table = table_of(read_pack(data, ('val',)))
+    crops = whole_crops([read_picture(image) for image in table.images], size)
+    outputs = run_torch(Shipped(network), crops)
+    offsets = fit_offsets(outputs, table.labels)
+    outputs |= {head: shifted(outputs[head], np.array(offset)) for head, offset in offsets.items()}
+    return *calibrate(outputs, table.labels), offsets, crops
+
+
+def manifest_entry(args: argparse.Namespace, network: CompactNet, size: int,
+                   thresholds: dict[str, float]) -> dict[str, Any]:
     """The model's table, without figures: `evaluate attributes` measures them."""
     return {
         'task': 'attributes', 'file': args.out.name, 'sha256': file_sha256(args.out),
@@ -124,37 +134,13 @@ def manifest_entry(args, network, size, thresholds):
     }
 
 
-def write(path, data):
-    """Bytes to a file in one step."""
-    part = path.with_name(f'{path.name}.part{os.getpid()}')
-    part.write_bytes(data)
-    os.replace(part, path)
-
-
-def to_onnx(shipped, size, half=True):
+def to_onnx(shipped: Shipped, size: int, half: bool = True) -> ModelProto:
     """The module as an ONNX model with a dynamic batch."""
-    import onnx
-    buffer = io.BytesIO()
     axes = {name: {0: 'batch'} for name in ('image', *OUTPUTS)}
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the tracer warns of the grid's size: it is fixed
-        torch.onnx.export(shipped.eval(), (torch.zeros(2, size, size, 3, dtype=torch.uint8), ),
-                          buffer, opset_version=_OPSET, input_names=['image'],
-                          output_names=list(OUTPUTS), dynamic_axes=axes, dynamo=False)
-    model = onnx.load_from_string(buffer.getvalue())
-    if half:
-        store_half(model)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return traced(shipped, torch.zeros(2, size, size, 3, dtype=torch.uint8), OUTPUTS, axes, half)
 
 
-def note(model, values):
-    """Puts JSON values into the file's metadata."""
-    for key, value in values.items():
-        model.metadata_props.add(key=key, value=json.dumps(value))
-
-
-def compare(shipped, onnx_bytes, crops):
+def compare(shipped: Shipped, onnx_bytes: bytes, crops: np.ndarray) -> dict[str, float]:
     """{output: largest difference} between ONNX Runtime and torch; angles in radians, the rest in
     its own unit.
     """

@@ -1,24 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CSV log of a training run; its columns are fixed, so that a resumed run goes on in the same
-file."""
+"""The columns of an attribute training's log, behind those that every run has."""
 
 from __future__ import annotations
 
-import csv
+from face_attributes_ros.training.attributes.heads import HEADS, METRICS
 
-from face_attributes_ros.training.attributes.losses import WEIGHTS
-
-LOG_COLUMNS = ('step', 'progress', 'elapsed_s', 'size', *WEIGHTS,
-               *(f'val_{name}'
-                 for name in ('age_mae', 'age_bin', 'gender_utkface', 'gender_fairface',
-                              'expression', 'expression_balanced', 'smile', 'pose_deg', 'nme')))
-
-
-def write_row(path, row):
-    """Appends a row to a CSV whose header is fixed by `LOG_COLUMNS`."""
-    new = not path.is_file()
-    with open(path, 'a', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, LOG_COLUMNS, restval='', extrasaction='ignore')
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+SCORES = tuple(column for metric in METRICS.values() for column in metric.sets.values() if column)
+LOG_COLUMNS = ('size', *(head.name for head in HEADS), 'distillation',
+               *(f'val_{column}' for column in SCORES))

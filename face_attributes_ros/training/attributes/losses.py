@@ -5,8 +5,10 @@ missing label.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from face_attributes_ros.networks.heads import (
     expected_age,
@@ -15,28 +17,25 @@ from face_attributes_ros.networks.heads import (
     rotation_from_euler,
 )
 
-WEIGHTS = {
-    'age': 1.0, 'gender': 1.0, 'expression': 1.0, 'smile': 0.5, 'pose': 2.0, 'landmarks': 10.0,
-    'face': 0.3, 'quality': 0.2
-}
 AGE_SIGMA_YEARS = 2.0
 
 
-def masked_mean(values, labelled):
+def masked_mean(values: Tensor, labelled: Tensor) -> Tensor:
     """The mean of values (B,) over the labelled rows; zero, with a gradient of zero, where there
     is none."""
     kept = torch.where(labelled, values, torch.zeros_like(values))
     return kept.sum() / labelled.sum().clamp(min=1)
 
 
-def age_targets(low, high, bins, sigma=AGE_SIGMA_YEARS):
+def age_targets(low: Tensor, high: Tensor, bins: int,
+                sigma: float = AGE_SIGMA_YEARS) -> Tensor:
     """(B, bins) soft labels: a Gaussian of `sigma` years around an exact age."""
     years = torch.arange(bins, dtype=torch.float32, device=low.device)
     centre = ((low + high) / 2).clamp(max=bins - 1)[:, None]
     return torch.softmax(-((years - centre) ** 2) / (2 * sigma**2), 1)
 
 
-def age_loss(logits, low, high, error_weight=0.1):
+def age_loss(logits: Tensor, low: Tensor, high: Tensor, error_weight: float = 0.1) -> Tensor:
     """Exact ages: cross-entropy to a Gaussian; ranges: -log of the mass inside; plus
     `error_weight` times the years by which the expectation misses the age or leaves the range."""
     labelled = ~torch.isnan(low)
@@ -53,7 +52,7 @@ def age_loss(logits, low, high, error_weight=0.1):
     return masked_mean(torch.where(low == high, exact, in_range) + error_weight * missed, labelled)
 
 
-def binary_loss(logits, target, smoothing=0.0):
+def binary_loss(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of one logit (B, 1) with a probability (B,)."""
     labelled = ~torch.isnan(target)
     soft = torch.nan_to_num(target) * (1 - smoothing) + smoothing / 2
@@ -61,7 +60,7 @@ def binary_loss(logits, target, smoothing=0.0):
                        labelled)
 
 
-def expression_loss(logits, target, class_weights):
+def expression_loss(logits: Tensor, target: Tensor, class_weights: Tensor) -> Tensor:
     """Cross-entropy with shares (B, 7), each face weighted by the mean weight of its classes."""
     labelled = ~torch.isnan(target[:, 0])
     target = torch.nan_to_num(target)
@@ -69,7 +68,7 @@ def expression_loss(logits, target, class_weights):
     return masked_mean(-(target * F.log_softmax(logits, 1)).sum(1) * weights, labelled)
 
 
-def pose_loss(raw, angles):
+def pose_loss(raw: Tensor, angles: Tensor) -> Tensor:
     """The angle (radians) between predicted and true rotation, smoothed at zero."""
     labelled = ~torch.isnan(angles[:, 0])
     difference = predicted_rotation(raw) - rotation_from_euler(torch.nan_to_num(angles))
@@ -77,30 +76,14 @@ def pose_loss(raw, angles):
     return masked_mean(2 * torch.asin(chord.clamp(max=0.999)), labelled)
 
 
-def landmark_loss(raw, points):
+def landmark_loss(raw: Tensor, points: Tensor) -> Tensor:
     """Mean absolute error in fractions of the crop's side."""
     labelled = ~torch.isnan(points[:, 0, 0])
     return masked_mean((predicted_landmarks(raw) - torch.nan_to_num(points)).abs().mean((1, 2)),
                        labelled)
 
 
-def head_losses(raw, labels, class_weights):
-    """{head: scalar loss} of a batch; `labels` as in `WIDTHS` of `attribute_tables`, with
-    `quality`."""
-    raw = {name: value.float() for name, value in raw.items()}
-    return {
-        'age': age_loss(raw['age'], labels['age_low'], labels['age_high']),
-        'gender': binary_loss(raw['gender'], labels['p_female'], 0.05),
-        'expression': expression_loss(raw['expression'], labels['expression'], class_weights),
-        'smile': binary_loss(raw['smile'], labels['smile'], 0.05),
-        'pose': pose_loss(raw['pose'], labels['pose']),
-        'landmarks': landmark_loss(raw['landmarks'], labels['landmarks']),
-        'face': binary_loss(raw['face'], labels['face']),
-        'quality': binary_loss(raw['quality'], labels['quality']),
-    }
-
-
-def class_weights(expression_shares, power=0.25):
+def class_weights(expression_shares: np.ndarray, power: float = 0.25) -> Tensor:
     """(7,) weights, the frequency of a class to minus `power`, such that the mean over all faces
     is 1."""
     counts = torch.as_tensor(expression_shares)
@@ -109,23 +92,25 @@ def class_weights(expression_shares, power=0.25):
     return weights * counts.sum() / (weights * counts).sum()
 
 
-def distillation_loss(raw, taught, temperature=2.0):
-    """How far a student's raw outputs are from its teacher's, over every face, labelled or not.
+TEMPERATURE = 2.0
+"""Of distillation: logits are divided by it, gaps multiplied by its square (Hinton et al., 2015)."""
 
-    Distributions: KL divergence at a temperature, times its square (Hinton et al., 2015);
-    yes-or-no heads the same as binary cross-entropy above its least value; pose and landmarks:
-    mean absolute difference of the raw outputs.
-    """
-    total = 0.0
-    for head in ('age', 'expression'):
-        student = F.log_softmax(raw[head].float() / temperature, 1)
-        total = total + F.kl_div(student, F.softmax(taught[head] / temperature, 1),
-                                 reduction='batchmean') * temperature**2
-    for head in ('gender', 'smile', 'face', 'quality'):
-        goal = torch.sigmoid(taught[head] / temperature)
-        least = F.binary_cross_entropy(goal, goal)
-        gap = F.binary_cross_entropy_with_logits(raw[head].float() / temperature, goal) - least
-        total = total + gap * temperature**2
-    for head in ('pose', 'landmarks'):
-        total = total + F.l1_loss(raw[head].float(), taught[head])
-    return total
+
+def distribution_gap(raw: Tensor, taught: Tensor) -> Tensor:
+    """KL divergence of a student's distribution (B, K logits) from its teacher's."""
+    student = F.log_softmax(raw / TEMPERATURE, 1)
+    return F.kl_div(student, F.softmax(taught / TEMPERATURE, 1),
+                    reduction='batchmean') * TEMPERATURE**2
+
+
+def yes_no_gap(raw: Tensor, taught: Tensor) -> Tensor:
+    """The same of a yes-or-no logit: binary cross-entropy above its least value."""
+    goal = torch.sigmoid(taught / TEMPERATURE)
+    least = F.binary_cross_entropy(goal, goal)
+    gap = F.binary_cross_entropy_with_logits(raw / TEMPERATURE, goal) - least
+    return gap * TEMPERATURE**2
+
+
+def distance_gap(raw: Tensor, taught: Tensor) -> Tensor:
+    """Mean absolute difference of raw outputs."""
+    return F.l1_loss(raw, taught)

@@ -6,7 +6,9 @@ part of the product.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -14,17 +16,19 @@ import torch
 
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
+from face_attributes_ros.training.attributes.data.readers_expression import FER2013_ORDER
+from face_attributes_ros.training.attributes.data.tables import LabelTable
+from face_attributes_ros.training.common.adapters import load_module
 
 FACEAPI_ORDER = ('neutral', 'happy', 'sad', 'angry', 'fear', 'disgust', 'surprise')
-FER2013_ORDER = ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
 
 
-def in_our_order(probs, order):
+def in_our_order(probs: np.ndarray, order: Sequence[str]) -> np.ndarray:
     """Columns in the order of EXPRESSIONS."""
     return np.asarray(probs)[:, [order.index(name) for name in EXPRESSIONS]]
 
 
-def open_peers(folder):
+def open_peers(folder: Path) -> ModuleType:
     """The adapters, for a look before anything is measured. Raises `DataError` where they or h5py
     are missing."""
     if importlib.util.find_spec('h5py') is None:
@@ -32,22 +36,14 @@ def open_peers(folder):
     return load_adapters(folder)
 
 
-def load_adapters(folder):
+def load_adapters(folder: Path) -> ModuleType:
     """The module `attributes.py` of the peers' folder."""
-    path = Path(folder) / 'attributes.py'
-    if not path.is_file():
-        raise DataError(
-            f'{path} does not exist: --peers needs the folder that holds attributes.py')
-    spec = importlib.util.spec_from_file_location('peer_attributes', path)
-    module = importlib.util.module_from_spec(spec)
-    threads = torch.get_num_threads()
-    spec.loader.exec_module(module)
-    torch.set_num_threads(threads)
-    return module
+    return load_module(folder, 'attributes')
 
 
 @torch.no_grad()
-def faceapi(adapters, pictures, wanted):
+def faceapi(adapters: ModuleType, pictures: Sequence[np.ndarray],
+            wanted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Outputs of face-api.js: years, P(female), expressions; only for the rows in `wanted[head]`,
     zero elsewhere.
     """
@@ -68,7 +64,8 @@ def faceapi(adapters, pictures, wanted):
 
 
 @torch.no_grad()
-def oarriaga(adapters, folder, pictures, wanted, batch=64):
+def oarriaga(adapters: ModuleType, folder: Path, pictures: Sequence[np.ndarray],
+             wanted: dict[str, np.ndarray], batch: int = 64) -> dict[str, np.ndarray]:
     """Outputs of oarriaga's mini_XCEPTION pair: P(female) and expressions."""
     grey = np.stack(
         [cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (64, 64)) for picture in pictures])
@@ -77,7 +74,7 @@ def oarriaga(adapters, folder, pictures, wanted, batch=64):
     gender = adapters.Keras(str(next(folder.glob('gender_mini_XCEPTION*.hdf5'))))
     expression = adapters.Keras(str(next(folder.glob('fer2013_mini_XCEPTION*.hdf5'))))
 
-    def of(network, head, width):
+    def of(network: Callable[[torch.Tensor], torch.Tensor], head: str, width: int) -> np.ndarray:
         found, rows = np.zeros((len(pictures), width), np.float32), np.flatnonzero(wanted[head])
         for start in range(0, len(rows), batch):
             some = rows[start:start + batch]
@@ -88,7 +85,8 @@ def oarriaga(adapters, folder, pictures, wanted, batch=64):
     return {'gender': of(gender, 'gender', 2)[:, 0], 'expression': expressions}
 
 
-def peer_outputs(adapters, folder, pictures, table):
+def peer_outputs(adapters: ModuleType, folder: Path, pictures: Sequence[np.ndarray],
+                 table: LabelTable) -> dict[str, dict[str, np.ndarray]]:
     """{peer: outputs} over full-size pictures (uint8 BGR)."""
     wanted = {
         'age': ~np.isnan(table.labels['age_low']), 'gender': ~np.isnan(table.labels['p_female']),

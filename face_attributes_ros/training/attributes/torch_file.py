@@ -2,9 +2,9 @@
 """The shipped attribute network for the torch path: weights in fp16 with the calibration of an
 exported ONNX file.
 
-    python -m face_attributes_ros.training.attributes.torch_file --weights
-    runs/m/attributes.safetensors \\
-        --onnx models/attributes_m.onnx --manifest models/manifest.toml
+    python -m face_attributes_ros.training.attributes.torch_file \\
+        --weights runs/m/attributes.safetensors --onnx models/attributes_m.onnx \\
+        --manifest models/manifest.toml
 
 writes models/attributes_m.safetensors and enters its name and checksum in the manifest. `export
 attributes --torch` does the same in one go; this command is for an ONNX file that was exported
@@ -16,43 +16,37 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from face_attributes_ros.engines.models import file_sha256, load_manifest, tomllib
 from face_attributes_ros.errors import DataError, ModelError
-from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
+from face_attributes_ros.training.common.checkpoint import half, load_tensors, save_tensors
 from face_attributes_ros.training.common.manifest_table import put_table
+from face_attributes_ros.training.common.onnx_file import notes_of
 
 
-def save_torch(weights, out, temperatures, offsets):
+def save_torch(weights: Path, out: Path, temperatures: Mapping[str, float],
+               offsets: Mapping[str, Sequence[float]]) -> dict[str, str]:
     """Writes `out` and returns the manifest's entries for it: {'torch_file', 'torch_sha256'}."""
     tensors, metadata = load_tensors(weights)
     if 'network' not in metadata:
         raise DataError(f'{weights} holds no attribute network')
-    halves = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
     calibration = {'temperatures': temperatures, 'offsets': offsets}
-    save_tensors(out, halves, metadata | {'calibration': calibration})
+    save_tensors(out, half(tensors), metadata | {'calibration': calibration})
     return {'torch_file': out.name, 'torch_sha256': file_sha256(out)}
 
 
-def calibration_of(onnx_path):
+def calibration_of(onnx_path: Path) -> tuple[dict[str, float], dict[str, list[float]]]:
     """(temperatures, offsets) by head that `export attributes` folded into an ONNX file."""
-    import onnx
-    notes = {
-        prop.key: prop.value
-        for prop in onnx.load(str(onnx_path), load_external_data=False).metadata_props
-    }
+    notes = notes_of(onnx_path)
     if not {'temperatures', 'offsets'} <= set(notes):
-        raise ModelError(
-            f'{onnx_path} does not say how it was calibrated: was it written by export attributes, and not by an old version?'
-        )
-    return json.loads(notes['temperatures']), json.loads(notes['offsets'])
+        raise ModelError(f'{onnx_path} does not say how it was calibrated: was it written by '
+                         'export attributes, and not by an old version?')
+    return notes['temperatures'], notes['offsets']
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the file and the manifest's entry; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--weights', type=Path, required=True,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from face_attributes_ros.errors import DataError
+from face_attributes_ros.errors import DataError, ModelError
+from face_attributes_ros.weights import read_weights
 
 
-def save_tensors(path, tensors, metadata):
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Writes tensors and a JSON-able `metadata` to `path`; a kill leaves the old or the new
     file."""
     path = Path(path)
@@ -27,17 +30,22 @@ def save_tensors(path, tensors, metadata):
     os.replace(part, path)
 
 
-def load_tensors(path):
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(tensors, metadata) of a file of `save_tensors`. Raises `DataError` where it is not one."""
     try:
-        with safe_open(str(path), framework='pt') as file:
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata
-    except (OSError, ValueError, SafetensorError) as error:
+        return read_weights(path)
+    except ModelError as error:
         raise DataError(f'{path} is not a checkpoint of this program: {error}') from error
 
 
-def pack_state(network, ema, optimizer):
+def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floating-point tensors in fp16, the others as they are."""
+    return {name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()}
+
+
+def pack_state(network: nn.Module, ema: nn.Module,
+               optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """All tensors of a run, named `network/...`, `ema/...` and `optimizer/PARAMETER/...`."""
     tensors = {f'network/{name}': tensor for name, tensor in network.state_dict().items()}
     tensors |= {f'ema/{name}': tensor for name, tensor in ema.state_dict().items()}
@@ -47,7 +55,8 @@ def pack_state(network, ema, optimizer):
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def unpack_state(tensors, network, ema, optimizer):
+def unpack_state(tensors: Mapping[str, Tensor], network: nn.Module, ema: nn.Module,
+                 optimizer: torch.optim.Optimizer) -> None:
     """Puts `pack_state`'s tensors back, in place."""
     for prefix, module in (('network/', network), ('ema/', ema)):
         module.load_state_dict(
@@ -62,7 +71,7 @@ def unpack_state(tensors, network, ema, optimizer):
         }
 
 
-def _laid_out_like(parameter, value):
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
     # The fused optimiser walks raw memory: moments need the parameter's memory format, which files
     # do not keep.
     if value.shape != parameter.shape:

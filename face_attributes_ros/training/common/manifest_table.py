@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from face_attributes_ros.engines.models import tomllib
+from face_attributes_ros.training.common.files import write
 
 
-def toml_value(value):
+def toml_value(value: object) -> str:
     """A string, number, boolean or list as TOML; strings are JSON strings, which TOML reads."""
     return repr(round(value, 6)) if isinstance(value, float) else json.dumps(
         value, ensure_ascii=False)
 
 
-def toml_table(name, values):
+def toml_table(name: str, values: Mapping[str, Any]) -> str:
     """TOML lines of `[models.NAME]` and, behind it, its sub-tables."""
     plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
     lines = [
@@ -29,27 +31,26 @@ def toml_table(name, values):
     return '\n'.join(lines).rstrip('\n') + '\n'
 
 
-def without_table(text, name):
+def without_table(text: str, name: str) -> str:
     """The text of a manifest without `[models.NAME]` and its sub-tables."""
     table = re.compile(rf'^\[models\.{re.escape(name)}[\].](?:.*\n)(?:(?!\[).*\n?)*', re.MULTILINE)
     return table.sub('', text)
 
 
-def put_metrics(path, name, figures, thresholds=None):
+def put_metrics(path: Path, name: str, figures: Mapping[str, Any],
+                thresholds: Mapping[str, float] | None = None) -> None:
     """Adds figures to `[models.NAME.metrics]`, and thresholds to `.thresholds`, of a manifest that
     has the model."""
     with open(path, 'rb') as file:
         values = tomllib.load(file)['models'][name]
     for table, added in (('thresholds', thresholds or {}), ('metrics', figures)):
-        values[table] = values.get(table, {}) | added
+        values[table] = values.get(table, {}) | dict(added)
     put_table(path, name, values)
 
 
-def put_table(path, name, values):
+def put_table(path: Path, name: str, values: Mapping[str, Any]) -> None:
     """Replaces or appends the table of one model; the file is replaced in one step."""
     path = Path(path)
     text = without_table(path.read_text(encoding='utf-8') if path.is_file() else '',
                          name).rstrip('\n')
-    part = path.with_name(f'{path.name}.part{os.getpid()}')
-    part.write_text((text + '\n\n' if text else '') + toml_table(name, values), encoding='utf-8')
-    os.replace(part, path)
+    write(path, ((text + '\n\n' if text else '') + toml_table(name, values)).encode())

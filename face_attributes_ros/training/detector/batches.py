@@ -94,13 +94,13 @@ class Batches:
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
 
     def _size(self, step, calm):
-        sizes = self.train['calm_sizes_px' if calm else 'sizes_px']
+        sizes = self.train.calm_sizes_px if calm else self.train.sizes_px
         return int(np.random.default_rng([self.seed, step]).choice(sizes))
 
     def _indices(self, step):
-        """Positions in the shuffled epochs; all processes together see each image once an epoch.
-        """
-        batch, total = self.train['batch'], len(self.bank)
+        """Positions in the shuffled epochs; all processes together see each image once an
+        epoch."""
+        batch, total = self.train.batch, len(self.bank)
         first = (step * self.processes + self.rank) * batch
         epochs = {at // total for at in range(first, first + batch)}
         order = {

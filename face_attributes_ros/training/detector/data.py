@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Face detection data: a YOLO-format folder or WIDER FACE's layout, read into a list of `Sample`.
 
-YOLO:  DIR/{train,val,test}.txt list images/NAME.jpg; labels/NAME.txt holds `0 cx cy w h` a face, fractions;
-       ignore/NAME.txt (optional) holds real faces without a label; manifest.csv (optional) has
-       `name` and `maybe_unlabelled`.
+YOLO:  DIR/{train,val,test}.txt list images/NAME.jpg; labels/NAME.txt holds `0 cx cy w h` a face,
+       fractions; ignore/NAME.txt (optional) holds real faces without a label; manifest.csv
+       (optional) has `name` and `maybe_unlabelled`.
 WIDER: DIR/wider_face_split/wider_face_{train,val}_bbx_gt.txt and
-DIR/WIDER_{train,val}/images/EVENT/NAME.jpg.
+       DIR/WIDER_{train,val}/images/EVENT/NAME.jpg.
 """
 from __future__ import annotations
 
-import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from face_attributes_ros.errors import DataError
+from face_attributes_ros.errors import DataError, ImageError
+from face_attributes_ros.pictures.reader import read
+from face_attributes_ros.training.common.yolo import doubtful_names, yolo_boxes
 
 SMALLEST_FACE = 0.02      # sqrt(w * h) over the image's longer side; smaller boxes are ignored
 _WIDER_INVALID = 7        # column of the `invalid` flag in WIDER FACE's box lines
@@ -38,11 +38,11 @@ class Sample:
         return self.path.stem
 
     def image(self):
-        """The decoded picture (H, W, 3) uint8 BGR."""
-        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f'{self.path} is not a readable image')
-        return image
+        """The decoded picture (H, W, 3) uint8 BGR; DataError where it is no whole picture."""
+        try:
+            return read(self.path)
+        except ImageError as error:
+            raise DataError(str(error)) from error
 
 
 def read_samples(root, split):
@@ -74,7 +74,7 @@ def data_hash(samples):
 
 
 def _read_yolo(root, split):
-    flagged = _flagged_names(root / 'manifest.csv')
+    flagged = doubtful_names(root / 'manifest.csv')
     lines = (root / f'{split}.txt').read_text().split()
     return [_yolo_sample(root, root / line, flagged) for line in lines]
 
@@ -82,31 +82,9 @@ def _read_yolo(root, split):
 def _yolo_sample(root, path, flagged):
     if not path.is_file():
         raise DataError(f'{path} is listed but does not exist')
-    boxes, ignore = (_yolo_boxes(root / folder / f'{path.stem}.txt')
+    boxes, ignore = (yolo_boxes(root / folder / f'{path.stem}.txt', np.float32).clip(0, 1)
                      for folder in ('labels', 'ignore'))
     return Sample(path, boxes, ignore, path.stem in flagged)
-
-
-def _flagged_names(manifest):
-    if not manifest.is_file():
-        return frozenset()
-    with manifest.open(newline='') as file:
-        return frozenset(row['name']
-                         for row in csv.DictReader(file)
-                         if row['maybe_unlabelled'] == '1')
-
-
-def _yolo_boxes(path):
-    """(N, 4) float32 xyxy fractions; a missing file is a picture without faces."""
-    text = path.read_text() if path.is_file() else ''
-    try:
-        rows = np.array([line.split()[1:5] for line in text.splitlines() if line.strip()],
-                        np.float32)
-    except ValueError as error:
-        raise DataError(f'{path} is not YOLO text (class cx cy w h a line): {error}') from error
-    rows = rows.reshape(-1, 4)
-    return np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2],
-                          1).clip(0, 1)
 
 
 def _read_wider(root, split):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Export a trained detector to ONNX, checked against torch before it is written.
 
-    face-attributes export detector --weights runs/tiny/detector.safetensors --out
-    models/detector_tiny.onnx
+    face-attributes export detector --weights runs/tiny/detector.safetensors \\
+        --out models/detector_tiny.onnx
 
 The file takes `image`, uint8 (B, H, W, 3) BGR, H and W any multiple of 32, and gives `detections`,
 float32 (B, N, 5): x0, y0, x1, y1 in network pixels and a score, before non-maximum suppression.
@@ -12,12 +12,12 @@ the check runs in ONNX Runtime and, where installed, in OpenVINO.
 """
 from __future__ import annotations
 
-import io
+import argparse
 import json
 import os
-import warnings
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,23 +26,28 @@ from torch import nn
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.yolov3 import load_detector
+from face_attributes_ros.networks.yolov3 import ContractDetector, load_detector
+from face_attributes_ros.training.common.checkpoint import half as halves
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
+from face_attributes_ros.training.common.files import part_of
 from face_attributes_ros.training.common.manifest_table import put_table
+from face_attributes_ros.training.common.onnx_file import installed, traced
 
-RUNTIMES = ('onnxruntime', 'openvino')
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 SHAPES = (
     (1, 64, 96), (2, 256, 448), (1, 448, 448))  # (B, H, W) at which the file must agree with torch
 LARGEST_DIFFERENCE = {'fp32': (0.01, 1e-4), 'fp16': (2.0, 0.02)}     # boxes in px, scores
 LICENCE = (
-    'Research only: trained on images for research or of unstated licence (models/README.md). Our code Apache-2.0; '
-    'architecture and loss from ultralytics, AGPL-3.0')
-TRAINED_ON = 'face_detection pack: 3,396 of its 3,659 training images (FDDB, two mask sets, SaltyFish, face-free pictures)'
-_OPSET = 17
-_LEAST_HALVED = 256       # elements: smaller tensors stay fp32
+    'Research only: trained on images for research or of unstated licence (models/README.md). '
+    'Our code Apache-2.0; architecture and loss from ultralytics, AGPL-3.0')
+TRAINED_ON = (
+    'face_detection pack: 3,396 of its 3,659 training images (FDDB, two mask sets, SaltyFish, '
+    'face-free pictures)')
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `export detector`."""
     parser.add_argument('--weights', type=Path, required=True,
                         help='detector.safetensors of a training run')
@@ -57,7 +62,7 @@ def add_arguments(parser):
                         help='longest canvas side, chosen on val')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Exports, compares, writes and prints a line of JSON with the differences; returns the exit
     status."""
     report = export(args.weights, args.out, half=not args.fp32)
@@ -69,15 +74,14 @@ def run(args):
     return 0
 
 
-def export(weights, out, half=True):
+def export(weights: Path, out: Path, half: bool = True) -> dict[str, Any]:
     """Writes `out` and returns its sha256, size and largest differences from torch in each
     installed runtime."""
     out, detector = Path(out), load_detector(weights)
-    part = out.with_name(f'{out.stem}.part.onnx')
+    part = part_of(out)
     try:
         part.write_bytes(to_onnx(detector, half).SerializeToString())
-        installed = [backend for backend in RUNTIMES if find_spec(backend)]
-        differences = {backend: compare(detector, part, backend) for backend in installed}
+        differences = {backend: compare(detector, part, backend) for backend in installed()}
         _check(differences, 'fp16' if half else 'fp32', out)
         os.replace(part, out)
     finally:
@@ -86,17 +90,15 @@ def export(weights, out, half=True):
             'differences': differences}
 
 
-def save_half(weights, out):
+def save_half(weights: Path, out: Path) -> dict[str, str]:
     """Writes the weights in fp16, with their model table, for the torch path; returns name and
     sha256."""
     tensors, metadata = load_tensors(weights)
-    save_tensors(out,
-                 {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()},
-                 metadata)
+    save_tensors(out, halves(tensors), metadata)
     return {'torch_file': str(out), 'torch_sha256': file_sha256(out)}
 
 
-def manifest_entry(args, report):
+def manifest_entry(args: argparse.Namespace, report: Mapping[str, Any]) -> dict[str, Any]:
     """The model's table, without figures: `evaluate detector --write-metrics` measures them and
     sets the threshold."""
     torch_copy = {
@@ -114,13 +116,13 @@ def manifest_entry(args, report):
 
 
 @torch.no_grad()
-def gflops(network, side):
+def gflops(network: nn.Module, side: int) -> float:
     """2 x multiply-adds of all convolutions for one square picture of `side` pixels, in
     billions."""
-    found = []
+    found: list[float] = []
 
-    def count(module, _, output):
-        found.append(2 * output[0].numel() * module.weight[0].numel() / 1e9)
+    def count(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        found.append(2 * output[0].numel() * module.get_parameter('weight')[0].numel() / 1e9)
 
     hooks = [
         module.register_forward_hook(count)
@@ -133,7 +135,7 @@ def gflops(network, side):
     return round(sum(found), 2)
 
 
-def _check(differences, weights, out):
+def _check(differences: Mapping[str, Mapping[str, float]], weights: str, out: Path) -> None:
     box_limit, score_limit = LARGEST_DIFFERENCE[weights]
     for backend, found in differences.items():
         if found['box_px'] > box_limit or found['score'] > score_limit:
@@ -142,45 +144,14 @@ def _check(differences, weights, out):
                 f'and {found["score"]} in score, allowed {box_limit} and {score_limit}')
 
 
-def to_onnx(detector, half):
+def to_onnx(detector: ContractDetector, half: bool) -> ModelProto:
     """The detector as an ONNX model with dynamic batch, height and width."""
-    import onnx
-    buffer = io.BytesIO()
     axes = {'image': {0: 'batch', 1: 'height', 2: 'width'}, 'detections': {0: 'batch', 1: 'boxes'}}
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            'ignore')  # the tracer warns about shapes that the dynamic head computes
-        example = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
-        torch.onnx.export(detector, (example, ), buffer, opset_version=_OPSET,
-                          input_names=['image'], output_names=['detections'], dynamic_axes=axes,
-                          dynamo=False)
-    model = onnx.load_from_string(buffer.getvalue())
-    if half:
-        store_half(model)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return traced(detector, torch.zeros(1, 64, 96, 3, dtype=torch.uint8), ['detections'], axes,
+                  half)
 
 
-def store_half(model, names=None):
-    """Stores large fp32 tensors, those of `names` only where given, as fp16 followed by a Cast
-    that runtimes fold away."""
-    from onnx import TensorProto, helper, numpy_helper
-    casts = []
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        chosen = names is None or tensor.name in names
-        if not chosen or values.dtype != np.float32 or values.size < _LEAST_HALVED:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f'{name}.half'))
-        casts.append(
-            helper.make_node('Cast', [f'{name}.half'], [name], f'{name}.cast',
-                             to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        model.graph.node.insert(0, cast)
-
-
-def compare(detector, path, backend):
+def compare(detector: ContractDetector, path: Path, backend: str) -> dict[str, float]:
     """Largest difference between a runtime in fp32 and torch over `SHAPES`: boxes in px, and
     scores."""
     network = open_network(path, backend=backend, device='cpu', precision='fp32', threads=1)

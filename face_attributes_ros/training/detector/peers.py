@@ -2,17 +2,19 @@
 """Other people's detectors, run through a folder's `detectors.py`; never part of the product."""
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from face_attributes_ros.errors import DataError
+from face_attributes_ros.training.common.adapters import load_module
+from face_attributes_ros.training.detector.predict import Detect
 
 
-def load_peers(folder):
+def load_peers(folder: Path) -> dict[str, Detect]:
     """`detect(image_bgr) -> (boxes, scores)` of each peer by name."""
-    adapters = _adapters(Path(folder) / 'detectors.py')
+    adapters = load_module(folder, 'detectors')
     root = f'{folder}/'
     makers = {
         'YuNet-n': lambda: adapters.yunet(f'{root}yunet/yunet_n_dynamic.onnx'),
@@ -22,18 +24,8 @@ def load_peers(folder):
     return {name: _as_detect(make()) for name, make in makers.items()}
 
 
-def _adapters(path):
-    if not path.is_file():
-        raise DataError(
-            f'{path} does not exist: --peers needs the peers\' folder with detectors.py')
-    spec = importlib.util.spec_from_file_location('peer_detectors', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _as_detect(run):
-    def detect(image):
+def _as_detect(run: Callable[[np.ndarray], Any]) -> Detect:
+    def detect(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = np.asarray(run(image), np.float32).reshape(-1, 5)
         return found[:, :4], found[:, 4]
     return detect

@@ -2,6 +2,8 @@
 """Detections on labelled images, found by the product's own `FaceDetector`, next to the labels."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -10,6 +12,9 @@ from face_attributes_ros.networks.yolov3 import decode, load_detector
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.training.detector.data import split_small
 from face_attributes_ros.training.detector.score import Result
+
+Detect = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))`."""
 
 LOWEST_SCORE = 0.01
 NMS_IOU = 0.5

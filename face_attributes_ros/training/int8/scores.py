@@ -16,36 +16,41 @@ have one instead.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from face_attributes_ros.engines.models import Model
+from face_attributes_ros.engines.seam import Network, OpenNetwork
+from face_attributes_ros.training.attributes.data.tables import LabelTable
+from face_attributes_ros.training.attributes.heads import HEADS, METRICS
 from face_attributes_ros.training.attributes.predict import predict as predict_attributes
 from face_attributes_ros.training.attributes.report import (
     calibration_report,
     report,
     selective_report,
 )
-from face_attributes_ros.training.attributes.scores import known
+from face_attributes_ros.training.attributes.scores import Arrays, known
 from face_attributes_ros.training.detector.coco import coco_metrics
+from face_attributes_ros.training.detector.data import Sample
 from face_attributes_ros.training.detector.evaluate import parts_of
 from face_attributes_ros.training.detector.predict import make_detect
 from face_attributes_ros.training.detector.predict import predict as predict_faces
 
-BARS = {
-    'ap50': .005, 'ap50_95': .005, 'share': .005, 'age_mae_years': -.05, 'pose_mae_deg': -.1,
-    'landmark_nme': -.0005, 'brier': -.005
-}
+SHARE_BAR = .005
+BARS = {'ap50': .005, 'ap50_95': .005, 'brier': -.005,
+        **{name: metric.bar for name, metric in METRICS.items()}}
 """Largest allowed drop by kind; negative for errors, which may rise by so much."""
 SHARE_ON_VAL = .5
 """How much of a bar a candidate may use up on val: test scatters about it."""
-_SHARES = ('groups_exact', 'groups_one_off', 'interval_coverage', 'gender_accuracy',
-           'age_bin_accuracy', 'expression_accuracy', 'expression_balanced', 'smile_accuracy')
 REPEATS = 31
 
 
-def detector_figures(network, samples, input_px):
+def detector_figures(network: Network, samples: Sequence[Sample],
+                     input_px: int) -> dict[str, float]:
     """{part_figure: value} of a detector `Network` over labelled pictures."""
-    results, figures = predict_faces(make_detect(network, input_px), samples), {}
+    results = predict_faces(make_detect(network, input_px), samples)
+    figures: dict[str, float] = {}
     for part, chosen in parts_of(samples).items():
         found = coco_metrics([results[index] for index in chosen])
         figures |= {
@@ -56,14 +61,16 @@ def detector_figures(network, samples, input_px):
     return figures
 
 
-def attribute_figures(network, pictures, table, model):
+def attribute_figures(network: OpenNetwork, pictures: Sequence[np.ndarray], table: LabelTable,
+                      model: Model) -> dict[str, float]:
     """{source_figure: value} of an attribute `Network` over labelled faces."""
-    outputs, figures = predict_attributes(network, pictures, model.input_px), {}
+    outputs = predict_attributes(network, pictures, model.input_px)
+    figures: dict[str, float | None] = {}
     for source, values in report(outputs, table).items():
         figures |= {
             f'{source}_{name}': value
             for name, value in values.items()
-            if name in BARS or name in _SHARES
+            if name in METRICS
         }
     for head, values in selective_report(outputs, table, model.thresholds).items():
         figures |= {
@@ -76,24 +83,25 @@ def attribute_figures(network, pictures, table, model):
     return {name: float(value) for name, value in figures.items() if value is not None}
 
 
-def brier_figures(outputs, table):
+def brier_figures(outputs: Arrays, table: LabelTable) -> dict[str, float]:
     """{head_brier: mean squared difference of probabilities from labels} over all faces that are
-    labelled."""
+    labelled, of the heads with a confidence."""
     found = {}
-    for head, column in (('gender', 'p_female'), ('expression', 'expression'), ('smile', 'smile')):
-        rows = known(table.labels[column])
+    for head in HEADS:
+        rows = known(table.labels[head.column]) if head.honest else np.zeros(len(table), bool)
         if rows.any():
-            found[f'{head}_brier'] = ((outputs[head][rows] -
-                                       table.labels[column][rows]) ** 2).mean()
+            found[f'{head.name}_brier'] = ((outputs[head.name][rows] -
+                                            table.labels[head.column][rows]) ** 2).mean()
     return found
 
 
-def bar_of(name):
+def bar_of(name: str) -> float:
     """The bar of a figure by the end of its name."""
-    return next((bar for kind, bar in BARS.items() if name.endswith(kind)), BARS['share'])
+    return next((bar for kind, bar in BARS.items() if name.endswith(kind)), SHARE_BAR)
 
 
-def failures(floats, int8s, share=1.):
+def failures(floats: Mapping[str, float], int8s: Mapping[str, float],
+             share: float = 1.) -> list[str]:
     """Names of the figures whose drop reaches `share` of their bar; an interval's coverage may
     move to neither side."""
     found = []
@@ -107,11 +115,12 @@ def failures(floats, int8s, share=1.):
     return found
 
 
-def cpu_ms(networks, shape, repeats=REPEATS):
+def cpu_ms(networks: Mapping[str, Network], shape: Sequence[int],
+           repeats: int = REPEATS) -> dict[str, float]:
     """{name: median CPU milliseconds of one call} over a random batch, the networks taking
     turns."""
     batch = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    spent = {name: [] for name in networks}
+    spent: dict[str, list[float]] = {name: [] for name in networks}
     for number in range(repeats + 3):
         for name, network in networks.items():
             start = time.process_time()

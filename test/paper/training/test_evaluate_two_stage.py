@@ -8,13 +8,13 @@ import pytest
 torch = pytest.importorskip('torch', reason='torch is needed for training only')
 pytest.importorskip('pycocotools')
 
-from paper_fixtures import write_jaffe, write_pack, write_regions  # noqa: E402
+from paper_fixtures import write_jaffe, write_pack, write_regions
 
-from face_attributes_ros.build import AttributeModel  # noqa: E402
-from face_attributes_ros.errors import ParameterError  # noqa: E402
-from face_attributes_ros.paper.training import evaluate_two_stage as command  # noqa: E402
-from face_attributes_ros.paper.training.results import read  # noqa: E402
-from face_attributes_ros.paper.two_stage import TwoStage  # noqa: E402
+from face_attributes_ros.build import AttributeModel
+from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.paper.training import evaluate_two_stage as command
+from face_attributes_ros.paper.two_stage import TwoStage
+from face_attributes_ros.training.common.results import read_results
 
 OUTPUTS = ('face', 'landmarks', 'age', 'gender', 'expression')
 
@@ -55,7 +55,7 @@ def run(tmp_path, monkeypatch):
 def test_every_stage_is_measured(run, tmp_path, capsys):
     write_regions(tmp_path / 'set', pictures=1)
     assert run('--regions', str(tmp_path / 'set'), '--proposals', 'yolov3', 'sliding') == 0
-    entry = read(tmp_path / 'paper.json')['two-stage compact_m']
+    entry = read_results(tmp_path / 'paper.json')['two-stage compact_m']
     row = entry['detection_ap50']['yolov3']
     assert (row['proposals'], row['network score'], row['proposals_an_image']) == (1., 1., 1.)
     # This network's eyes are 0.3 of a crop apart wherever it looks: its square is the face's own,
@@ -69,7 +69,7 @@ def test_attributes_are_measured_for_each_look(run, tmp_path):
     write_jaffe(tmp_path / 'jaffe.zip')
     write_pack(tmp_path)
     run('--data', str(tmp_path), '--jaffe', str(tmp_path / 'jaffe.zip'), '--crops', '--limit', '0')
-    entry = read(tmp_path / 'paper.json')['two-stage compact_m']
+    entry = read_results(tmp_path / 'paper.json')['two-stage compact_m']
     assert entry['expression']['upright + mirror'] == round(12 / 84, 4)  # it always says happy
     assert entry['age_gender']['faces'] == 12
     error = np.abs(np.arange(12) * 9 % 100 - 30).mean().round(3)
@@ -80,7 +80,7 @@ def test_a_face_that_is_not_found_is_an_error(run, tmp_path, monkeypatch):
     monkeypatch.setattr(command, 'open_network',
                         lambda *a, **k: lambda batch: [np.zeros((len(batch), 0, 5), np.float32)])
     run('--jaffe', str(write_jaffe(tmp_path / 'jaffe.zip')))
-    entry = read(tmp_path / 'paper.json')['two-stage compact_m']['expression']
+    entry = read_results(tmp_path / 'paper.json')['two-stage compact_m']['expression']
     assert entry['faces_not_found'] == 84 and entry['first look'] == 0
 
 

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from face_attributes_ros.paper.training import losses  # noqa: E402
+from face_attributes_ros.paper.training import losses
 
 NAN = math.nan
 

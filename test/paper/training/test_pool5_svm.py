@@ -11,17 +11,22 @@ torch = pytest.importorskip('torch', reason='torch is needed for the paper\'s ne
 pytest.importorskip('sklearn')
 pytest.importorskip('matplotlib')
 
-from paper_fixtures import TINY_COMPACT, write_jaffe  # noqa: E402
+from paper_fixtures import TINY_COMPACT, write_jaffe
 
-from face_attributes_ros.errors import DataError, ModelError  # noqa: E402
-from face_attributes_ros.faces import EXPRESSIONS  # noqa: E402
-from face_attributes_ros.networks.compact import CompactNet  # noqa: E402
-from face_attributes_ros.paper.models import _open_pool5_svm, read_weights  # noqa: E402
-from face_attributes_ros.paper.pool5 import Features, Pool5Contract  # noqa: E402
-from face_attributes_ros.paper.training import evaluate_pool5, pool5_svm, report_grid  # noqa: E402
-from face_attributes_ros.paper.training.jaffe import face_crops, grey_pictures, labels, read_jaffe  # noqa: E402
-from face_attributes_ros.paper.training.results import read  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import save_tensors  # noqa: E402
+from face_attributes_ros.errors import DataError, ModelError
+from face_attributes_ros.faces import EXPRESSIONS
+from face_attributes_ros.networks.compact import CompactNet
+from face_attributes_ros.paper.models import _open_pool5_svm, read_weights
+from face_attributes_ros.paper.pool5 import Features, Pool5Contract
+from face_attributes_ros.paper.training import evaluate_pool5, pool5_svm, report_grid
+from face_attributes_ros.paper.training.jaffe import (
+    face_crops,
+    grey_pictures,
+    labels,
+    read_portraits,
+)
+from face_attributes_ros.training.common.checkpoint import save_tensors
+from face_attributes_ros.training.common.results import read_results
 
 PERSONS = np.repeat([f'P{i}' for i in range(5)], 14)
 TRUTH = np.tile(np.repeat(np.arange(7), 2), 5)
@@ -106,7 +111,7 @@ def test_summary_by_hand():
 
 def test_jaffe_is_read_by_its_names(tmp_path):
     archive = write_jaffe(tmp_path / 'jaffe.zip', ('KA', 'KL'), each=1)
-    portraits = read_jaffe(archive)
+    portraits = read_portraits(archive)
     assert len(portraits) == 14
     truth, persons = labels(portraits)
     assert sorted(set(truth)) == list(range(7)) and set(persons) == {'KA', 'KL'}
@@ -114,13 +119,13 @@ def test_jaffe_is_read_by_its_names(tmp_path):
     folder.mkdir()
     cv2.imwrite(str(folder / 'KA.SU2.37.tiff'), np.zeros((8, 8, 3), np.uint8))
     (folder / 'README').touch()
-    assert [portrait[1:] for portrait in read_jaffe(folder)] == [('KA', 'surprise')]
+    assert [portrait[1:] for portrait in read_portraits(folder)] == [('KA', 'surprise')]
     with pytest.raises(DataError, match='KA.AN1.39'):
-        read_jaffe(tmp_path / 'nothing')
+        read_portraits(tmp_path / 'nothing')
 
 
 def test_crops_are_grey_and_missed_faces_are_counted(tmp_path):
-    portraits = read_jaffe(write_jaffe(tmp_path / 'jaffe.zip', ('KA',), each=1))
+    portraits = read_portraits(write_jaffe(tmp_path / 'jaffe.zip', ('KA',), each=1))
     pictures = list(grey_pictures(portraits))
     assert all((picture[..., 0] == picture[..., 2]).all() for picture in pictures)
     crops, missed = face_crops(pictures, lambda picture: [], 32, 1.3)
@@ -166,7 +171,7 @@ def test_the_command_measures_and_saves_a_machine_that_runs(command, tmp_path, c
                    str(tmp_path / 'confusion.png'))
     assert code == 0
     assert 'ten_fold' in capsys.readouterr().out
-    entry = read(results)['pool5 compact']
+    entry = read_results(results)['pool5 compact']
     assert entry['pictures'] == 84 and entry['persons'] == 4 and entry['faces_not_found'] == 0
     assert entry['leave_one_subject_out linear']['accuracy'] > .8  # drawn circles of seven sizes
     assert (tmp_path / 'confusion.png').stat().st_size > 5000

@@ -13,27 +13,30 @@ torch = pytest.importorskip('torch', reason='torch is needed for training only')
 pytest.importorskip('matplotlib')
 pytest.importorskip('safetensors')
 
-from paper_fixtures import TINY, write_pack, write_regions  # noqa: E402
+from paper_fixtures import TINY, write_pack, write_regions
 
-from face_attributes_ros.engines.models import file_sha256  # noqa: E402
-from face_attributes_ros.errors import DataError, ModelError, ParameterError  # noqa: E402
-from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet  # noqa: E402
-from face_attributes_ros.paper.models import open_paper_model  # noqa: E402
-from face_attributes_ros.paper.training import results as paper_results  # noqa: E402
+from face_attributes_ros.engines.models import file_sha256
+from face_attributes_ros.errors import DataError, ModelError, ParameterError
+from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
+from face_attributes_ros.paper.models import open_paper_model
 from face_attributes_ros.paper.training import train as train_paper
-from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points  # noqa: E402
+from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points
 from face_attributes_ros.paper.training.recipe import (
+    PaperConfig,
     Recipe,
     held_out,
     random_crop,
-    read_config,
     split,
 )
-from face_attributes_ros.paper.training.regions import read_regions  # noqa: E402
-from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group  # noqa: E402
-from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions  # noqa: E402
-from face_attributes_ros.training.attributes.data.tables import Sample, table_of  # noqa: E402
-from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors  # noqa: E402
+from face_attributes_ros.paper.training.regions import read_regions
+from face_attributes_ros.paper.training.results import record
+from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group
+from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions
+from face_attributes_ros.training.attributes.data.tables import Sample, table_of
+from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
+from face_attributes_ros.training.common.config import read_config
+from face_attributes_ros.training.common.results import read_results
+from face_attributes_ros.training.common.run import Run
 
 CONFIGS = RECIPES
 RECIPE = {'batch': 8, 'validate_every': 2, 'rescale_px': 240, 'patience': 0}
@@ -73,7 +76,7 @@ def log_of(out):
     with open(out / 'log.csv', newline='') as file:
         return [{name: value
                  for name, value in row.items()
-                 if name != 'elapsed_s'}
+                 if name not in ('elapsed_s', 'progress')}      # of the clock, of the budget
                 for row in csv.DictReader(file)]
 
 
@@ -103,13 +106,13 @@ def test_all_in_one_starts_from_a_users_trunk(data, tmp_path):
     save_tensors(tmp_path / 'trunk.safetensors', tensors, {})
     args = arguments(data, tmp_path / 'run', ALL_IN_ONE, '--weights',
                      str(tmp_path / 'trunk.safetensors'))
-    task = train_paper.open_task(read_config(args.config), args)
+    task = train_paper.open_task(read_config(args.config, PaperConfig), args)
     assert torch.equal(task.network.conv6[0].weight, tensors['conv6.weight'])
     assert task.metadata()['started_from'] == file_sha256(tmp_path / 'trunk.safetensors')
     save_tensors(tmp_path / 'trunk.safetensors',
                  {k: v for k, v in tensors.items() if k != 'conv3.bias'}, {})
     with pytest.raises(ModelError, match='conv3.bias is missing'):
-        train_paper.open_task(read_config(args.config), args)
+        train_paper.open_task(read_config(args.config, PaperConfig), args)
 
 
 def test_a_trained_all_in_one_runs_live(data, tmp_path):
@@ -117,26 +120,25 @@ def test_a_trained_all_in_one_runs_live(data, tmp_path):
         arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1', '--results',
                   str(tmp_path / 'r.json')))
     assert open_paper_model('all_in_one', 'cpu', folder=tmp_path / 'run').crop_scale == 1.3
-    assert paper_results.read(tmp_path / 'r.json')['train config']['figures']['age_mae'] > 0
+    assert read_results(tmp_path / 'r.json')['train config']['figures']['age_mae'] > 0
 
 
 def test_the_plateau_divides_the_rate_by_ten(data, tmp_path):
     work_args = arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1')
-    (tmp_path / 'run').mkdir()
-    config = read_config(work_args.config)
-    run = train_paper.Run(work_args, config, train_paper.open_task(config, work_args))
+    config = read_config(work_args.config, PaperConfig)
+    run = Run(work_args, train_paper.open_task(config, work_args))
     rates = []
     for loss in (1., 2., 2.):  # patience 0: each validation without a gain counts
-        run.task.validate = lambda step, loss=loss: {'loss': loss}
+        run.task.validate = lambda network, step, loss=loss: {'loss': loss}
         run.look()
-        rates.append(run.optimizer.param_groups[0]['lr'])
+        rates.append(run.task.optimizer.param_groups[0]['lr'])
     assert rates == pytest.approx([.01, .001, .0001])
 
 
 def test_resume_refuses_another_network(data, tmp_path):
     train_paper.run(arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1'))
     other = {**ALL_IN_ONE, 'network': {'width': TINY, 'dropout': .1}}
-    with pytest.raises(DataError, match='another network'):
+    with pytest.raises(DataError, match='network is'):
         train_paper.run(arguments(data, tmp_path / 'run', other, '--steps', '2', '--resume'))
 
 
@@ -175,7 +177,7 @@ def test_a_budget_is_needed(data, tmp_path):
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('paper_*.yaml')), ids=lambda path: path.stem)
 def test_shipped_configurations_are_the_papers_recipe(path):
-    config = read_config(path)
+    config = read_config(path, PaperConfig)
     recipe = config.recipe
     assert (recipe.momentum, recipe.weight_decay, recipe.validation_share) == (.9, 1e-3, .2)
     assert (recipe.rescale_px, recipe.crop_px, config.network['dropout']) == (256, 224, .6)
@@ -188,7 +190,7 @@ def test_shipped_configurations_are_the_papers_recipe(path):
 def test_a_wrong_configuration_is_refused(text, tmp_path):
     (tmp_path / 'c.yaml').write_text(text)
     with pytest.raises(ParameterError, match='c.yaml'):
-        read_config(tmp_path / 'c.yaml')
+        read_config(tmp_path / 'c.yaml', PaperConfig)
 
 
 def test_near_duplicates_stay_on_one_side():
@@ -228,7 +230,8 @@ def test_regions_are_labelled_by_overlap(tmp_path):
         x0, y0, x1, y1 = sample.box_fraction
         inside = max(0, min(x1, .7) - max(x0, .3)) * max(0, min(y1, .7) - max(y0, .3))
         iou = inside / ((x1 - x0) * (y1 - y0) + .16 - inside)
-        assert iou >= .45 if sample.face else iou < .4  # cut at the picture's edge, so a little to either side
+        # cut at the picture's edge, so a little to either side
+        assert iou >= .45 if sample.face else iou < .4
     assert {sample.face for sample in samples} == {0., 1.}
 
 
@@ -273,11 +276,11 @@ def test_figures_leave_out_what_has_no_label():
 
 def test_results_are_replaced_one_entry_at_a_time(tmp_path):
     path = tmp_path / 'bench' / 'paper.json'
-    paper_results.record(path, 'b', {'x': 1})
-    paper_results.record(path, 'a', {'x': 2})
-    paper_results.record(path, 'b', {'x': 3})
+    record(path, 'b', {'x': 1})
+    record(path, 'a', {'x': 2})
+    record(path, 'b', {'x': 3})
     assert {name: entry['x']
-            for name, entry in paper_results.read(path).items()} == {'a': 2, 'b': 3}
+            for name, entry in read_results(path).items()} == {'a': 2, 'b': 3}
     path.write_text('{')
     with pytest.raises(DataError, match='not JSON'):
-        paper_results.read(path)
+        read_results(path)

@@ -58,7 +58,7 @@ def test_the_file_has_the_estimators_outputs_for_any_batch(exported):
         arrays = dict(
             zip(network.outputs, network(np.zeros((count, 32, 32, 3), np.uint8)), strict=True))
         assert {name: array.shape for name, array in arrays.items()
-                } == {name: (count, *shape) for name, shape in HEADS.items()}
+                } == {name: (count, *head.shape) for name, head in HEADS.items()}
         assert all(array.dtype == np.float32 for array in arrays.values())
         np.testing.assert_allclose(arrays['age'].sum(1), 1, rtol=1e-5)
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from face_attributes_ros.networks.heads import predicted_landmarks
+from face_attributes_ros.training.attributes.heads import distillation_loss, head_losses
 from face_attributes_ros.training.attributes.losses import (
     age_loss,
     age_targets,
     class_weights,
-    distillation_loss,
-    head_losses,
 )
 
+ALIKE = {'expression': torch.ones(7)}
 SIZES = {
     'age': 101, 'gender': 1, 'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 136, 'face': 1,
     'quality': 1
@@ -44,8 +44,8 @@ def with_unlabelled(labels, extra):
 
 def test_a_face_without_labels_changes_nothing():
     raw, labels = raw_outputs(7), labels_of(4)
-    alone = head_losses({name: value[:4] for name, value in raw.items()}, labels, torch.ones(7))
-    mixed = head_losses(raw, with_unlabelled(labels, 3), torch.ones(7))
+    alone = head_losses({name: value[:4] for name, value in raw.items()}, labels, ALIKE)
+    mixed = head_losses(raw, with_unlabelled(labels, 3), ALIKE)
     for name, loss in alone.items():
         torch.testing.assert_close(mixed[name], loss, msg=name)
 
@@ -53,7 +53,7 @@ def test_a_face_without_labels_changes_nothing():
 def test_a_batch_without_any_label_gives_zero_and_no_gradient():
     raw = {name: value.requires_grad_() for name, value in raw_outputs(2).items()}
     losses = head_losses(raw, with_unlabelled({n: v[:0] for n, v in labels_of(4).items()}, 2),
-                         torch.ones(7))
+                         ALIKE)
     sum(losses.values()).backward()
     for name, value in raw.items():
         assert losses[name] == 0
@@ -66,9 +66,9 @@ def test_gradients_agree_with_differences(head):
     direction = torch.randn(raw[head].shape, generator=torch.Generator().manual_seed(3))
     direction /= direction.norm()
     variable = raw[head].clone().requires_grad_()
-    head_losses(raw | {head: variable}, labels, torch.ones(7))[head].backward()
+    head_losses(raw | {head: variable}, labels, ALIKE)[head].backward()
     ahead, behind = (float(head_losses(raw | {head: raw[head] + sign * step * direction}, labels,
-                                       torch.ones(7))[head])
+                                       ALIKE)[head])
                      for sign in (1, -1))
     assert float((variable.grad * direction).sum()) == pytest.approx((ahead - behind) / (2 * step),
                                                                      abs=2e-3, rel=2e-2)
@@ -100,7 +100,7 @@ def test_class_weights_lift_rare_classes_and_leave_the_mean():
 def test_perfect_points_cost_nothing():
     raw, labels = raw_outputs(4), labels_of(4)
     labels['landmarks'] = predicted_landmarks(raw['landmarks'])
-    assert head_losses(raw, labels, torch.ones(7))['landmarks'] == 0
+    assert head_losses(raw, labels, ALIKE)['landmarks'] == 0
 
 
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn():

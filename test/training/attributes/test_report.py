@@ -86,7 +86,8 @@ def test_a_network_with_fewer_heads_is_judged_on_those():
     found = report({'age_years': np.array([33., 44, 29.9, 69.9, 0, 0, 0, 0]),
                     'gender': answers(table)['gender']}, table)
     assert set(found) == {'utkface', 'fairface'}
-    assert found['utkface']['age_mae_years'] == 10.5 and 'interval_coverage' not in found['utkface']
+    assert found['utkface']['age_mae_years'] == 10.5
+    assert 'interval_coverage' not in found['utkface']
     assert found['fairface']['age_bin_accuracy'] == .5
     assert found['utkface']['groups_one_off'] == .5
 
@@ -164,8 +165,8 @@ def test_peers_classes_come_in_our_order(order):
 def test_a_manifest_keeps_its_other_tables(tmp_path):
     path = tmp_path / 'manifest.toml'
     path.write_text(
-        '# The models.\n\n[models.detector]\ntask = "detector"\nfile = "d.onnx"\nsha256 = "00"\nlicence = "x"\n'
-        'data = "y"\ninput_px = 448\n\n[models.detector.thresholds]\nscore = 0.5\n')
+        '# The models.\n\n[models.detector]\ntask = "detector"\nfile = "d.onnx"\nsha256 = "00"\n'
+        'licence = "x"\ndata = "y"\ninput_px = 448\n\n[models.detector.thresholds]\nscore = 0.5\n')
     entry = {
         'task': 'attributes', 'file': 'm.onnx', 'sha256': 'ab', 'licence': 'l "q"', 'data': 'd',
         'input_px': 80, 'crop_scale': 1.0, 'thresholds': {'gender': 1.0}, 'metrics': {'a': 1}

@@ -16,7 +16,7 @@ from places import ROOT
 
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.attributes import train as train_attributes
-from face_attributes_ros.training.attributes.config import learning_rate, read_config, size_at
+from face_attributes_ros.training.attributes.config import TrainConfig, at
 from face_attributes_ros.training.attributes.data.batches import (
     balanced_rows,
     passing_rows,
@@ -26,6 +26,8 @@ from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_csv
 from face_attributes_ros.training.attributes.data.tables import Sample, table_of
 from face_attributes_ros.training.common.checkpoint import load_tensors
+from face_attributes_ros.training.common.config import read_config
+from face_attributes_ros.training.common.run import Run
 
 REPOSITORY = ROOT
 DATA = Path(os.environ.get('FACE_ATTRIBUTES_DATA', REPOSITORY.parent / 'shared' / 'data'))
@@ -58,6 +60,10 @@ def parsed(*words):
     return parser.parse_args([str(word) for word in words])
 
 
+def task_of(args):
+    return train_attributes.AttributesTask(args, read_config(args.config, TrainConfig))
+
+
 def train(pack, config, out, *more):
     return train_attributes.run(
         parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', out,
@@ -81,7 +87,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(pack, config, tmp_path):
     args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out',
                   tmp_path / 'parts', '--device', 'cpu', '--steps', 6, '--threads', 1)
     args.out.mkdir()
-    work = train_attributes.Run(args, read_config(config))
+    work = Run(args, task_of(args))
     for _ in range(3):  # the power fails after three steps
         work.step()
     work.save()
@@ -96,12 +102,11 @@ def test_a_resumed_run_equals_the_uninterrupted_one(pack, config, tmp_path):
 def test_a_run_may_start_from_an_earlier_ones_weights(pack, config, tmp_path):
     train(pack, config, tmp_path / 'first', '--steps', 3)
     weights = tmp_path / 'first' / 'attributes.safetensors'
-    run = train_attributes.Run(
+    task = task_of(
         parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', tmp_path,
-               '--steps', 1, '--device', 'cpu', '--init', weights), read_config(config))
-    for network in (run.state.network, run.state.ema):
-        for name, value in load_tensors(weights)[0].items():
-            torch.testing.assert_close(network.state_dict()[name], value)
+               '--steps', 1, '--device', 'cpu', '--init', weights))
+    for name, value in load_tensors(weights)[0].items():
+        torch.testing.assert_close(task.network.state_dict()[name], value)
     wider = tmp_path / 'wider.yaml'
     wider.write_text(TINY_CONFIG.replace('shared: 16', 'shared: 24'))
     with pytest.raises(DataError, match='other sizes'):
@@ -115,13 +120,13 @@ def test_bf16_is_asked_for_only_where_the_hardware_has_it(pack, config, tmp_path
                   tmp_path, '--steps', 1, '--device', 'cpu')
     for native in (False, True):
         monkeypatch.setattr(train_attributes, 'bf16_is_native', lambda device: native)
-        assert train_attributes.Run(args, read_config(wanting)).config.bfloat16 is native
+        assert task_of(args).bfloat16 is native
 
 
 def test_resuming_on_other_data_is_refused(pack, config, tmp_path):
     train(pack, config, tmp_path, '--steps', 1)
     other = make_pack(tmp_path / 'other', per_split=5)
-    with pytest.raises(DataError, match='other data'):
+    with pytest.raises(DataError, match='data is'):
         train(other, config, tmp_path, '--steps', 2, '--resume')
 
 
@@ -169,8 +174,8 @@ def test_two_processes_agree(pack, config, tmp_path):
 def test_two_ranks_share_one_batch(pack, config):
     args = parsed('--config', config, '--data', pack, '--cache', pack / 'cache', '--out', pack,
                   '--device', 'cpu')
-    whole = train_attributes.Run(args, read_config(config)).batches.rows(3)
-    batches = train_attributes.Run(args, read_config(config)).batches
+    whole = task_of(args).batches.rows(3)
+    batches = task_of(args).batches
     halves = [replace(batches, rank=rank, world=2).rows(3) for rank in (0, 1)]
     assert sorted(np.concatenate(halves).tolist()) == sorted(whole.tolist())
     assert len(halves[0]) == len(halves[1]) == 5
@@ -196,15 +201,14 @@ def test_an_unknown_setting_is_refused(tmp_path):
     path = tmp_path / 'c.yaml'
     path.write_text('network: m\nshares: {utkface: 1}\nsizes: [[0, 64]]\nlearning_speed: 3\n')
     with pytest.raises(ParameterError, match='learning_speed'):
-        read_config(path)
+        read_config(path, TrainConfig)
 
 
 @pytest.mark.parametrize('name, sizes', [('s', (48, 80)), ('m', (48, 80)), ('l', (64, 112))])
 def test_shipped_configurations_grow_the_crop(name, sizes):
-    config = read_config(REPOSITORY / 'config' / 'training' / f'attributes_{name}.yaml')
-    assert (size_at(0, config), size_at(1, config)) == sizes
-    assert learning_rate(0, config) < learning_rate(0.03, config) == config.learning_rate
-    assert learning_rate(1, config) == pytest.approx(config.learning_rate / 100)
+    config = read_config(REPOSITORY / 'config' / 'training' / f'attributes_{name}.yaml',
+                         TrainConfig)
+    assert (at(0, config.sizes), at(1, config.sizes)) == sizes
 
 
 def test_every_pass_shows_every_face_once():

@@ -26,7 +26,8 @@ def test_wider_face_layout(tmp_path):
     for name in 'ab':
         cv2.imwrite(str(folder / f'{name}.png'), np.zeros((50, 100, 3), np.uint8))
     (tmp_path / 'wider_face_split' / 'wider_face_train_bbx_gt.txt').write_text(
-        '0--Parade/a.png\n3\n10 5 20 10 0 0 0 0 0 0\n0 0 0 5 0 0 0 0 0 0\n50 25 10 10 0 0 0 1 0 0\n'
+        '0--Parade/a.png\n3\n10 5 20 10 0 0 0 0 0 0\n0 0 0 5 0 0 0 0 0 0\n'
+        '50 25 10 10 0 0 0 1 0 0\n'
         '0--Parade/b.png\n0\n0 0 0 0 0 0 0 0 0 0\n')
     first, second = read_samples(tmp_path, 'train')
     np.testing.assert_allclose(first.boxes, [[.1, .1, .3, .3]])

@@ -107,8 +107,8 @@ def test_peers_are_read_from_a_folder(monkeypatch, data, tmp_path):
         'import numpy as np\n'
         'def nothing(*_):\n    return lambda image: np.zeros((0, 5))\n'
         'yunet = scrfd = retina = nothing\n'
-        'def ultra(path, width, height):\n    return lambda image: np.array([[0, 0, width, height, .5]])\n'
-    )
+        'def ultra(path, width, height):\n'
+        '    return lambda image: np.array([[0, 0, width, height, .5]])\n')
     report = evaluate(monkeypatch, data, tmp_path, '--peers', str(peers))
     assert set(report['parts']['all']) == {
         'bright', 'YuNet-n', 'SCRFD-500M', 'RetinaFace-mnet0.25', 'RFB-320'

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 from argparse import ArgumentParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +14,15 @@ torch = pytest.importorskip('torch')
 pytest.importorskip('safetensors')
 from detector_rig import MICRO, write_config, write_yolo_folder
 
-from face_attributes_ros.errors import DataError, ParameterError
+from face_attributes_ros.errors import DataError
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
-from face_attributes_ros.training.common import checkpoint
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
+from face_attributes_ros.training.common.config import read_config
+from face_attributes_ros.training.common.run import Run
 from face_attributes_ros.training.detector import train as train_detector
 from face_attributes_ros.training.detector.augment import Augment
 from face_attributes_ros.training.detector.batches import Batches, PictureBank
+from face_attributes_ros.training.detector.config import DetectorConfig, Recipe
 from face_attributes_ros.training.detector.data import read_samples
 
 CONFIGS = RECIPES
@@ -55,16 +56,16 @@ def test_a_killed_run_that_resumes_equals_an_uninterrupted_one(data, tmp_path, m
     class Killed(BaseException):
         pass
 
-    one_step = train_detector.Training.one_step
+    one_step = Run.step
 
-    def save_at_three_die_at_six(training, progress):
-        if training.step == 3:
-            training.save()
-        if training.step == 6:
+    def save_at_three_die_at_six(run):
+        if run.step_number == 3:
+            run.save()
+        if run.step_number == 6:
             raise Killed
-        return one_step(training, progress)
+        one_step(run)
 
-    monkeypatch.setattr(train_detector.Training, 'one_step', save_at_three_die_at_six)
+    monkeypatch.setattr(Run, 'step', save_at_three_die_at_six)
     with pytest.raises(Killed):
         train_detector.run(arguments(data, config, tmp_path / 'cut', '--steps', '8'))
     monkeypatch.undo()
@@ -83,14 +84,14 @@ def test_a_killed_run_that_resumes_equals_an_uninterrupted_one(data, tmp_path, m
 def test_the_loss_falls_on_four_pictures_and_they_are_found(data, tmp_path):
     config = write_config(tmp_path / 'micro.yaml', batch=4, sizes_px=[64])
     args = arguments(data, config, tmp_path / 'run', '--steps', '150', '--validate-images', '99')
-    training = train_detector.Training(args, train_detector.read_config(config),
-                                       train_detector.start_processes('cpu'))
-    losses = []
-    while training.progress() < 1:
-        losses.append(float(training.one_step(training.progress()).sum()))
+    task = train_detector.DetectorTask(args, read_config(config, DetectorConfig))
+    run = Run(args, task)
+    while run.progress < 1:
+        run.step()
+    losses = torch.stack(run.sums)[:, 0].numpy()
     assert np.mean(losses[-10:]) < .6 * np.mean(losses[:10])
-    training.held_out = read_samples(data, 'train')
-    assert training.validate()['val_ap50'] > .5
+    task.held_out = read_samples(data, 'train')
+    assert task.validate(run.trained().eval(), 150)['ap50'] > .5
 
 
 def test_a_run_logs_and_resumes_only_on_its_own_data(data, tmp_path):
@@ -101,41 +102,25 @@ def test_a_run_logs_and_resumes_only_on_its_own_data(data, tmp_path):
     assert 0 <= float(last['val_ap50']) <= 1 and float(last['box']) > 0
     assert (tmp_path / 'run' / 'curve.png').stat().st_size > 1000
     other = write_yolo_folder(tmp_path / 'other', seed=5)
-    with pytest.raises(DataError, match='was trained on data'):
+    with pytest.raises(DataError, match='data_hash is'):
         train_detector.run(arguments(other, config, tmp_path / 'run', '--steps', '4', '--resume'))
-    with pytest.raises(DataError, match='seed'):
+    with pytest.raises(DataError, match='seed is 0, this run has 9'):
         train_detector.run(
             arguments(data, config, tmp_path / 'run', '--steps', '4', '--resume', '--seed', '9'))
 
 
-def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / 'last.safetensors'
-    save_tensors(path, {'a': torch.ones(2)}, {'step': 1})
-
-    def half_written(tensors, name, metadata):
-        Path(name).write_bytes(b'half')
-        raise KeyboardInterrupt  # not a real SIGINT: OpenVINO, once unloaded, leaves this thread a signal stack that is gone
-
-    monkeypatch.setattr(checkpoint, 'save_file', half_written)
-    with pytest.raises(KeyboardInterrupt):
-        save_tensors(path, {'a': torch.zeros(2)}, {'step': 2})
-    tensors, metadata = load_tensors(path)
-    assert tensors['a'].tolist() == [1, 1] and metadata == {'step': 1}
-
-
 def test_processes_share_each_epoch_without_overlap(data):
     bank = PictureBank(read_samples(data, 'train'))
+    recipe = Recipe(1, (64,), (64,))
     seen = [index for step in range(2) for rank in range(2)
-            for index in Batches(bank, {'batch': 1}, Augment(), 0, rank, 2)._indices(step)]
-    whole = [
-        index for step in range(4)
-        for index in Batches(bank, {'batch': 1}, Augment(), 0)._indices(step)
-    ]
+            for index in Batches(bank, recipe, Augment(), 0, rank, 2)._indices(step)]
+    whole = [index for step in range(4)
+             for index in Batches(bank, recipe, Augment(), 0)._indices(step)]
     assert seen == whole and len(set(seen)) == 4
 
 
 def test_batches_are_ultralytics_targets_of_the_pictures(data):
-    train = {'batch': 3, 'sizes_px': [64, 96], 'calm_sizes_px': [32]}
+    train = Recipe(3, (64, 96), (32,))
     batches = Batches(PictureBank(read_samples(data, 'train')), train, Augment(), seed=2)
     for step in range(4):
         images, targets = batches(step)
@@ -172,13 +157,13 @@ def test_a_run_may_start_from_weights_that_partly_fit(data, tmp_path):
 def test_a_grown_network_starts_with_what_the_smaller_one_knew(tmp_path):
     """The shipped `small` from `tiny`, its added shortcut blocks passing on what they get until
     they learn."""
-    tiny, small = (train_detector.read_config(CONFIGS / f'detector_{size}.yaml')
+    tiny, small = (read_config(CONFIGS / f'detector_{size}.yaml', DetectorConfig)
                    for size in ('tiny', 'small'))
     torch.manual_seed(0)
-    teacher, grown = (build_yolov3(config['model']).eval() for config in (tiny, small))
+    teacher, grown = (build_yolov3(config.model).eval() for config in (tiny, small))
     save_tensors(tmp_path / 'tiny.safetensors', teacher.state_dict(), {})
     taken = train_detector.take_what_fits(grown, tmp_path / 'tiny.safetensors',
-                                          small['train']['grown_layers'])
+                                          small.train.grown_layers)
     assert taken == len(teacher.state_dict()) < len(grown.state_dict())
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
@@ -189,19 +174,6 @@ def test_a_grown_network_starts_with_what_the_smaller_one_knew(tmp_path):
         if getattr(block, 'add', False)
     ]
     assert len(blocks) == 13 and all(block.cv2.bn.weight.grad.abs().sum() > 0 for block in blocks)
-
-
-@pytest.mark.parametrize('text, message', [('model: {}', 'train'), ('[', 'readable')])
-def test_a_wrong_config_is_named(tmp_path, text, message):
-    (tmp_path / 'bad.yaml').write_text(text)
-    with pytest.raises(ParameterError, match=message):
-        train_detector.read_config(tmp_path / 'bad.yaml')
-
-
-def test_learning_rate_warms_up_and_falls():
-    train = {'learning_rate': 1.0, 'final_learning_rate_share': .1, 'warmup_steps': 10}
-    rates = [train_detector.learning_rate(train, step, step / 100) for step in (0, 9, 50, 100)]
-    assert rates == pytest.approx([.1, .982, .55, .1], abs=2e-3)
 
 
 @pytest.mark.slow

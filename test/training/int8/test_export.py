@@ -18,8 +18,11 @@ from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_detector
+from face_attributes_ros.training.common.onnx_file import installed
 from face_attributes_ros.training.detector import export as export_detector
+from face_attributes_ros.training.int8 import choose as choose_int8
 from face_attributes_ros.training.int8 import export as export_int8
+from face_attributes_ros.training.int8 import measure as measure_int8
 from face_attributes_ros.training.int8 import scores as int8_scores
 from face_attributes_ros.training.int8.centre import centre, means, trunk_readers
 from face_attributes_ros.training.int8.graph import (
@@ -81,11 +84,11 @@ def export_leaky(path, batch):
                                     'y': {0: 'b'}}, dynamo=False, opset_version=17)
 
 
-@pytest.mark.parametrize('backend', export_int8.installed())
+@pytest.mark.parametrize('backend', installed())
 def test_an_int8_network_gives_nearly_what_the_float_one_gives_on_every_runtime(leaky, backend):
     model, batches, path = leaky
     expected = session(model).run(None, {'image': batches[0]})[0]
-    found = export_int8.opened(path, 'int8', backend)(batches[0])[0]
+    found = measure_int8.opened(path, 'int8', backend)(batches[0])[0]
     assert 0 < np.abs(found - expected).mean() < .05 * expected.std()
 
 
@@ -138,7 +141,7 @@ def test_what_follows_the_last_convolution_stays_float(detector):
     assert not any(node.op_type == 'Concat' for node in quantisable(model))
     names = {
         node.name
-        for node in quantisable(model, floats=export_int8.candidates(model)['first float'])
+        for node in quantisable(model, floats=choose_int8.candidates(model)['first float'])
     }
     assert next(node.name for node in model.graph.node if node.op_type == 'Conv') not in names
 
@@ -204,7 +207,7 @@ def test_the_command_writes_file_manifest_and_figures(detector, capsys):
     model = find_model(f'{models / "manifest.toml"}:micro', 'detector')
     assert model.int8_path == models / 'micro_int8.onnx' and model.int8_made_from == model.sha256
     result = json.loads(Path(words[-1]).read_text())['micro']
-    assert result['chosen'] == 'all' and set(result['runtimes']) == set(export_int8.installed())
+    assert result['chosen'] == 'all' and set(result['runtimes']) == set(installed())
     assert model.int8_metrics == result['runtimes']['onnxruntime'][
         'figures'] and 'all_ap50' in model.int8_metrics
     assert '| onnxruntime int8 |' in capsys.readouterr().out
@@ -214,7 +217,8 @@ def test_the_command_writes_file_manifest_and_figures(detector, capsys):
 
 
 def lose_everything(monkeypatch):
-    monkeypatch.setattr(export_int8, 'failures', lambda floats, int8s, share=1.: ['all_ap50'])
+    for module in (choose_int8, measure_int8):
+        monkeypatch.setattr(module, 'failures', lambda floats, int8s, share=1.: ['all_ap50'])
 
 
 def test_a_network_that_loses_too_much_is_not_put_into_the_manifest(detector, monkeypatch, capsys):
@@ -248,6 +252,31 @@ def test_a_new_float_file_can_be_quantised_although_the_old_int8_is_still_named(
         find_model(f'{models / "manifest.toml"}:micro', 'detector')
     assert export_int8.run(parsed(export_int8, *words)) == 0
     find_model(f'{models / "manifest.toml"}:micro', 'detector')
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize('spoilt', ['train', 'val', 'test'])
+def test_what_fails_on_the_way_loses_nothing(detector, spoilt):
+    """A wrong --data used to take the entry out of the manifest before anything was measured."""
+    models, data, words = detector
+    export_int8.run(parsed(export_int8, *words))
+    before = files_of(models)
+    (data / f'{spoilt}.txt').write_text('images/nobody.png')
+    with pytest.raises(DataError, match='nobody'):
+        export_int8.run(parsed(export_int8, *words))
+    assert files_of(models) == before
+
+
+def test_an_int8_file_that_keeps_the_bars_outlives_a_worse_one(detector, monkeypatch):
+    models, _, words = detector
+    export_int8.run(parsed(export_int8, *words))
+    before = files_of(models)
+    lose_everything(monkeypatch)
+    assert export_int8.run(parsed(export_int8, *words)) == 1
+    assert files_of(models) == before
 
 
 def test_an_unknown_model_and_empty_data_are_errors(detector):

@@ -12,7 +12,7 @@ import torch
 
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.attributes.data.augment import augment
-from face_attributes_ros.training.attributes.scores import AGE_BIN_STARTS
+from face_attributes_ros.training.attributes.scores import bin_of
 
 
 def source_counts(shares, batch):
@@ -41,7 +41,7 @@ def rarity_classes(table, rows):
     """A class number for each row: its age range where it has an age, else its likeliest
     expression, else -1."""
     ages, expressions = table.labels['age_low'][rows], table.labels['expression'][rows]
-    by_age = np.searchsorted(AGE_BIN_STARTS, np.nan_to_num(ages), 'right')
+    by_age = bin_of(np.nan_to_num(ages))
     by_expression = np.where(np.isnan(expressions[:, 0]), -1, np.nan_to_num(expressions).argmax(1))
     return np.where(np.isnan(ages), by_expression, by_age)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from face_attributes_ros.errors import DataError
+from face_attributes_ros.errors import DataError, ImageError
+from face_attributes_ros.pictures.reader import decode
 
 
 @lru_cache(maxsize=16)
@@ -37,11 +38,11 @@ def read_bytes(image):
 
 
 def read_picture(image):
-    """(H, W, 3) uint8 BGR. Raises `DataError` where it does not decode."""
-    pixels = cv2.imdecode(np.frombuffer(read_bytes(image), np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise DataError(f'{image} is not a picture that OpenCV decodes')
-    return pixels
+    """(H, W, 3) uint8 BGR. Raises `DataError` where it is no whole picture."""
+    try:
+        return decode(read_bytes(image), image)
+    except ImageError as error:
+        raise DataError(str(error)) from error
 
 
 def cut(picture, box_fraction):

@@ -18,6 +18,7 @@ import numpy as np
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.training.attributes.data.tables import Sample, one_hot, shares, smile_of
+from face_attributes_ros.training.common.yolo import doubtful_names, yolo_boxes
 
 VOTE_COLUMNS = ('neutral', 'happiness', 'sadness', 'surprise', 'fear', 'disgust', 'anger')
 """FER+ names of EXPRESSIONS, in our order."""
@@ -123,21 +124,6 @@ def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
                    box_fraction=box) for box in faceless_boxes(boxes, per_picture, generator)
         ]
     return samples
-
-
-def doubtful_names(path):
-    """Names of pictures that may hold faces without a label."""
-    if not path.is_file():
-        return set()
-    return {row['name'] for row in read_csv(path) if row['maybe_unlabelled'] == '1'}
-
-
-def yolo_boxes(path):
-    """(N, 4) corners as fractions of a YOLO label file; empty where there is none."""
-    rows = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
-    boxes = np.array([[float(value) for value in row[1:5]] for row in rows if row],
-                     np.float64).reshape(-1, 4)
-    return np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
 
 
 def faceless_boxes(faces, count, generator, tries=8):

@@ -39,8 +39,8 @@ def test_utkface_codes_zero_as_male(tmp_path):
 
 def test_fairface_reads_ranges_and_the_open_last_one(tmp_path):
     (tmp_path / 'fairface_label_val.csv').write_text(
-        'file,age,gender,race,service_test\nval/1.jpg,3-9,Male,East Asian,False\nval/2.jpg,more than 70,Female,Indian,True\n'
-    )
+        'file,age,gender,race,service_test\nval/1.jpg,3-9,Male,East Asian,False\n'
+        'val/2.jpg,more than 70,Female,Indian,True\n')
     samples = READERS['fairface'](tmp_path, 'val')
     assert genders(samples) == [0.0, 1.0]
     assert [(sample.age_low, sample.age_high) for sample in samples] == [(3, 9), (70, 100)]
@@ -58,9 +58,8 @@ def test_adience_reads_ranges_single_ages_and_unknowns(tmp_path):
     header = 'user_id\toriginal_image\tface_id\tage\tgender\tx\ty\n'
     for fold in range(5):
         (tmp_path / f'fold_{fold}_data.txt').write_text(
-            header +
-            f'u{fold}\ta.jpg\t7\t(25, 32)\tf\t0\t0\nu{fold}\tb.jpg\t8\t35\tm\t0\t0\nu{fold}\tc.jpg\t9\tNone\tu\t0\t0\n'
-        )
+            header + f'u{fold}\ta.jpg\t7\t(25, 32)\tf\t0\t0\n'
+            f'u{fold}\tb.jpg\t8\t35\tm\t0\t0\nu{fold}\tc.jpg\t9\tNone\tu\t0\t0\n')
     train, val, test = (READERS['adience'](tmp_path, split) for split in ('train', 'val', 'test'))
     assert [len(part) for part in (train, val, test)] == [9, 3, 3]
     assert genders(val) == [1.0, 0.0, None]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Candidates for an int8 network, which keep fewer and fewer layers in int8, and the first that
+loses little enough on val."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from face_attributes_ros.engines.models import Model
+from face_attributes_ros.training.common.files import write
+from face_attributes_ros.training.common.onnx_file import installed, note, store_half
+from face_attributes_ros.training.int8.centre import centre
+from face_attributes_ros.training.int8.graph import (
+    activation_ranges,
+    convolutions,
+    quantise,
+    whole,
+)
+from face_attributes_ros.training.int8.measure import opened
+from face_attributes_ros.training.int8.rooms import Room
+from face_attributes_ros.training.int8.scores import SHARE_ON_VAL, failures
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+Drops = dict[str, dict[str, float]]
+"""By runtime: the figures that dropped too much, and by how much."""
+
+
+class Recipe(NamedTuple):
+    """What every candidate is made from: the float model, ranges of its tensors, and the training
+    batches that they were read off."""
+
+    source: ModelProto
+    ranges: Mapping[str, tuple[float, float]]
+    batches: Sequence[np.ndarray]
+    note: Mapping[str, object]
+
+
+def candidates(model: ModelProto) -> dict[str, Sequence[str]]:
+    """{name: convolutions that stay in float}, from all in int8 to fewer."""
+    names = [node.name for node in convolutions(model)]
+    last = [node.name for node in convolutions(model) if not _leads_to_conv(model, node)]
+    return {
+        'all': (), 'first float': names[:1], 'last float': last,
+        'first and last float': [*names[:1], *last],
+        'first quarter float': names[:len(names) // 4], 'first half float': names[:len(names) // 2]
+    }
+
+
+def _leads_to_conv(model: ModelProto, node: NodeProto) -> bool:
+    reached = set(node.output)
+    for other in model.graph.node:
+        if other.op_type != 'Conv' and reached & set(other.input):
+            reached.update(other.output)
+    return any(other.input[0] in reached for other in convolutions(model))
+
+
+def made(recipe: Recipe, kept: Sequence[str]) -> bytes:
+    """The int8 file in which the convolutions `kept` stay in float."""
+    quantised = quantise(recipe.source, recipe.ranges, recipe.batches[0], kept)
+    quantised = centre(quantised, recipe.source, recipe.batches)
+    weights = {tensor for node in quantised.graph.node
+               if node.op_type in ('Conv', 'Gemm', 'MatMul') for tensor in node.input[1:2]}
+    store_half(quantised, weights)
+    note(quantised, {**recipe.note, 'floats': list(kept)})
+    data: bytes = quantised.SerializeToString()
+    return data
+
+
+def choose(model: Model, room: Room, out: Path, images: int,
+           seed: int) -> tuple[dict[str, Drops], str | None]:
+    """({candidate: its drops too large on val}, the first candidate without any or None); writes
+    `out`."""
+    import onnx
+
+    source, batches = whole(onnx.load(str(model.path))), room.batches(images, seed)
+    about = {'int8_made_from': model.sha256, 'images': images, 'seed': seed}
+    recipe = Recipe(source, activation_ranges(source, batches), batches, about)
+    floats = room.figures(opened(model.path, 'fp32', 'onnxruntime'), 'val')
+    tried: dict[str, Drops] = {}
+    for name, kept in candidates(source).items():
+        write(out, made(recipe, kept))
+        tried[name] = {backend: drops(room, floats, out, backend) for backend in installed()}
+        print(f'{name}: {tried[name]}', flush=True)
+        if not any(tried[name].values()):
+            return tried, name
+    return tried, None
+
+
+def drops(room: Room, floats: Mapping[str, float], path: Path, backend: str) -> dict[str, float]:
+    """{figure: change} of those that use up too much of their bars on val."""
+    figures = room.figures(opened(path, 'int8', backend), 'val')
+    return {key: round(figures[key] - floats[key], 5)
+            for key in failures(floats, figures, SHARE_ON_VAL)}

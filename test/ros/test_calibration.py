@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import pytest
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
+
+from face_attributes_ros.faces import CONFIRMED, Face, Track
+from face_attributes_ros.ros.calibration import calibration
+from face_attributes_ros.ros.messages import face_attributes
+
+K = [1000., 0., 640., 0., 1000., 360., 0., 0., 1.]
+
+
+def info(**fields):
+    return CameraInfo(width=1280, height=720, k=K, **fields)
+
+
+def position(calibrated, box, width):
+    track = Track('f1', CONFIRMED, 0., 1, Face(box, .9))
+    found = face_attributes(track, (width, 720), focal=calibrated.focal_px(width),
+                            face_width_m=.15).position
+    return found.x, found.y, found.z
+
+
+def test_a_part_of_the_sensor_gives_the_position_that_the_whole_gives():
+    whole = position(calibration(info()), (910., 100., 1061., 250.), 1280)
+    roi = RegionOfInterest(x_offset=640, y_offset=0, width=640, height=720)
+    part = position(calibration(info(roi=roi)), (270., 100., 421., 250.), 640)
+    assert part == pytest.approx(whole, abs=1e-9) and whole[0] == pytest.approx(.343, abs=.001)
+
+
+def test_binning_changes_nothing_but_the_size():
+    whole = position(calibration(info()), (800., 100., 1000., 300.), 1280)
+    half = position(calibration(info(binning_x=2, binning_y=2)), (400., 50., 500., 150.), 640)
+    assert half == pytest.approx(whole, abs=1e-9)
+
+
+def test_rectified_images_follow_p():
+    p = [500., 0., 600., 0., 0., 500., 300., 0., 0., 0., 1., 0.]
+    assert calibration(info(p=p), rectified=True).focal_px(1280) == pytest.approx(
+        (500, 500, 600.5, 300.5))
+    assert calibration(info(p=p)).focal_px(1280)[0] == pytest.approx(1000)
+
+
+@pytest.mark.parametrize('k', [[0.] * 9, [math.inf, 0., 1., 0., 1., 1., 0., 0., 1.],
+                               [-1., 0., 1., 0., 1., 1., 0., 0., 1.],
+                               [1., 0., math.nan, 0., 1., 1., 0., 0., 1.]])
+def test_what_is_not_calibrated_has_no_calibration(k):
+    assert calibration(CameraInfo(width=640, height=480, k=k)) is None
+    assert calibration(CameraInfo(k=K)) is None
