@@ -8,6 +8,7 @@ from face_attributes_ros.training.detector.score import average_precision, best_
 
 ALARMS = 'false_positives_per_face_free_image'
 COLUMNS = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
+THRESHOLDS = ('at_val_threshold', 'at_quiet_threshold', 'at_0.5')
 HEADLINES = ('ap50', 'ap50_95', 'ap50_small', 'best_f1')
 
 
@@ -41,7 +42,8 @@ def at_threshold(judged, free, threshold):
 
 def shipped_threshold(report, name):
     """(threshold, its key in a row) that goes into the manifest: the larger of F1's and quiet."""
-    f1, quiet = (report['detectors'][name][key] for key in ('threshold_val', 'quiet_threshold_val'))
+    own = report['detectors'][name]
+    f1, quiet = own['threshold_val'], own['quiet_threshold_val']
     return max((f1, 'at_val_threshold'), (quiet, 'at_quiet_threshold'))
 
 
@@ -67,7 +69,7 @@ def tables(report):
         head = ['detector', *COLUMNS, 'FP/free image (val F1)', '(quiet)', '(0.5)']
         lines += [f'\n{part}', '', _line(head), '|---' * len(head) + '|']
         for name, row in rows.items():
-            alarms = [row[at][ALARMS] for at in ('at_val_threshold', 'at_quiet_threshold', 'at_0.5')]
+            alarms = [row[at][ALARMS] for at in THRESHOLDS]
             lines.append(_line([name, *map(_cell, [*(row[c] for c in COLUMNS), *alarms])]))
     for name, row in report['robustness'].items():
         lines += [f'\nrobustness of {name} (AP@.5)', '', _line(row), '|---' * len(row) + '|']

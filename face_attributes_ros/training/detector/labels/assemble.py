@@ -100,12 +100,12 @@ def names_in(path):
 
 
 def without_faces(picture):
-    """The picture as one without a face: what the voters took for faces is to be told from them."""
+    """The picture as one without a face: what the voters took for a face is to be told from one."""
     return picture._replace(faces=picture.faces[:0])
 
 
 def gather(args):
-    """All pictures in one framing, human ones first, and the framing of each source and of `all`."""
+    """All pictures in one framing, human ones first, and the framing of each source and `all`."""
     pictures, framings, wanted = human_pictures(args.human, args.votes / 'human', args.framing)
     for folder in args.machine:
         more, framings[folder.name] = machine_pictures(folder, args.votes / folder.name, wanted)
