@@ -13,12 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.compact import CompactConfig, CompactNet, area_matrix, folded
+from face_attributes_ros.networks.compact import (
+    HEADS,
+    CompactConfig,
+    CompactNet,
+    area_matrix,
+    folded,
+)
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
 from face_attributes_ros.weights import read_weights
 
-OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
-"""In the order in which the file gives them; keys of `estimator.HEADS`."""
+OUTPUTS = HEADS
+"""In the order in which the file gives them; keys of the package's `heads.HEADS`."""
 
 
 class Shipped(nn.Module):

@@ -74,6 +74,11 @@ def expected_age(age_probs: Tensor) -> Tensor:
     return (age_probs * years).sum(1)
 
 
+def probabilities(logits: Tensor) -> Tensor:
+    """(B,) sigmoid of one logit a row (B, 1), or (B, N) softmax of several."""
+    return logits.sigmoid().squeeze(1) if logits.shape[1] == 1 else logits.softmax(1)
+
+
 def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
            offsets: dict[str, Tensor] | None = None, pose_rest=SIX_D_REST) -> dict[str, Tensor]:
     """The outputs of the file format by name, from raw head outputs.
@@ -85,11 +90,9 @@ def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
     temperatures = temperatures or {}
     raw = raw | {name: raw[name] + offset for name, offset in (offsets or {}).items()}
     outputs = {
-        name: (raw[name] / temperatures.get(name, 1.0)).softmax(1)
-        for name in ('age', 'expression')
+        name: probabilities(logits / temperatures.get(name, 1.0))
+        for name, logits in raw.items() if name not in ('pose', 'landmarks')
     }
-    for name in ('gender', 'smile', 'face', 'quality'):
-        outputs[name] = (raw[name] / temperatures.get(name, 1.0)).sigmoid().squeeze(1)
     outputs['pose'] = euler_from_rotation(predicted_rotation(raw['pose'], pose_rest))
     outputs['landmarks'] = predicted_landmarks(raw['landmarks'])
     return outputs
