@@ -43,9 +43,10 @@ from face_attributes_ros.training.attributes.data.tables import LabelTable
 from face_attributes_ros.weights import read_weights
 
 NO_WEIGHTS = (
-    'the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors with VGG-Face '
-    '(conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors. We may not ship either. '
-    '--random-convolutions rehearses the training without them; its figures mean nothing.')
+    'the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors '
+    'with VGG-Face (conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors. We '
+    'may not ship either. --random-convolutions rehearses the training without them; its figures '
+    'mean nothing.')
 _FEATURE_BATCH = 8
 
 
@@ -74,7 +75,8 @@ class VggAgeTask:
         ]
         if not samples:
             raise DataError(
-                f'{args.data} has no face of {", ".join(config.sources)} in one of the eight age groups'
+                f'{args.data} has no face of {", ".join(config.sources)} in one of the eight '
+                'age groups'
             )
         self.table, self.held = split(samples, config.recipe.validation_share)
         cache = args.cache or args.out / 'cache'
