@@ -71,7 +71,7 @@ class VggAgeTask:
                 source, )), config.most_per_source, args.seed)
         ]
         samples = [
-            sample for sample in samples if group_of(sample.age_low, sample.age_high) is not None
+            sample for sample in samples if group_of_range(sample.age_low, sample.age_high) is not None
         ]
         if not samples:
             raise DataError(
@@ -171,7 +171,7 @@ class VggAgeTask:
         return self.whole.state_dict()
 
 
-def group_of(low: float | None, high: float | None) -> int | None:
+def group_of_range(low: float | None, high: float | None) -> int | None:
     """The index of the age group that holds all of low to high; None between two groups."""
     if low is None or high is None:
         return None
@@ -184,7 +184,7 @@ def group_of(low: float | None, high: float | None) -> int | None:
 def groups_of(table: LabelTable) -> np.ndarray:
     """(N,) group indices of a table in which every face has one."""
     return np.array(
-        [group_of(*ages) for ages in zip(table.labels['age_low'], table.labels['age_high'])],
+        [group_of_range(*ages) for ages in zip(table.labels['age_low'], table.labels['age_high'])],
         np.int64)
 
 
