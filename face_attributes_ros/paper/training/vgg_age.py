@@ -70,9 +70,8 @@ class VggAgeTask:
             for sample in thinned(read_pack(args.data, ('train', ), (
                 source, )), config.most_per_source, args.seed)
         ]
-        samples = [
-            sample for sample in samples if group_of_range(sample.age_low, sample.age_high) is not None
-        ]
+        samples = [sample for sample in samples
+                   if group_of_range(sample.age_low, sample.age_high) is not None]
         if not samples:
             raise DataError(
                 f'{args.data} has no face of {", ".join(config.sources)} in one of the eight '
