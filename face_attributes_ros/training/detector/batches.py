@@ -3,6 +3,7 @@
 step)."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -11,15 +12,16 @@ import torch
 
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.detector import augment as augmentation
-from face_attributes_ros.training.detector.augment import Picture
-from face_attributes_ros.training.detector.data import split_small
+from face_attributes_ros.training.detector.augment import Augment, Picture
+from face_attributes_ros.training.detector.config import Recipe
+from face_attributes_ros.training.detector.data import Sample, split_small
 
 
 class PictureBank:
     """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted
     over."""
 
-    def __init__(self, samples, longest_px=416):
+    def __init__(self, samples: Sequence[Sample], longest_px: int = 416):
         chosen = [sample for sample in samples if not sample.maybe_unlabelled]
         if not chosen:
             raise DataError('the training list holds no usable image')
@@ -27,11 +29,11 @@ class PictureBank:
         self.empty = [picture for picture in self.pictures if not len(picture.boxes)]
         self.peopled = [picture for picture in self.pictures if len(picture.boxes)]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pictures)
 
 
-def _load(sample, longest_px):
+def _load(sample: Sample, longest_px: int) -> Picture:
     image = sample.image()
     factor = longest_px / max(image.shape[:2])
     if factor < 1:
@@ -47,11 +49,13 @@ class Batches:
     """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target
     table)."""
 
-    def __init__(self, bank, train, augment, seed, rank=0, processes=1):
+    def __init__(self, bank: PictureBank, train: Recipe, augment: Augment, seed: int,
+                 rank: int = 0, processes: int = 1):
         self.bank, self.train, self.augment = bank, train, augment
         self.seed, self.rank, self.processes = seed, rank, processes
 
-    def __call__(self, step, calm=False):
+    def __call__(self, step: int,
+                 calm: bool = False) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         size = self._size(step, calm)
         rng = np.random.default_rng([self.seed, step, self.rank])
         augment = self.augment
@@ -62,11 +66,11 @@ class Batches:
             [augmentation.photometric(p.image, rng, augment)[..., ::-1] for p in pictures])
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
 
-    def _size(self, step, calm):
+    def _size(self, step: int, calm: bool) -> int:
         sizes = self.train.calm_sizes_px if calm else self.train.sizes_px
         return int(np.random.default_rng([self.seed, step]).choice(sizes))
 
-    def _indices(self, step):
+    def _indices(self, step: int) -> list[int]:
         """Positions in the shuffled epochs; all processes together see each image once an
         epoch."""
         batch, total = self.train.batch, len(self.bank)
@@ -78,7 +82,8 @@ class Batches:
         }
         return [int(order[at // total][at % total]) for at in range(first, first + batch)]
 
-    def _picture(self, index, size, rng, augment):
+    def _picture(self, index: int, size: int, rng: np.random.Generator,
+                 augment: Augment) -> Picture:
         bank, draw = self.bank, rng.random()
         if draw < augment.mosaic:
             count = 9 if rng.random() < 0.25 else 4
@@ -93,7 +98,7 @@ class Batches:
         return augmentation.random_view(bank.pictures[index], size, size, rng, augment)
 
 
-def _targets(pictures, size):
+def _targets(pictures: Sequence[Picture], size: int) -> dict[str, torch.Tensor]:
     boxes = torch.from_numpy(np.concatenate([picture.boxes for picture in pictures])) / size
     owners = np.repeat(np.arange(len(pictures)), [len(picture.boxes) for picture in pictures])
     centres_sizes = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)

@@ -13,8 +13,11 @@ counted at it and at score 0.5. Writes JSON and a precision-recall curve.
 """
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,23 +27,30 @@ from face_attributes_ros.engines.models import find_model, load_manifest, shippe
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.common.manifest_table import put_metrics
 from face_attributes_ros.training.detector.coco import coco_metrics
-from face_attributes_ros.training.detector.data import read_samples
+from face_attributes_ros.training.detector.data import Sample, read_samples
 from face_attributes_ros.training.detector.peers import load_peers
 from face_attributes_ros.training.detector.plots import plot_precision_recall
 from face_attributes_ros.training.detector.predict import (
+    Detect,
     labels,
     make_detect,
     predict,
     torch_detector,
 )
-from face_attributes_ros.training.detector.robustness import degradations
-from face_attributes_ros.training.detector.score import Result, average_precision, best_f1, judge
+from face_attributes_ros.training.detector.robustness import Change, degradations
+from face_attributes_ros.training.detector.score import (
+    Judged,
+    Result,
+    average_precision,
+    best_f1,
+    judge,
+)
 
 # Name prefixes, where the data has them.
 PARTS = {'multi': ('jol', 'kag', 'dlib', 'neg'), 'fddb_te': ('fddb_te',)}
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `evaluate detector`."""
     parser.add_argument('--data', type=Path, required=True,
                         help='YOLO-format folder or WIDER FACE')
@@ -63,7 +73,7 @@ def add_arguments(parser):
                         help='put figures and F1 thresholds of its models into this manifest')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Prints the tables, writes JSON and plot; returns the exit status."""
     detectors = open_detectors(args)
     torch.set_flush_denormal(
@@ -97,7 +107,7 @@ def run(args):
     return 0
 
 
-def open_detectors(args):
+def open_detectors(args: argparse.Namespace) -> dict[str, Detect]:
     """`detect(image_bgr) -> (boxes, scores)` of each model of ours, then of each peer, by name."""
     names = args.model or [name for name, model in shipped().items() if model.task == 'detector']
     detectors = {
@@ -106,7 +116,7 @@ def open_detectors(args):
     return detectors | (load_peers(args.peers) if args.peers else {})
 
 
-def open_detector(name, args):
+def open_detector(name: str, args: argparse.Namespace) -> Detect:
     """The detect function of a manifest entry, an ONNX file, or a training run's safetensors."""
     if name.endswith('.safetensors'):
         return make_detect(torch_detector(Path(name)), args.input_px or 448)
@@ -119,11 +129,11 @@ def open_detector(name, args):
         open_network(path, backend=args.backend, device='cpu', threads=args.threads), input_px)
 
 
-def _thinned(samples, limit):
+def _thinned(samples: list[Sample], limit: int) -> list[Sample]:
     return samples[::max(1, len(samples) // limit)] if limit else samples
 
 
-def parts_of(samples):
+def parts_of(samples: Sequence[Sample]) -> dict[str, list[int]]:
     """Indices of the samples in `all` and in each of `PARTS` that the data has."""
     parts = {'all': list(range(len(samples)))}
     for part, prefixes in PARTS.items():
@@ -135,7 +145,7 @@ def parts_of(samples):
     return parts
 
 
-def curve_part(samples):
+def curve_part(samples: Sequence[Sample]) -> tuple[str, list[int]]:
     """(name, indices) of the part for the plot and the robustness table: the hard one where there
     is one."""
     parts = parts_of(samples)
@@ -143,11 +153,11 @@ def curve_part(samples):
     return name, parts[name]
 
 
-def measure(results, threshold):
+def measure(results: Sequence[Result], threshold: float) -> dict[str, Any]:
     """One row: AP (all, by size, strict), best F1; precision, recall and false positives at two
     thresholds."""
     judged = judge(results)
-    row = coco_metrics(results)
+    row: dict[str, Any] = {**coco_metrics(results)}
     row['ap50_all_points'] = round(average_precision(judged), 4)
     row['best_f1'] = round(best_f1(judged)[0], 4)
     free = [
@@ -163,9 +173,10 @@ def measure(results, threshold):
     return row
 
 
-def headline_metrics(report, name):
+def headline_metrics(report: dict[str, Any], name: str) -> dict[str, float]:
     """The manifest's figures of one detector: `split_part_figure`."""
-    split, figures = report['data']['split'], {}
+    split = report['data']['split']
+    figures: dict[str, float] = {}
     for part, rows in report['parts'].items():
         row = rows[name]
         found = {
@@ -181,11 +192,11 @@ def headline_metrics(report, name):
     return figures
 
 
-def _ratio(part, whole):
+def _ratio(part: float, whole: float) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def robustness(detect, samples):
+def robustness(detect: Detect, samples: list[Sample]) -> dict[str, float]:
     """AP@.5 under each degradation."""
     table = {}
     for name, change in degradations().items():
@@ -195,14 +206,15 @@ def robustness(detect, samples):
     return table
 
 
-def _degraded(detect, sample, change, rng):
+def _degraded(detect: Detect, sample: Sample, change: Change, rng: np.random.Generator) -> Result:
     image = sample.image()
     faces, ignore = labels(sample, image)
     image, boxes = change(image, np.concatenate([faces, ignore]), rng)
     return Result(*detect(image), boxes[:len(faces)], boxes[len(faces):], max(image.shape[:2]))
 
 
-def _write(args, report, curves, part):
+def _write(args: argparse.Namespace, report: dict[str, Any], curves: dict[str, Judged],
+           part: str) -> None:
     if not report['detectors']:
         raise DataError('nothing to evaluate: give --model or a manifest with detectors')
     for path in (args.json, args.plot):
@@ -213,7 +225,7 @@ def _write(args, report, curves, part):
     print(f'written: {args.json}, {args.plot}')
 
 
-def tables(report):
+def tables(report: dict[str, Any]) -> str:
     """The report as Markdown: one table a part, one for robustness."""
     columns = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
     lines = []
@@ -237,5 +249,5 @@ def tables(report):
     return '\n'.join(lines)
 
 
-def _cell(value):
+def _cell(value: float | None) -> str:
     return '-' if value is None else f'{value:.3f}'
