@@ -37,7 +37,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """Imports a public name's module when it is first asked for: ROS tools that want only messages
     pay nothing."""
     if name not in _HOMES:
@@ -45,5 +45,5 @@ def __getattr__(name):
     return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

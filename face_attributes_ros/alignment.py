@@ -8,9 +8,11 @@ pixels to crop pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from face_attributes_ros.boxes import halved
 
@@ -36,9 +38,9 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
     return np.stack([landmarks[..., list(points), :].mean(-2) for points in FIVE_POINTS], axis=-2)
 
 
-def similarity_from_points(source_xy: np.ndarray, target_xy: np.ndarray) -> np.ndarray:
-    """The (2, 3) rotation, uniform scale and shift, without reflection, that best takes points (N,
-    2) to points (N, 2).
+def similarity_from_points(source_xy: ArrayLike, target_xy: ArrayLike) -> NDArray[np.float64]:
+    """The rotation, uniform scale and shift (2, 3), without reflection, that best takes points
+    (N, 2) to points (N, 2).
 
     Least squares in closed form (Umeyama 1991, restricted to the plane); N >= 2 and not all points
     equal.
@@ -54,7 +56,8 @@ def similarity_from_points(source_xy: np.ndarray, target_xy: np.ndarray) -> np.n
     return np.column_stack([rotation, target_mean - rotation @ source_mean])
 
 
-def square_transforms(boxes_xyxy: np.ndarray, crop_scale: float, size_px: int) -> np.ndarray:
+def square_transforms(boxes_xyxy: np.ndarray, crop_scale: float,
+                      size_px: int) -> NDArray[np.float64]:
     """Transforms (N, 2, 3) to square crops: side `crop_scale` times the box's longer side, same
     centre."""
     centre = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
@@ -65,7 +68,8 @@ def square_transforms(boxes_xyxy: np.ndarray, crop_scale: float, size_px: int) -
     return transforms
 
 
-def aligned_transform(landmarks_xy: np.ndarray, size_px: int, scale: float = 1.0) -> np.ndarray:
+def aligned_transform(landmarks_xy: ArrayLike, size_px: int,
+                      scale: float = 1.0) -> NDArray[np.float64]:
     """The transform (2, 3) to an upright crop, from 68 landmarks in source pixels; `scale` > 1
     shows more around the face."""
     target = ((CANONICAL_FIVE - .5) / scale + .5) * size_px
@@ -99,15 +103,15 @@ def _shrunk(image_bgr: np.ndarray, transform: np.ndarray, size_px: int,
                             for a, b, shift in transform.tolist()])
 
 
-def _source_bounds(transform: np.ndarray, size: int, shape: tuple[int, ...],
+def _source_bounds(transform: np.ndarray, size_px: int, shape: Sequence[int],
                    multiple: int) -> list[tuple[int, int]]:
     # First and last column and row that the crop needs, as whole multiples where the image has
     # room for them. Plain floats: on four corners numpy would take longer than the resampling.
     bounds = []
-    for (x, y,
-         shift), limit in zip(cv2.invertAffineTransform(transform).tolist(), (shape[1], shape[0])):
-        low = shift + size * (min(x, 0.) + min(y, 0.))
-        high = shift + size * (max(x, 0.) + max(y, 0.))
+    inverse = cv2.invertAffineTransform(transform).tolist()
+    for (x, y, shift), limit in zip(inverse, (shape[1], shape[0])):
+        low = shift + size_px * (min(x, 0.) + min(y, 0.))
+        high = shift + size_px * (max(x, 0.) + max(y, 0.))
         first = min(max(math.floor(low) - 1, 0), limit - 1)
         span = -(-(math.ceil(high) + 1 - first) // multiple) * multiple
         bounds.append((first, min(max(first + span, first + 1), limit)))
@@ -119,7 +123,8 @@ def _pixel_centred(transform: np.ndarray) -> np.ndarray:
     return np.array([[a, b, shift + (a + b) / 2 - .5] for a, b, shift in transform.tolist()])
 
 
-def to_source(points: np.ndarray, transform: np.ndarray) -> np.ndarray:
+def to_source(points: ArrayLike, transform: ArrayLike) -> np.ndarray:
     """Crop points (..., 2) as source points, through the transform's inverse."""
     inverse = cv2.invertAffineTransform(np.asarray(transform, dtype=np.float64))
-    return np.asarray(points) @ inverse[:, :2].T + inverse[:, 2]
+    found: np.ndarray = np.asarray(points) @ inverse[:, :2].T + inverse[:, 2]
+    return found

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 LETTERBOX_GREY = 114
 NMS_BLOCK = 128
@@ -27,20 +28,20 @@ def area(boxes_xyxy: np.ndarray) -> np.ndarray:
 def iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
     """Intersection over union (N, M) of every box of `a_xyxy` with every box of `b_xyxy`."""
     # One axis at a time: sums and products over an axis of two are numpy's slowest.
-    width = np.minimum(a_xyxy[:, 2, None], b_xyxy[:, 2]) - np.maximum(
-        a_xyxy[:, 0, None], b_xyxy[:, 0])
-    height = np.minimum(a_xyxy[:, 3, None], b_xyxy[:, 3]) - np.maximum(
-        a_xyxy[:, 1, None], b_xyxy[:, 1])
+    width = (np.minimum(a_xyxy[:, 2, None], b_xyxy[:, 2])
+             - np.maximum(a_xyxy[:, 0, None], b_xyxy[:, 0]))
+    height = (np.minimum(a_xyxy[:, 3, None], b_xyxy[:, 3])
+              - np.maximum(a_xyxy[:, 1, None], b_xyxy[:, 1]))
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
     union = area(a_xyxy)[:, None] + area(b_xyxy) - intersection
-    shares: np.ndarray = intersection / np.maximum(union, np.finfo(np.float32).tiny)
-    return shares
+    overlaps: np.ndarray = intersection / np.maximum(union, np.finfo(np.float32).tiny)
+    return overlaps
 
 
 def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, iou_threshold: float,
-        max_boxes: int | None = None) -> np.ndarray:
-    """Indices of the boxes that greedy suppression keeps, best score first (at most
-    `max_boxes`)."""
+        max_boxes: int | None = None) -> NDArray[np.intp]:
+    """Indices of the boxes that greedy suppression keeps, best score first, at most
+    `max_boxes`."""
     order = np.argsort(-scores, kind='stable')
     kept: list[int] = []
     while order.size and (max_boxes is None or len(kept) < max_boxes):
@@ -55,8 +56,8 @@ def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, iou_threshold: float,
 
 
 def _suppressed(overlaps: np.ndarray) -> list[int]:
-    # Indices that survive when each, in order, removes the later ones that it overlaps: (N, N)
-    # bool.
+    # Indices that survive when each, in order, removes the later ones that it overlaps, which
+    # `overlaps` (N, N) bool says.
     alive, kept = np.ones(len(overlaps), bool), []
     for index in range(len(overlaps)):
         if alive[index]:
@@ -65,11 +66,11 @@ def _suppressed(overlaps: np.ndarray) -> list[int]:
     return kept
 
 
-def clip(boxes_xyxy: np.ndarray, width: float, height: float) -> np.ndarray:
+def clip(boxes_xyxy: np.ndarray, width: int, height: int) -> np.ndarray:
     """The boxes cut off at the image's edges."""
     limits = np.array([width, height, width, height], dtype=np.float32)
-    inside: np.ndarray = np.clip(boxes_xyxy, 0, limits)
-    return inside
+    clipped: np.ndarray = np.clip(boxes_xyxy, 0, limits)
+    return clipped
 
 
 def halved(image: np.ndarray, shrink: float) -> np.ndarray:
@@ -81,8 +82,8 @@ def halved(image: np.ndarray, shrink: float) -> np.ndarray:
     """
     while shrink >= 2 and min(image.shape[:2]) >= 2:
         height, width = image.shape[:2]
-        image, shrink = cv2.resize(image, (width // 2, height // 2),
-                                   interpolation=cv2.INTER_AREA), shrink / 2
+        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        shrink /= 2
     return image
 
 
@@ -98,7 +99,7 @@ class Letterbox:
 
     @cached_property
     def scale(self) -> float:
-        """Canvas pixels a source pixel."""
+        """Canvas pixels a source pixel, before the inner size is rounded."""
         return min(self.canvas_width / self.width, self.canvas_height / self.height)
 
     @cached_property
@@ -130,16 +131,16 @@ class Letterbox:
         (dx, dy), (inner_width, inner_height) = self.offset, self.inner
         gain = np.array([self.width / inner_width, self.height / inner_height] * 2,
                         dtype=np.float32)
-        found: np.ndarray = (boxes_xyxy - np.array([dx, dy, dx, dy], dtype=np.float32)) * gain
-        return found
+        moved: np.ndarray = boxes_xyxy - np.array([dx, dy, dx, dy], dtype=np.float32)
+        return moved * gain
 
     def to_canvas(self, boxes_xyxy: np.ndarray) -> np.ndarray:
         """Source boxes as canvas boxes."""
         (dx, dy), (inner_width, inner_height) = self.offset, self.inner
         gain = np.array([inner_width / self.width, inner_height / self.height] * 2,
                         dtype=np.float32)
-        found: np.ndarray = boxes_xyxy * gain + np.array([dx, dy, dx, dy], dtype=np.float32)
-        return found
+        scaled: np.ndarray = boxes_xyxy * gain
+        return scaled + np.array([dx, dy, dx, dy], dtype=np.float32)
 
 
 def canvas_size(width: int, height: int, longest_px: int, stride: int = 32) -> tuple[int, int]:
@@ -149,7 +150,7 @@ def canvas_size(width: int, height: int, longest_px: int, stride: int = 32) -> t
     A 1280x720 image and 448 give 448x256: 57 % of the square's work.
     """
     scale = longest_px / max(width, height)
-    across, down = (
+    canvas_width, canvas_height = (
         min(longest_px, max(stride, -(-round(side * scale) // stride) * stride))
         for side in (width, height))
-    return across, down
+    return canvas_width, canvas_height

@@ -120,7 +120,9 @@ def live(default: Any, meaning: str, **limits: Any) -> Any:
 def options(settings_class: type[Any]) -> tuple[Option, ...]:
     """The options of a settings class in the order of its fields. Its `GROUPS`, where it has them,
     are prefixes that ROS names set off by a dot: `detector_iou` is `detector.iou`."""
-    return _options(settings_class)
+    cached: Any = _options  # mypy holds that a class may not be hashable
+    found: tuple[Option, ...] = cached(settings_class)
+    return found
 
 
 @lru_cache
