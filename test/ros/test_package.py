@@ -16,7 +16,8 @@ from places import ROOT
 PARTS = ('CMakeLists.txt', 'LICENSE', 'README.md', 'config', 'face_attributes_ros', 'launch',
          'models', 'msg', 'package.xml', 'pyproject.toml', 'setup.py')
 SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml',
-          'config/fastdds_small_memory.xml', 'launch/bag.launch.py', 'launch/face_attributes.launch.py', 'models/manifest.toml')
+          'config/fastdds_small_memory.xml', 'launch/bag.launch.py',
+          'launch/face_attributes.launch.py', 'models/manifest.toml')
 CHECK = '''
 import face_attributes_ros, face_attributes_ros.msg as messages, sys
 from face_attributes_ros.share import share_file
