@@ -19,6 +19,7 @@ from launch.actions import (
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
+from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.ros import launching
 
 CLOCK_HZ = 100
@@ -52,7 +53,7 @@ def _player(context: LaunchContext) -> list[ExecuteProcess]:
                                                    if name != 'use_sim_time'))
     bag = Path(given['bag']).expanduser()
     if not bag.exists():
-        raise launching.ParameterError(f'bag is {str(bag)!r}, needs a bag that there is')
+        raise ParameterError(f'bag is {str(bag)!r}, needs a bag that there is')
     return [ExecuteProcess(
         cmd=['ros2', 'bag', 'play', str(bag), '--clock', str(CLOCK_HZ), '--rate', given['rate'],
              '--delay', given['delay'], '--disable-keyboard-controls',

@@ -12,12 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.logging import get_logger
 from launch_ros.actions import Node
 
+from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.ros import launching, rviz
 from face_attributes_ros.ros.environment import dds_profile
 
@@ -53,8 +54,8 @@ def _nodes(context: LaunchContext) -> list[Node]:
         output='screen', arguments=['--ros-args', '--log-level', given['log_level']])
     if not launching.is_on(given['use_rviz']):
         if given['rviz_frame']:
-            raise launching.ParameterError(f'rviz_frame is {given["rviz_frame"]!r} and would do '
-                                           'nothing without use_rviz:=true')
+            raise ParameterError(f'rviz_frame is {given["rviz_frame"]!r} and would do nothing '
+                                 'without use_rviz:=true')
         return [node]
     shown = rviz.views(given, base, cameras, [*configurations.get('ros_remaps', []), *rules])
     return [node, *_rviz(shown, given)]
@@ -78,5 +79,5 @@ def _rviz(shown: list[rviz.View], given: dict[str, str]) -> list[Node]:
 def _rviz_is_installed() -> bool:
     try:
         return (Path(get_package_prefix('rviz2')) / 'lib' / 'rviz2' / 'rviz2').is_file()
-    except PackageNotFoundError:
+    except (LookupError, OSError):  # not in the index; AMENT_PREFIX_PATH is not set
         return False

@@ -43,6 +43,9 @@ EXECUTABLES = {
 OLD_NAMES = {'node': 'face_attributes_node'}
 """Names of the release before this one, which still start and say so."""
 
+RCLPYS_SWITCHES = ('use_sim_time', 'start_type_description_service')
+"""rclpy's own parameters, which it ignores in part where their type is wrong."""
+
 GRACE_S = 1.5
 """How long a process may tidy up after a signal before it is ended."""
 
@@ -213,9 +216,16 @@ def _made(make_node: Callable[[], OurNode]) -> OurNode:
     from rclpy.exceptions import ParameterException
 
     try:
-        return make_node()
-    except ParameterException as error:  # rclpy's own parameters: use_sim_time and the like
+        made = make_node()
+    except ParameterException as error:
         raise ParameterError(str(error).splitlines()[0]) from error
+    node = cast('Node', made)
+    for name in RCLPYS_SWITCHES:
+        value = node.get_parameter(name).value if node.has_parameter(name) else False
+        if not isinstance(value, bool):
+            made.end()
+            raise ParameterError(f'parameter {name} is {value!r}, needs true or false')
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

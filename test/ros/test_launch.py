@@ -14,10 +14,11 @@ import pytest
 import yaml
 from places import ROOT
 
-from face_attributes_ros import settings as params
 from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.options import options
 from face_attributes_ros.ros import launching
 from face_attributes_ros.ros.run import EXECUTABLES
+from face_attributes_ros.settings import Settings
 
 FOLDER = ROOT / 'launch'
 
@@ -36,14 +37,6 @@ class Call:
         self.args, self.kwargs = args, kwargs
 
 
-class PackageNotFoundError(KeyError):
-    pass
-
-
-def no_package(name):
-    raise PackageNotFoundError(name)
-
-
 @pytest.fixture
 def stand_ins(monkeypatch):
     """stand_ins(name) -> the launch file's module, with launch and launch_ros that only remember
@@ -53,20 +46,17 @@ def stand_ins(monkeypatch):
         'launch.actions': ['DeclareLaunchArgument', 'OpaqueFunction', 'SetEnvironmentVariable',
                            'ExecuteProcess', 'IncludeLaunchDescription', 'Shutdown'],
         'launch.launch_description_sources': ['PythonLaunchDescriptionSource'],
-        'launch.logging': [], 'launch_ros': [], 'launch_ros.actions': ['Node'],
-        'ament_index_python': [], 'ament_index_python.packages': []
+        'launch.logging': [], 'launch_ros': [], 'launch_ros.actions': ['Node']
     }
     for name, classes in modules.items():
         members = {each: type(each, (Call,), {}) for each in classes}
         if name == 'launch.logging':
             members['get_logger'] = logging.getLogger
-        if name == 'ament_index_python.packages':
-            members |= {'PackageNotFoundError': PackageNotFoundError,
-                        'get_package_prefix': no_package}
         module = types.ModuleType(name)
         module.__dict__.update(members)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', '/nowhere')
     monkeypatch.setattr(sys, 'argv', ['ros2'])
     return load
 
@@ -128,7 +118,8 @@ def test_arguments_reach_the_node_and_those_not_given_leave_the_file_its_say(lau
 
 
 def test_arguments_override_parameters_that_there_are():
-    assert set(launching.PARAMETERS.values()) <= {*params.BY_NAME, 'use_sim_time'}
+    assert set(launching.PARAMETERS.values()) <= {'use_sim_time'} | {
+        option.name for option in options(Settings)}
     assert set(launching.PARAMETERS) <= {each.name for each in launching.ARGUMENTS}
 
 
