@@ -7,12 +7,17 @@ and head pose.
     tracks = analyzer(cv2.imread('people.jpg'))
 """
 
+import os
 from importlib import import_module
 from pkgutil import extend_path
 
 # The generated messages (face_attributes_ros.msg) are installed, never in the source tree: let
 # this package span both when it is imported from a checkout.
 __path__ = extend_path(__path__, __name__)
+
+# ONNX Runtime looks up its makers' host and writes to ~/.cache while it is imported, unless this
+# is set before; whatever of ours is imported, this file is first.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 _HOMES = {
     'Analyzer': 'analyze',
@@ -37,7 +42,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """Imports a public name's module when it is first asked for: ROS tools that want only messages
     pay nothing."""
     if name not in _HOMES:
@@ -45,5 +50,5 @@ def __getattr__(name):
     return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

@@ -8,9 +8,11 @@ pixels to crop pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from face_attributes_ros.boxes import halved
 
@@ -31,14 +33,14 @@ FLIP_68 = np.array(_JAW_BROWS + _NOSE + _EYES + _MOUTH)
 """FLIP_68[i] is the point that point i becomes in the mirrored face; it is its own inverse."""
 
 
-def five_points(landmarks):
+def five_points(landmarks: np.ndarray) -> np.ndarray:
     """The five points (..., 5, 2) of 68 landmarks (..., 68, 2)."""
     return np.stack([landmarks[..., list(points), :].mean(-2) for points in FIVE_POINTS], axis=-2)
 
 
-def similarity_from_points(source_xy, target_xy):
-    """The (2, 3) rotation, uniform scale and shift, without reflection, that best takes points (N,
-    2) to points (N, 2).
+def similarity_from_points(source_xy: ArrayLike, target_xy: ArrayLike) -> NDArray[np.float64]:
+    """The rotation, uniform scale and shift (2, 3), without reflection, that best takes points
+    (N, 2) to points (N, 2).
 
     Least squares in closed form (Umeyama 1991, restricted to the plane); N >= 2 and not all points
     equal.
@@ -54,7 +56,8 @@ def similarity_from_points(source_xy, target_xy):
     return np.column_stack([rotation, target_mean - rotation @ source_mean])
 
 
-def square_transforms(boxes_xyxy, crop_scale, size_px):
+def square_transforms(boxes_xyxy: np.ndarray, crop_scale: float,
+                      size_px: int) -> NDArray[np.float64]:
     """Transforms (N, 2, 3) to square crops: side `crop_scale` times the box's longer side, same
     centre."""
     centre = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
@@ -65,14 +68,15 @@ def square_transforms(boxes_xyxy, crop_scale, size_px):
     return transforms
 
 
-def aligned_transform(landmarks_xy, size_px, scale=1.0):
+def aligned_transform(landmarks_xy: ArrayLike, size_px: int,
+                      scale: float = 1.0) -> NDArray[np.float64]:
     """The transform (2, 3) to an upright crop, from 68 landmarks in source pixels; `scale` > 1
     shows more around the face."""
     target = ((CANONICAL_FIVE - .5) / scale + .5) * size_px
     return similarity_from_points(five_points(np.asarray(landmarks_xy)), target)
 
 
-def crop(image_bgr, transform, out):
+def crop(image_bgr: np.ndarray, transform: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Fills `out` (S, S, 3) uint8 with the crop; what lies outside of the image repeats its edge.
 
     Pixel centres lie at half coordinates, as in `boxes`; far shrinking averages, so that no
@@ -86,7 +90,8 @@ def crop(image_bgr, transform, out):
     return out
 
 
-def _shrunk(image_bgr, transform, size_px, shrink):
+def _shrunk(image_bgr: np.ndarray, transform: np.ndarray, size_px: int,
+            shrink: float) -> tuple[np.ndarray, np.ndarray]:
     # The part of the image that the crop covers, halved as often as it can be, and the transform
     # from there.
     factor = 2 ** int(math.log2(shrink))
@@ -98,26 +103,28 @@ def _shrunk(image_bgr, transform, size_px, shrink):
                             for a, b, shift in transform.tolist()])
 
 
-def _source_bounds(transform, size, shape, multiple):
+def _source_bounds(transform: np.ndarray, size_px: int, shape: Sequence[int],
+                   multiple: int) -> list[tuple[int, int]]:
     # First and last column and row that the crop needs, as whole multiples where the image has
     # room for them. Plain floats: on four corners numpy would take longer than the resampling.
     bounds = []
-    for (x, y,
-         shift), limit in zip(cv2.invertAffineTransform(transform).tolist(), (shape[1], shape[0])):
-        low = shift + size * (min(x, 0.) + min(y, 0.))
-        high = shift + size * (max(x, 0.) + max(y, 0.))
+    inverse = cv2.invertAffineTransform(transform).tolist()
+    for (x, y, shift), limit in zip(inverse, (shape[1], shape[0])):
+        low = shift + size_px * (min(x, 0.) + min(y, 0.))
+        high = shift + size_px * (max(x, 0.) + max(y, 0.))
         first = min(max(math.floor(low) - 1, 0), limit - 1)
         span = -(-(math.ceil(high) + 1 - first) // multiple) * multiple
         bounds.append((first, min(max(first + span, first + 1), limit)))
     return bounds
 
 
-def _pixel_centred(transform):
+def _pixel_centred(transform: np.ndarray) -> np.ndarray:
     # OpenCV counts pixel centres as whole numbers; ours lie at halves.
     return np.array([[a, b, shift + (a + b) / 2 - .5] for a, b, shift in transform.tolist()])
 
 
-def to_source(points, transform):
+def to_source(points: ArrayLike, transform: ArrayLike) -> np.ndarray:
     """Crop points (..., 2) as source points, through the transform's inverse."""
     inverse = cv2.invertAffineTransform(np.asarray(transform, dtype=np.float64))
-    return np.asarray(points) @ inverse[:, :2].T + inverse[:, 2]
+    found: np.ndarray = np.asarray(points) @ inverse[:, :2].T + inverse[:, 2]
+    return found

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from face_attributes_ros import captions
+from face_attributes_ros import captions, options
 from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.console import say
 from face_attributes_ros.detector import check_image
@@ -36,6 +36,14 @@ from face_attributes_ros.pictures.folders import pictures_in
 from face_attributes_ros.pictures.writer import NewPictures
 from face_attributes_ros.pipeline import Pipeline, shown
 from face_attributes_ros.settings import Settings
+
+FLAGS = {
+    '--threshold': 'detector_confidence', '--imgsz': 'detector_imgsz',
+    '--max-megapixels': 'max_image_megapixels', '--rotate': 'image_rotation',
+    '--detector': 'detector_model', '--attributes': 'attributes_model',
+    '--aligned': 'attributes_aligned', '--device': 'device', '--precision': 'precision',
+}
+"""The settings that have a flag of their own; `--set` takes the others."""
 
 
 class Analyzer:
@@ -97,56 +105,19 @@ def add_arguments(parser):
                         help='one JSON object a picture on standard output, and nothing else')
     parser.add_argument('--out', type=Path, metavar='DIR',
                         help='write annotated PNGs there, each under a name that is free')
-    parser.add_argument('--threshold', type=_unit, metavar='T',
-                        help='least detector score, 0 to 1 (default: the model\'s own)')
-    parser.add_argument('--imgsz', type=_side, default=0, metavar='PX',
-                        help='longest side that the detector sees, a multiple of 32: more finds '
-                             'smaller faces (default: the model\'s own)')
-    parser.add_argument('--max-megapixels', type=_megapixels, default=reader.MAX_MEGAPIXELS,
-                        metavar='N', help='refuse larger pictures (default: %(default)g)')
     parser.add_argument('--crops', action='store_true',
                         help='each picture is one face crop: skip detection')
-    parser.add_argument('--detector', default=Settings.detector_model,
-                        help='detector model (default: %(default)s)')
-    parser.add_argument('--attributes', default=Settings.attributes_model,
-                        help='attribute model (default: %(default)s)')
-    parser.add_argument('--aligned', action='store_true',
-                        help='second pass on the aligned crop and its mirror')
-    parser.add_argument('--device', default='auto',
-                        help='auto, cpu or cuda:N (default: %(default)s)')
-
-
-def _unit(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError(text)
-    return value
-
-
-def _side(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 2048 or value % 32:
-        raise argparse.ArgumentTypeError(f'{text}, needs a multiple of 32 up to 2048')
-    return value
-
-
-def _megapixels(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f'{text}, needs more than 0')
-    return value
+    options.add_arguments(parser, Settings, FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Analyzes what the arguments name; 1 if a picture could not be read or written, else 0."""
+    settings = options.from_arguments(Settings, args, FLAGS)
     out = NewPictures(args.out) if args.out else None
     failures = _Failures()
     paths = list(_pictures(args.paths, failures.say))
     if paths:
-        analyzer = Analyzer(Settings(
-            device=args.device, detector_model=args.detector, attributes_model=args.attributes,
-            detector_confidence=_confidence(args.threshold), detector_imgsz=args.imgsz,
-            attributes_aligned=args.aligned))
+        analyzer = Analyzer(settings)
         for path in _with_progress(paths):
             _analyze_one(analyzer, path, out, args, failures)
     return 1 if failures.count else 0
@@ -164,11 +135,6 @@ class _Failures:
         if not (self._no_output and isinstance(error, OutputError)):
             print(f'face-attributes: {error}', file=sys.stderr)
         self._no_output |= isinstance(error, OutputError)
-
-
-def _confidence(threshold: float | None) -> float:
-    # 0 in Settings stands for the model's own threshold; whoever asks for 0 here wants every box.
-    return 0. if threshold is None else max(threshold, 1e-6)
 
 
 def _pictures(paths: list[Path],
@@ -191,7 +157,7 @@ def _with_progress(paths: list[Path]) -> Iterable[Path]:
 def _analyze_one(analyzer: Analyzer, path: Path, out: NewPictures | None,
                  args: argparse.Namespace, failures: _Failures) -> None:
     try:
-        image = read_image(path, args.max_megapixels)
+        image = read_image(path, args.max_image_megapixels)
         tracks = (analyzer.crop if args.crops else analyzer)(image)
     except FaceAttributesError as error:
         failures.say(error)

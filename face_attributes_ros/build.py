@@ -48,7 +48,8 @@ def build_pipeline(settings: Settings | None = None) -> Pipeline:
     from face_attributes_ros.device.views import device_views
 
     description['detector_engine'] += ', frames stay on the device'
-    return Pipeline(*device_views(detector, estimator), settings, description)
+    finds, looks = device_views(detector, estimator)
+    return Pipeline(finds, looks, settings, description)
 
 
 def _fits_one_device(detector: FaceDetector, estimator: AttributeEstimator | None,
@@ -81,8 +82,8 @@ def _build_detector(settings: Settings) -> tuple[FaceDetector, dict[str, Any]]:
     else:
         network = open_network(_weights(model, backend), int8_path=model.int8_path,
                                backend=backend, **_engine(settings))
-    threshold, input_px = (model.thresholds.get('score', .5),
-                           model.input_px) if model else (.5, 448)
+    threshold = model.thresholds.get('score', .5) if model else .5
+    input_px = model.input_px if model else 448
     detector = FaceDetector(network, imgsz_px=settings.detector_imgsz or input_px,
                             square=settings.detector_square, threshold=threshold)
     return detector, {'detector': name, 'detector_engine': network.description,

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 from face_attributes_ros.errors import FaceAttributesError
 
 COMMANDS = {
-    ('analyze', ): ('analyze', 'find faces in pictures and say what they show'),
+    ('analyze',): ('analyze', 'find faces in pictures and say what they show'),
     ('train', 'detector'): ('training.detector.train', 'train the YOLOv3 face detector'),
     ('train', 'attributes'): ('training.attributes.train',
                               'train the multi-task attribute network'),
@@ -24,7 +25,7 @@ COMMANDS = {
                             "the paper's POOL5 features and SVM on JAFFE"),
     ('evaluate', 'two-stage'): ('paper.training.evaluate_two_stage',
                                 "what each step of the paper's two-stage test is worth"),
-    ('describe', ): ('paper.describe', "the paper's networks, layer by layer"),
+    ('describe',): ('paper.describe', "the paper's networks, layer by layer"),
     ('report', 'grid'): ('paper.training.report_grid',
                          'persons by expressions with what the system says, as one picture'),
     ('export', 'detector'): ('training.detector.export', 'write a trained detector as ONNX'),
@@ -35,10 +36,10 @@ COMMANDS = {
 }
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is its own, or 2 with one line on what was wrong with the
     input."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = sys.argv[1:] if argv is None else list(argv)
     words = next((words for words in COMMANDS if tuple(argv[:len(words)]) == words), None)
     if words is None:
         print(_usage(), file=sys.stdout if argv in (['-h'], ['--help']) else sys.stderr)
@@ -49,7 +50,8 @@ def main(argv=None):
                                      description=summary)
     module.add_arguments(parser)
     try:
-        return module.run(parser.parse_args(argv[len(words):]))
+        status: int = module.run(parser.parse_args(argv[len(words):]))
+        return status
     except FaceAttributesError as error:
         print(f'face-attributes: {error}', file=sys.stderr)
         return 2
@@ -57,11 +59,9 @@ def main(argv=None):
         return 130
 
 
-def _usage():
-    rows = [
-        f'  face-attributes {" ".join(words):<22}{summary}'
-        for words, (_, summary) in COMMANDS.items()
-    ]
+def _usage() -> str:
+    rows = [f'  face-attributes {" ".join(words):<22}{summary}'
+            for words, (_, summary) in COMMANDS.items()]
     return '\n'.join(['usage: face-attributes COMMAND [-h] ...', '', *rows])
 
 

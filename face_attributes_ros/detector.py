@@ -42,7 +42,8 @@ class FaceDetector:
                  imgsz_px: int = 448, square: bool = False, threshold: float = .5,
                  watch: Stopwatch | None = None):
         self.network, self.imgsz_px, self.square = network, imgsz_px, square
-        self.own, self.watch = {'detector_confidence': threshold}, watch or Stopwatch()
+        self.own = {'detector_confidence': threshold}
+        self.watch = watch or Stopwatch()
         self._shapes: set[tuple[int, int]] = set()
         self._canvases: dict[tuple[int, ...], np.ndarray] = {}
 
@@ -81,8 +82,8 @@ class FaceDetector:
 
     def _run(self, images: Sequence[np.ndarray],
              letterboxes: Sequence[boxes.Letterbox]) -> np.ndarray:
-        batch = self._canvas((len(images), letterboxes[0].canvas_height,
-                              letterboxes[0].canvas_width, 3))
+        first = letterboxes[0]
+        batch = self._canvas((len(images), first.canvas_height, first.canvas_width, 3))
         with self.watch('letterbox'):
             for image, letterbox, canvas in zip(images, letterboxes, batch):
                 letterbox.apply(image, canvas)
@@ -105,8 +106,8 @@ def faces_of(rows: np.ndarray, letterbox: boxes.Letterbox, settings: Settings) -
     rows = rows[rows[:, 4] >= settings.detector_confidence]
     found = boxes.clip(letterbox.to_source(rows[:, :4]), letterbox.width, letterbox.height)
     sides = found[:, 2:] - found[:, :2]
-    large = (sides.min(1, initial=np.inf) > 0) & (sides.max(1, initial=0)
-                                                  >= settings.detector_min_face_px)
+    large = ((sides.min(1, initial=np.inf) > 0)
+             & (sides.max(1, initial=0) >= settings.detector_min_face_px))
     rows, found = rows[large], found[large]
     kept = boxes.nms(rows[:, :4], rows[:, 4], settings.detector_iou, settings.detector_max_faces)
     return [Face(_corners(found[i]), float(rows[i, 4])) for i in kept]

@@ -14,9 +14,10 @@ ROS parameters, the YAML file, the documented table and command-line arguments a
 
 from __future__ import annotations
 
+import argparse
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -59,6 +60,22 @@ class Option:
             raise ParameterError(f'parameter {self.name} is {value!r}, needs a {self.type_name}')
         self._check_range(value)
         return value
+
+    def read(self, text: str) -> Any:
+        """The value that a text gives, as YAML would read it, a list with commas; ParameterError
+        as of `check`."""
+        if isinstance(self.default, tuple):
+            return self.check(tuple(self._one(part.strip(), self._item)
+                                    for part in text.split(',')))
+        return self.check(self._one(text, type(self.default)))
+
+    def _one(self, text: str, kind: type) -> Any:
+        if kind is bool:
+            return {'true': True, 'false': False}.get(text.lower(), text)
+        try:
+            return kind(text)
+        except ValueError:
+            return text  # `check` says what it is and what it should be
 
     def _check_range(self, value: Any) -> None:
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:
@@ -103,7 +120,9 @@ def live(default: Any, meaning: str, **limits: Any) -> Any:
 def options(settings_class: type[Any]) -> tuple[Option, ...]:
     """The options of a settings class in the order of its fields. Its `GROUPS`, where it has them,
     are prefixes that ROS names set off by a dot: `detector_iou` is `detector.iou`."""
-    return _options(settings_class)
+    cached: Any = _options  # mypy holds that a class may not be hashable
+    found: tuple[Option, ...] = cached(settings_class)
+    return found
 
 
 @lru_cache
@@ -139,6 +158,49 @@ def from_values(settings_class: type[S], values: Mapping[str, Any]) -> S:
 def to_values(settings: Any) -> dict[str, Any]:
     """The values of a settings object by ROS name."""
     return {option.name: getattr(settings, option.field) for option in options(type(settings))}
+
+
+def add_arguments(parser: argparse.ArgumentParser, settings_class: type[Any],
+                  flags: Mapping[str, str]) -> None:
+    """Declares `flags` (command-line flag to field) with types, ranges and defaults of their
+    options, and `--set NAME=VALUE` for all others."""
+    by_field = {option.field: option for option in options(settings_class)}
+    for flag, name in flags.items():
+        option = by_field[name]
+        note = ', '.join(filter(None, (option.unit, option.range_text)))
+        text = option.meaning.replace('%', '%%') + (f' ({note})' if note else '')
+        if isinstance(option.default, bool):
+            parser.add_argument(flag, dest=name, action='store_true', help=text)
+        else:
+            parser.add_argument(flag, dest=name, type=_from_text(option), default=option.default,
+                                metavar=flag.strip('-').upper(),
+                                help=f'{text} (default: {_yaml(option.default)})')
+    parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
+                        help='any other parameter of docs/parameters.md, in its words there')
+
+
+def from_arguments(settings_class: type[S], args: argparse.Namespace,
+                   flags: Mapping[str, str]) -> S:
+    """The settings that parsed arguments of `add_arguments` make; ParameterError names what is
+    wrong in one of `--set`."""
+    by_name = {option.name: option for option in options(settings_class)}
+    values = {name: getattr(args, name) for name in flags.values()}
+    for text in args.set:
+        name, equals, value = text.partition('=')
+        if not equals or name not in by_name:
+            raise ParameterError(f'--set {text}: needs NAME=VALUE with the name of a parameter')
+        values[by_name[name].field] = by_name[name].read(value)
+    return settings_class(**values)
+
+
+def _from_text(option: Option) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return option.read(text)
+        except ParameterError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def markdown(settings_class: type) -> str:

@@ -27,10 +27,14 @@ Images = Sequence[np.ndarray]
 
 
 class Detector(Protocol):
-    """What finds faces; `own` are the model's values for settings that are 0."""
+    """What finds faces."""
 
-    own: Mapping[str, float]
     watch: Stopwatch
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """The model's values for settings that are 0."""
+        ...
 
     def detect(self, images_bgr: Images, settings: Settings, *,
                looks_follow: bool = True) -> list[list[Face]]:
@@ -39,11 +43,15 @@ class Detector(Protocol):
 
 
 class Estimator(Protocol):
-    """What reads attributes off faces; `own` as in Detector."""
+    """What reads attributes off faces."""
 
-    own: Mapping[str, float]
     watch: Stopwatch
     size_px: int
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """The model's values for settings that are 0."""
+        ...
 
     def estimate(self, images_bgr: Images, faces: Sequence[Sequence[Face]],
                  settings: Settings) -> list[list[Attributes]]:

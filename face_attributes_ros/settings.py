@@ -54,6 +54,9 @@ class Settings:
     max_frame_age: float = live(
         .5, "Images older than this by the node's clock are dropped; 0 takes all. Images without "
         'a stamp are always taken.', unit='s', low=0., high=3600.)
+    max_image_megapixels: float = live(
+        64., 'Compressed images and files that say they are larger are refused before they are '
+        'decoded: a small file can claim to be huge.', low=.01, high=10000.)
     max_rate_hz: float = live(
         0., 'Process at most this many images a second, by the wall clock; 0 is no limit.',
         unit='Hz', low=0., high=1000.)

@@ -94,7 +94,8 @@ def node(backend: str = 'auto', **parameters: object) -> Child:
     """The real node on a runtime, not yet ready."""
     values = {'detector.backend': backend, 'attributes.backend': backend, **parameters}
     arguments = [part for name, value in values.items() for part in ('-p', f'{name}:={value}')]
-    return Child('-m', 'face_attributes_ros.ros.run', 'node', '--ros-args', *arguments)
+    return Child('-m', 'face_attributes_ros.ros.run', 'face_attributes_node', '--ros-args',
+                 *arguments)
 
 
 class Camera(Child):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.figures import Report
 from bench.rig.processes import FACES, IMAGE
-from face_attributes_ros.ros.run import prepare_environment
+from face_attributes_ros.ros.environment import prepare_environment
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -31,16 +31,16 @@ def overlaps(boxes_xyxy: Tensor) -> Tensor:
     """Intersection over union (B, K, K), in the order of operations of `boxes.iou`."""
     x0, y0, x1, y1 = boxes_xyxy.unbind(2)
     width = torch.minimum(x1[:, :, None], x1[:, None]) - torch.maximum(x0[:, :, None], x0[:, None])
-    height = torch.minimum(y1[:, :, None], y1[:, None]) - torch.maximum(
-        y0[:, :, None], y0[:, None])
+    height = (torch.minimum(y1[:, :, None], y1[:, None])
+              - torch.maximum(y0[:, :, None], y0[:, None]))
     intersection = width.clamp(min=0) * height.clamp(min=0)
     area = (x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)
     union = area[:, :, None] + area[:, None] - intersection
     return intersection / union.clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def suppress(rows: Tensor, confidence: Tensor, iou: Tensor, candidates=CANDIDATES,
-             rounds=ROUNDS) -> Kept:
+def suppress(rows: Tensor, confidence: Tensor, iou: Tensor, candidates: int = CANDIDATES,
+             rounds: int = ROUNDS) -> Kept:
     """What greedy suppression keeps of detector rows (B, N, 5) float32; thresholds are tensors, so
     that a graph can follow them.
 
@@ -68,8 +68,8 @@ def to_source(rows: Tensor, offset: Tensor, gain: Tensor, limits: Tensor) -> Ten
     `offset`, `gain` and `limits` are (4,): x, y, x, y.
     """
     boxes = torch.minimum(((rows[..., :4] - offset) * gain).clamp(min=0), limits)
-    return torch.cat([boxes.nan_to_num(0), rows[..., 4:]],
-                     2)  # a crop at "not a number" would end the CUDA context
+    # A crop at "not a number" would end the CUDA context.
+    return torch.cat([boxes.nan_to_num(0), rows[..., 4:]], 2)
 
 
 def front(rows: Tensor, keep: Tensor, min_face_px: Tensor,
@@ -79,6 +79,5 @@ def front(rows: Tensor, keep: Tensor, min_face_px: Tensor,
     sides = rows[..., 2:4] - rows[..., :2]
     keep = keep & (sides.amin(2) > 0) & (sides.amax(2) >= min_face_px)
     order = (~keep).byte().sort(dim=1, stable=True).indices
-    return rows.gather(1,
-                       order.unsqueeze(2).expand(-1, -1,
-                                                 5)), torch.minimum(keep.sum(1), max_faces)
+    in_front = rows.gather(1, order.unsqueeze(2).expand(-1, -1, 5))
+    return in_front, torch.minimum(keep.sum(1), max_faces)

@@ -28,11 +28,11 @@ def square_crops(levels: Tensor, boxes_xyxy: Tensor, crop_scale: float, size_px:
     boxes_xyxy = boxes_xyxy.flatten(0, 1)
     columns, rows = (weights.to(levels.dtype)
                      for weights in crop_weights(boxes_xyxy, (width, height), crop_scale, size_px))
-    lines = rows.reshape(batch, -1, height) @ levels.reshape(batch, height,
-                                                             width * channels)  # (B, F * S, W * 3)
+    frames = levels.reshape(batch, height, width * channels)
+    lines = rows.reshape(batch, -1, height) @ frames                     # (B, F * S, W * 3)
     lines = lines.reshape(-1, size_px, width, channels).transpose(2, 3)  # (B * F, S, 3, W)
-    crops = lines.reshape(-1, size_px * channels, width) @ columns.transpose(
-        1, 2)  # (B * F, S * 3, S)
+    lines = lines.reshape(-1, size_px * channels, width)
+    crops = lines @ columns.transpose(1, 2)                              # (B * F, S * 3, S)
     return crops.view(-1, size_px, channels, size_px).transpose(2, 3).round()
 
 
@@ -44,8 +44,8 @@ def crop_weights(boxes_xyxy: Tensor, limits: tuple[int, int], crop_scale: float,
     side = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).amax(1).clamp(min=1) * crop_scale
     gain = size_px / side
     shift = size_px / 2 - gain[:, None] * centre
-    gain, shift = gain.double()[:, None], shift.double(
-    )  # a few numbers: they decide which pixels are averaged
+    # In float64, a few numbers: they decide which pixels are averaged.
+    gain, shift = gain.double()[:, None], shift.double()
     powers = 2. ** torch.arange(1, MOST_HALVINGS + 1, device=boxes_xyxy.device,
                                 dtype=torch.float64)
     wanted = 1 / gain >= powers
@@ -53,14 +53,15 @@ def crop_weights(boxes_xyxy: Tensor, limits: tuple[int, int], crop_scale: float,
         _covered(shift[:, axis, None], gain, size_px, limit, 2. ** wanted.sum(1, keepdim=True))
         for axis, limit in enumerate(limits)
     ]
-    possible = torch.minimum(parts[0][1],
-                             parts[1][1]) >= powers  # a part of one pixel cannot be halved
+    # A part of one pixel cannot be halved.
+    possible = torch.minimum(parts[0][1], parts[1][1]) >= powers
     block = 2. ** (wanted & possible).sum(1, keepdim=True)
-    return [_weights(*part, block, shift[:, axis, None], gain, size_px, limit)
-            for axis, (part, limit) in enumerate(zip(parts, limits))]
+    return [_weights(first, pixels, block, shift[:, axis, None], gain, size_px, limit)
+            for axis, ((first, pixels), limit) in enumerate(zip(parts, limits))]
 
 
-def _covered(shift, gain, size_px, limit, multiple):
+def _covered(shift: Tensor, gain: Tensor, size_px: int, limit: int,
+             multiple: Tensor) -> tuple[Tensor, Tensor]:
     # First pixel and number of pixels of what the crop needs along an axis, as
     # `alignment._source_bounds` has them: (N, 1).
     low, high = -shift / gain, (size_px - shift) / gain
@@ -69,7 +70,8 @@ def _covered(shift, gain, size_px, limit, multiple):
     return first, (first + span).clamp(max=float(limit)).maximum(first + 1) - first
 
 
-def _weights(first, pixels, block, shift, gain, size_px, limit):
+def _weights(first: Tensor, pixels: Tensor, block: Tensor, shift: Tensor, gain: Tensor,
+             size_px: int, limit: int) -> Tensor:
     # A crop pixel lies between two neighbouring averages over `pitch` pixels: the part's edge may
     # make blocks a little longer.
     count = (pixels / block).floor()
@@ -77,8 +79,8 @@ def _weights(first, pixels, block, shift, gain, size_px, limit):
     centres = torch.arange(size_px, device=shift.device, dtype=torch.float64) + .5
     at = (((centres - shift) / gain - first) / pitch - .5).clamp(min=0).minimum(count - 1)
     low = at.floor()
-    start, share, pitch = (first + low * pitch).float(), (at -
-                                                          low).float().unsqueeze(2), pitch.float()
+    start, share = (first + low * pitch).float(), (at - low).float().unsqueeze(2)
+    pitch = pitch.float()
     pixel = torch.arange(limit, device=shift.device, dtype=torch.float32)
     left, middle, right = ((start + number * pitch).unsqueeze(2).sub(pixel).clamp(0, 1)
                            for number in range(3))

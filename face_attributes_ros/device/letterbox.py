@@ -20,8 +20,8 @@ from face_attributes_ros.networks.compact import area_matrix
 def bilinear_matrix(size_in: int, size_out: int) -> Tensor:
     """(size_out, size_in) weights of bilinear interpolation at half-pixel centres; edges
     repeat."""
-    at = ((torch.arange(size_out, dtype=torch.float64) + .5) * size_in / size_out - .5).clamp(
-        0, size_in - 1)
+    centres = torch.arange(size_out, dtype=torch.float64) + .5
+    at = (centres * size_in / size_out - .5).clamp(0, size_in - 1)
     low = at.floor().long()
     weights = torch.zeros(size_out, size_in, dtype=torch.float64)
     rows = torch.arange(size_out)
@@ -34,7 +34,7 @@ def shrinking_matrices(letterbox: Letterbox) -> tuple[Tensor, Tensor]:
     """(inner height, height) and (inner width, width) float64: `boxes.halved`, then bilinear, for
     rows and for columns."""
     sizes, shrink = [letterbox.height, letterbox.width], 1 / letterbox.scale
-    chains = [], []
+    chains: tuple[list[Tensor], list[Tensor]] = [], []
     while shrink >= 2 and min(sizes) >= 2:
         for chain, size in zip(chains, sizes):
             chain.insert(0, area_matrix(size, size // 2).double())
@@ -53,7 +53,10 @@ class DeviceLetterbox(torch.nn.Module):
     beside its own.
     """
 
-    def __init__(self, letterbox: Letterbox, dtype=torch.float32):
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, letterbox: Letterbox, dtype: torch.dtype = torch.float32):
         super().__init__()
         rows, columns = shrinking_matrices(letterbox)
         self.register_buffer('rows', rows.to(dtype), persistent=False)
@@ -65,9 +68,9 @@ class DeviceLetterbox(torch.nn.Module):
     def forward(self, levels: Tensor) -> Tensor:
         count, height, width, channels = levels.shape
         lines = self.rows @ levels.reshape(count, height, width * channels)
-        lines = lines.view(count, -1, width, channels).permute(0, 3, 1,
-                                                               2)  # (B, 3, inner height, W)
-        inner = (lines @ self.columns.T).permute(0, 2, 3, 1)  # (B, inner height, inner width, 3)
+        # (B, 3, inner height, W), then (B, inner height, inner width, 3).
+        lines = lines.view(count, -1, width, channels).permute(0, 3, 1, 2)
+        inner = (lines @ self.columns.T).permute(0, 2, 3, 1)
         # Contiguous with channels last, as tensor cores want their input.
         return torch.nn.functional.pad(inner.round(), self.margins,
                                        value=float(LETTERBOX_GREY)).contiguous()

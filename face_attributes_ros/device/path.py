@@ -4,11 +4,14 @@ was found."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from face_attributes_ros import boxes
 from face_attributes_ros.device.boxes import CANDIDATES
@@ -37,64 +40,65 @@ class Found:
     heads: np.ndarray
     slots: dict[Face, int] = field(default_factory=dict)
 
-    def detections(self):
+    def detections(self) -> np.ndarray:
         """The detector's rows (N, 5) in canvas pixels, before suppression; waits for the
         device."""
-        return self.plan.rows[self.index].float().cpu().numpy()
+        rows: np.ndarray = self.plan.rows[self.index].float().cpu().numpy()
+        return rows
 
 
 class DevicePath:
     """Everything between pixels and records on one device; detector and estimator are two views of
     it (`device_views`)."""
 
-    def __init__(self, networks: DeviceNetworks, device, *, imgsz_px=448, square=False,
-                 batch_max=16):
-        self.networks, self.device, self.imgsz_px, self.square = networks, torch.device(
-            device), imgsz_px, square
-        self.buckets = tuple(
-            sorted({bucket for bucket in BUCKETS if bucket < batch_max} | {batch_max}))
+    def __init__(self, networks: DeviceNetworks, device: torch.device | str, *,
+                 imgsz_px: int = 448, square: bool = False, batch_max: int = 16):
+        self.networks, self.device = networks, torch.device(device)
+        self.imgsz_px, self.square = imgsz_px, square
+        smaller = {bucket for bucket in BUCKETS if bucket < batch_max}
+        self.buckets = tuple(sorted(smaller | {batch_max}))
         self.stream = torch.cuda.Stream(self.device) if self.device.type == 'cuda' else None
         self.dtype = torch.float16 if self.stream else torch.float32
         self.upload = Upload(self.device)
-        self.knobs, self._knobs = torch.zeros(4, device=self.device), None
-        self._plans, self._images, self._found = {}, (), []
+        self.knobs = torch.zeros(4, device=self.device)
+        self._knobs: tuple[float, ...] | None = None
+        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._images: tuple[np.ndarray, ...] = ()
+        self._found: list[Found] = []
 
-    def bucket(self, count):
+    def bucket(self, count: int) -> int:
         """The least number of slots for `count` faces, the most there is for more."""
         return next((bucket for bucket in self.buckets if bucket >= count), self.buckets[-1])
 
     @torch.inference_mode()
-    def run(self, images_bgr, knobs, slots):
+    def run(self, images_bgr: Sequence[np.ndarray], knobs: tuple[float, ...],
+            slots: int) -> list[Found]:
         """What is in each image, with heads for the first `slots` faces of each: one wait for the
         device in all."""
-        groups = {}
-        for index, image in enumerate(images_bgr):
-            groups.setdefault(image.shape[:2], []).append(index)
-        found = [None] * len(images_bgr)
+        groups = _by_size(images_bgr)
         with self._on_device():
             self._turn(knobs)
-            plans = [(self._launched([images_bgr[i]
-                                      for i in group], slots), group)
-                     for group in groups.values()]
+            plans = [(self._launched([images_bgr[i] for i in group], slots), group)
+                     for group in groups]
             self._wait()
-        for plan, group in plans:
-            for position, index in enumerate(group):
-                found[index] = self._found_in(plan, position)
-        self._images, self._found = tuple(images_bgr), found
-        return found
+        found = {index: self._found_in(plan, position)
+                 for plan, group in plans for position, index in enumerate(group)}
+        self._images, self._found = tuple(images_bgr), [found[i] for i in range(len(found))]
+        return self._found
 
-    def claim(self, images_bgr):
+    def claim(self, images_bgr: Sequence[np.ndarray]) -> list[Found] | None:
         """What `run` found in exactly these arrays, once; None for any others."""
-        same = len(images_bgr) == len(self._images) and all(
-            a is b for a, b in zip(images_bgr, self._images))
+        same = (len(images_bgr) == len(self._images)
+                and all(a is b for a, b in zip(images_bgr, self._images)))
         found, self._images, self._found = self._found, (), []
         return found if same else None
 
     @torch.inference_mode()
-    def look(self, jobs):
+    def look(self, jobs: Sequence[tuple[Found, Face]]) -> np.ndarray:
         """Heads (N, width) of faces that had no slot, for pairs of `Found` and `Face`: a second
         pass over resident frames."""
-        parts, order = [], []
+        parts: list[Tensor] = []
+        order: list[int] = []
         with self._on_device():
             for frame in {id(found): found for found, _ in jobs}.values():
                 own = [i for i, (found, _) in enumerate(jobs) if found is frame]
@@ -102,28 +106,28 @@ class DevicePath:
                     some = own[start:start + self.buckets[-1]]
                     parts.append(self._looked(frame, [jobs[i][1] for i in some]))
                     order += some
-            found = torch.cat(parts).cpu().numpy()
+            found: np.ndarray = torch.cat(parts).cpu().numpy()
         return found[np.argsort(order)]
 
-    def _looked(self, frame, faces):
+    def _looked(self, frame: Found, faces: list[Face]) -> Tensor:
         # Padded to a bucket: libraries choose their kernels by shape.
         padded = faces + faces[-1:] * (self.bucket(len(faces)) - len(faces))
         boxes_xyxy = torch.tensor([face.box_xyxy for face in padded], dtype=torch.float32,
                                   device=self.device)
         return frame.plan.again(boxes_xyxy, frame.index)[:len(faces)]
 
-    def _launched(self, images, slots):
+    def _launched(self, images: Sequence[np.ndarray], slots: int) -> Plan:
         plan = self._plan(len(images), *images[0].shape[:2])
-        if self.stream:
-            self.upload.stream.wait_stream(self.stream)      # the frames before may still be read
+        if self.stream and self.upload.stream:  # the frames before may still be read
+            self.upload.stream.wait_stream(self.stream)
         for image, target in zip(images, plan.frames):
             self.upload(image, target)
-        if self.stream:
+        if self.stream and self.upload.stream:
             self.stream.wait_stream(self.upload.stream)
         plan.launch(slots if slots in plan.runs else 0)
         return plan
 
-    def _plan(self, count, height, width):
+    def _plan(self, count: int, height: int, width: int) -> Plan:
         key = count, height, width
         plan = self._plans.pop(key, None)
         if plan is None:
@@ -136,22 +140,30 @@ class DevicePath:
         self._plans[key] = plan
         return plan
 
-    def _found_in(self, plan, position):
-        values = plan.host[position].numpy().copy()      # the next frame overwrites it
+    def _found_in(self, plan: Plan, position: int) -> Found:
+        values: np.ndarray = plan.host[position].numpy().copy()      # the next frame overwrites it
         candidates = min(plan.rows.shape[1], CANDIDATES)
         rows, heads = values[2:2 + 5 * candidates].reshape(-1, 5), values[2 + 5 * candidates:]
-        heads = heads.reshape(-1, self.networks.width) if self.networks.width else heads.reshape(
-            0, 0)
+        width = self.networks.width
+        heads = heads.reshape(-1, width) if width else heads.reshape(0, 0)
         return Found(plan, position, bool(values[1]), rows[:int(values[0])], heads)
 
-    def _turn(self, knobs):
+    def _turn(self, knobs: tuple[float, ...]) -> None:
         if knobs != self._knobs:
             self.knobs.copy_(torch.tensor(knobs, dtype=torch.float32))
             self._knobs = knobs
 
-    def _on_device(self):
+    def _on_device(self) -> AbstractContextManager[Any]:
         return torch.cuda.stream(self.stream) if self.stream else nullcontext()
 
-    def _wait(self):
+    def _wait(self) -> None:
         if self.stream:
             self.stream.synchronize()
+
+
+def _by_size(images: Sequence[np.ndarray]) -> list[list[int]]:
+    # The images' indices, those of one height and width together.
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        groups.setdefault(image.shape[:2], []).append(index)
+    return list(groups.values())

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 RING = 3
 
@@ -17,11 +18,12 @@ class Upload:
     again once its last copy is over. On the CPU it is a plain copy.
     """
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device):
         self.stream = torch.cuda.Stream(device) if device.type == 'cuda' else None
-        self._ring, self._turn = [None] * RING, 0
+        self._ring: list[tuple[Tensor, torch.cuda.Event] | None] = [None] * RING
+        self._turn = 0
 
-    def __call__(self, image_bgr, target):
+    def __call__(self, image_bgr: np.ndarray, target: Tensor) -> None:
         if self.stream is None:
             np.copyto(target.numpy(), image_bgr)
             return
@@ -32,12 +34,12 @@ class Upload:
             target.copy_(staged, non_blocking=True)
             copied.record(self.stream)
 
-    def _buffer(self, size):
+    def _buffer(self, size: int) -> tuple[Tensor, torch.cuda.Event]:
         self._turn = (self._turn + 1) % RING
         slot = self._ring[self._turn]
         if slot is not None:
             slot[1].synchronize()
         if slot is None or slot[0].numel() < size:
-            slot = self._ring[self._turn] = torch.empty(size, dtype=torch.uint8,
-                                                        pin_memory=True), torch.cuda.Event()
+            buffer = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            slot = self._ring[self._turn] = buffer, torch.cuda.Event()
         return slot

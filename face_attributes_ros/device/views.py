@@ -7,18 +7,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import nn
 
 from face_attributes_ros import alignment
 from face_attributes_ros.detector import FaceDetector, check_image, faces_of
 from face_attributes_ros.device.path import DevicePath, Found
 from face_attributes_ros.device.plan import DeviceNetworks
 from face_attributes_ros.device.yolov3 import CapturableDetector
-from face_attributes_ros.engines.torch import OneClass
+from face_attributes_ros.engines.torch import OneClass, TorchNetwork
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.faces import Attributes, Face
 from face_attributes_ros.heads import HEADS
-from face_attributes_ros.networks.attributes import with_fixed_pool
+from face_attributes_ros.networks.attributes import Shipped, with_fixed_pool
+from face_attributes_ros.networks.yolov3 import ContractDetector
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
 
@@ -97,11 +99,10 @@ class DeviceEstimator:
             values = self._values(jobs)
         boxes_xyxy = np.array([face.box_xyxy for _, face in jobs], dtype=np.float32)
         transforms = alignment.square_transforms(boxes_xyxy, self.plain.crop_scale, self.size_px)
-        records = iter(self.plain.records(self._heads(values), len(jobs), settings,
-                                          transforms))
+        records = iter(self.plain.records(self._heads(values), len(jobs), settings, transforms))
         return [[next(records) for _ in some] for some in faces]
 
-    def _values(self, jobs):
+    def _values(self, jobs: Sequence[tuple[Found, Face]]) -> np.ndarray:
         values = np.empty((len(jobs), self.path.networks.width), np.float32)
         missing = []
         for row, (found, face) in enumerate(jobs):
@@ -114,33 +115,57 @@ class DeviceEstimator:
             values[missing] = self.path.look([jobs[row] for row in missing])
         return values
 
-    def _heads(self, values):
+    def _heads(self, values: np.ndarray) -> dict[str, np.ndarray]:
         sizes = [HEADS[name].size for name in self.path.networks.outputs]
         columns = np.split(values, np.cumsum(sizes)[:-1], axis=1)
-        return {
-            name: column.reshape(len(values), *HEADS[name].shape)
-            for name, column in zip(self.path.networks.outputs, columns)
-        }
+        return {name: column.reshape(len(values), *HEADS[name].shape)
+                for name, column in zip(self.path.networks.outputs, columns)}
 
 
-def device_views(detector: FaceDetector, estimator: AttributeEstimator | None, device=None):
+def device_views(
+    detector: FaceDetector, estimator: AttributeEstimator | None,
+) -> tuple[DeviceFaceDetector, DeviceEstimator | None]:
     """The two views of one path, for a plain detector and estimator whose networks are
     `TorchNetwork`s on one device."""
-    network, looks = detector.network, estimator and estimator.network
-    if looks and looks.device != network.device:
-        raise ModelError(
-            f'detector on {network.device} and attributes on {looks.device}: the device path needs one device'
-        )
-    networks = DeviceNetworks(_capturable(network.module), looks
-                              and with_fixed_pool(looks.module, estimator.size_px),
-                              looks.outputs if looks else (), estimator.size_px if looks else 0,
-                              estimator.crop_scale if looks else 1.)
-    path = DevicePath(networks, network.device, imgsz_px=detector.imgsz_px, square=detector.square,
-                      batch_max=estimator.batch_max if looks else 1)
-    return DeviceFaceDetector(path, detector.own), looks and DeviceEstimator(path, estimator)
+    network = _on_torch(detector.network, 'detector')
+    looks = None if estimator is None else _on_torch(estimator.network, 'attributes')
+    if looks is not None and looks.device != network.device:
+        raise ModelError(f'detector on {network.device} and attributes on {looks.device}: the '
+                         'device path needs one device')
+    path = DevicePath(_networks(network, looks, estimator), network.device,
+                      imgsz_px=detector.imgsz_px, square=detector.square,
+                      batch_max=1 if estimator is None else estimator.batch_max)
+    return (DeviceFaceDetector(path, detector.own),
+            None if estimator is None else DeviceEstimator(path, estimator))
 
 
-def _capturable(module):
+def _on_torch(network: object, what: str) -> TorchNetwork:
+    if not isinstance(network, TorchNetwork):
+        raise ModelError(f'{what} runs on {type(network).__name__}, the device path needs a '
+                         'TorchNetwork')
+    return network
+
+
+def _networks(network: TorchNetwork, looks: TorchNetwork | None,
+              estimator: AttributeEstimator | None) -> DeviceNetworks:
+    detector = _capturable(network.module)
+    if looks is None or estimator is None:
+        return DeviceNetworks(detector, None, (), 0, 1.)
+    return DeviceNetworks(detector, with_fixed_pool(_shipped(looks.module), estimator.size_px),
+                          looks.outputs, estimator.size_px, estimator.crop_scale)
+
+
+def _shipped(module: nn.Module) -> Shipped:
+    if not isinstance(module, Shipped):
+        raise ModelError(f'attributes are a {type(module).__name__}, the device path needs a '
+                         'network of ours')
+    return module
+
+
+def _capturable(module: nn.Module) -> CapturableDetector:
     if isinstance(module, OneClass):
         return CapturableDetector(module.detector, module.column)
+    if not isinstance(module, ContractDetector):
+        raise ModelError(f'the detector is a {type(module).__name__}, the device path needs a '
+                         'YOLOv3')
     return CapturableDetector(module)

@@ -7,10 +7,18 @@ decodes again. Here its layers run one by one, and the anchors of each canvas si
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from face_attributes_ros.networks.yolov3 import ContractDetector, anchor_grid, decode_raw
+from face_attributes_ros.networks.yolov3 import (
+    ContractDetector,
+    anchor_grid,
+    decode_raw,
+    layers_of,
+)
 
 
 class CapturableDetector(nn.Module):
@@ -21,26 +29,38 @@ class CapturableDetector(nn.Module):
     not be captured.
     """
 
-    def __init__(self, contract: ContractDetector, column=0):
+    def __init__(self, contract: ContractDetector, column: int = 0):
         super().__init__()
-        self.network, self.column, self._grids = contract.network, column, {}
+        self.network, self.column = contract.network, column
+        self._grids: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     def forward(self, canvases: Tensor) -> Tensor:
-        head = self.network.model[-1]
-        maps = self._maps(canvases.permute(0, 3, 1, 2).to(self.network.model[0].conv.weight.dtype))
+        layers = layers_of(self.network)
+        head, dtype = layers[-1], layers[0].conv.weight.dtype
+        maps = self._maps(canvases.permute(0, 3, 1, 2).to(dtype))
         raw, size = head.forward_head(maps, **head.one2many), tuple(canvases.shape[1:3])
         if size not in self._grids:
             self._grids[size] = anchor_grid(maps, head.stride)
         rows = decode_raw(raw, head.reg_max, *self._grids[size])
         return torch.cat([rows[..., :4], rows[..., 4 + self.column, None]], 2)
 
-    def _maps(self, x):
-        # ultralytics' layers say with `f` whose output they take; -1 is the one before.
-        kept = []
-        for layer in self.network.model[:-1]:
-            if layer.f != -1:
-                x = kept[layer.f] if isinstance(
-                    layer.f, int) else [x if j == -1 else kept[j] for j in layer.f]
+    def _maps(self, x: Any) -> list[Tensor]:
+        # ultralytics' layers say with `f` whose output they take, one or several; -1 is the one
+        # before.
+        layers, save = layers_of(self.network), self._kept_layers()
+        kept: list[Any] = []
+        for layer in layers[:-1]:
+            if isinstance(layer.f, int):
+                x = x if layer.f == -1 else kept[layer.f]
+            else:
+                x = _taken(kept, x, layer.f)
             x = layer(x)
-            kept.append(x if layer.i in self.network.save else None)
-        return [x if j == -1 else kept[j] for j in self.network.model[-1].f]
+            kept.append(x if layer.i in save else None)
+        return _taken(kept, x, layers[-1].f)
+
+    def _kept_layers(self) -> Any:
+        return self.network.save
+
+
+def _taken(kept: list[Any], before: Any, sources: Iterable[int]) -> list[Tensor]:
+    return [before if source == -1 else kept[source] for source in sources]

@@ -5,26 +5,19 @@ how good they were measured."""
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from face_attributes_ros.engines.manifest import TASKS, read_tables, tomllib
+from face_attributes_ros.engines.onnx_file import refuse_external_data
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.share import share_file
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # ROS 2 Humble
-    import tomli as tomllib
-
-TASKS = ('detector', 'attributes')
-_REQUIRED = {'task': str, 'file': str, 'sha256': str, 'licence': str, 'data': str, 'input_px': int}
-_INT8 = ('int8_file', 'int8_sha256', 'int8_made_from')
-_OPTIONAL = ('crop_scale', 'torch_file', 'torch_sha256', *_INT8, 'thresholds', 'metrics',
-             'int8_metrics')
+__all__ = ['TASKS', 'Model', 'file_sha256', 'find_model', 'load_manifest', 'models_directory',
+           'shipped', 'tomllib']
 
 
 @dataclass(frozen=True)
@@ -55,46 +48,50 @@ class Model:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     int8_metrics: Mapping[str, Any] = field(default_factory=dict)
 
-    def checked(self):
-        """This model, once its ONNX files have been found to have the manifest's checksums;
-        ModelError otherwise."""
-        _check_file(self.name, self.path, self.sha256)
-        if self.int8_file:
-            _check_file(self.name, self.int8_path, self.int8_sha256)
+    def checked(self) -> Model:
+        """This model, once its ONNX files have been found to have the manifest's checksums and all
+        their weights inside; ModelError otherwise."""
+        files = [(self.path, self.sha256)]
+        if self.int8_path:
+            files.append((self.int8_path, self.int8_sha256))
+        for path, sha256 in files:
+            _check_file(self.name, path, sha256)
+            refuse_external_data(self.name, path)
         return self
 
     @property
-    def int8_path(self):
+    def int8_path(self) -> Path | None:
         """The path of the int8 file; None where the manifest has none."""
         return self.path.parent / self.int8_file if self.int8_file else None
 
-    def weights(self, backend):
+    def weights(self, backend: str) -> Path:
         """The file that a backend runs: the safetensors file, checked, for torch; else the ONNX
         file."""
         return self.torch_weights() if backend == 'torch' else self.path
 
-    def torch_weights(self):
+    def torch_weights(self) -> Path:
         """The path of the safetensors file, checked; ModelError where there is none."""
         if not self.torch_file:
-            raise ModelError(
-                f'model {self.name} has no torch_file in the manifest: it runs on onnxruntime and openvino only'
-            )
+            raise ModelError(f'model {self.name} has no torch_file in the manifest: it runs on '
+                             'onnxruntime and openvino only')
         path = self.path.parent / self.torch_file
         _check_file(self.name, path, self.torch_sha256)
         return path
 
 
-def _check_file(name, path, sha256):
-    if not path.is_file():
-        raise ModelError(f'model {name}: file {path} is missing')
-    found = file_sha256(path)
+def _check_file(name: str, path: Path, sha256: str) -> None:
+    try:
+        if not path.is_file():
+            raise ModelError(f'model {name}: file {path} is missing')
+        found = file_sha256(path)
+    except OSError as error:
+        raise ModelError(f'model {name}: file {path}: {error.strerror}') from error
     if found != sha256:
-        raise ModelError(
-            f'model {name}: {path} has sha256 {found}, the manifest says {sha256}: the file is damaged or was changed'
-        )
+        raise ModelError(f'model {name}: {path} has sha256 {found}, the manifest says {sha256}: '
+                         'the file is damaged or was changed')
 
 
-def file_sha256(path):
+def file_sha256(path: str | Path) -> str:
     """The file's SHA-256 as lower-case hex."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
@@ -108,50 +105,31 @@ def models_directory() -> Path:
     return share_file('models/manifest.toml').parent
 
 
-def load_manifest(path):
+def load_manifest(path: str | Path) -> dict[str, Model]:
     """The manifest's models by name; ModelError names the file, the table and the key that is
     wrong."""
-    path = Path(path)
-    try:
-        tables = tomllib.loads(path.read_text(encoding='utf-8')).get('models', {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f'manifest {path}: {error}') from error
-    return {name: _parse(name, table, path) for name, table in tables.items()}
-
-
-def _parse(name, table, manifest):
-    for key, kind in _REQUIRED.items():
-        if not isinstance(table.get(key), kind):
-            raise ModelError(
-                f'manifest {manifest}: models.{name}.{key} is {table.get(key)!r}, needs a {kind.__name__}'
-            )
-    if table['task'] not in TASKS:
-        raise ModelError(
-            f'manifest {manifest}: models.{name}.task is {table["task"]!r}, needs one of {", ".join(TASKS)}'
-        )
-    if any(key in table for key in _INT8) and table.get('int8_made_from') != table['sha256']:
-        raise ModelError(
-            f'manifest {manifest}: models.{name}.int8_file was made from other weights than file: '
-            'run face-attributes export int8 again')
-    known = {key: table[key] for key in (*_REQUIRED, *_OPTIONAL) if key in table and key != 'file'}
-    return Model(name=name, path=manifest.parent / table['file'], **known)
+    path = Path(path).expanduser()
+    return {
+        name: Model(name=name, path=path.parent / table['file'],
+                    **{key: value for key, value in table.items() if key != 'file'})
+        for name, table in read_tables(path).items()
+    }
 
 
 @lru_cache(maxsize=1)
-def shipped():
+def shipped() -> dict[str, Model]:
     """The shipped models by name."""
     return load_manifest(models_directory() / 'manifest.toml')
 
 
-def find_model(name, task):
+def find_model(name: str, task: str) -> Model:
     """The shipped model `name`, or one of a user's manifest given as PATH/manifest.toml:NAME, its
     file checked."""
     manifest, _, entry = str(name).rpartition(':')
     models = load_manifest(manifest) if manifest else shipped()
     if entry not in models:
-        raise ModelError(
-            f'{task} model {name!r} is not in the manifest, which has: {", ".join(sorted(models)) or "nothing"}'
-        )
+        raise ModelError(f'{task} model {str(name)[:300]!r} is not in the manifest, which has: '
+                         f'{", ".join(sorted(models)) or "nothing"}')
     model = models[entry]
     if model.task != task:
         raise ModelError(f'model {name!r} is for {model.task}, needed one for {task}')

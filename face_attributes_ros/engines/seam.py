@@ -36,7 +36,7 @@ def opened(make: Callable[[], T], path: str | Path) -> T:
         return make()
     except DeviceError:
         raise
-    except Exception as error:  # the runtimes have exception types of their own, without a common base
+    except Exception as error:  # the runtimes' own exception types have no common base
         raise ModelError(f'model file {path}: {_first_words(error)}') from error
 
 

@@ -12,8 +12,9 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from face_attributes_ros.engines.onnxruntime import OnnxRuntime
+from face_attributes_ros.engines.onnxruntime import OnnxRuntime, Provider
 from face_attributes_ros.errors import DeviceError
 
 PROVIDER = 'TensorrtExecutionProvider'
@@ -21,20 +22,20 @@ PRECISIONS = ('fp32', 'fp16')
 _PACKAGES = ('tensorrt', 'tensorrt-cu13', 'tensorrt-cu12')
 
 
-def tensorrt_provider(device, precision, onnxruntime):
+def tensorrt_provider(device: str, precision: str, onnxruntime: Any) -> Provider:
     """(provider, options) for a session on 'cuda:N'; DeviceError where TensorRT, the precision or
     the GPU is not to be had."""
     kind, _, index = device.partition(':')
     if kind != 'cuda':
-        raise DeviceError(f"{device!r} is not offered by tensorrt: needs cuda:N")
+        raise DeviceError(f'{device!r} is not offered by tensorrt: needs cuda:N')
     available = onnxruntime.get_available_providers()
     if PROVIDER not in available:
-        raise DeviceError(
-            f'backend tensorrt: this ONNX Runtime has no TensorRT (it has {", ".join(available)}); '
-            'install onnxruntime-gpu and TensorRT, or use another backend')
+        raise DeviceError('backend tensorrt: this ONNX Runtime has no TensorRT (it has '
+                          f'{", ".join(available)}); install onnxruntime-gpu and TensorRT, or use '
+                          'another backend')
     if precision not in PRECISIONS:
-        raise DeviceError(
-            f'{precision!r} is not offered by tensorrt on {device}: needs {", ".join(PRECISIONS)}')
+        raise DeviceError(f'{precision!r} is not offered by tensorrt on {device}: needs '
+                          f'{", ".join(PRECISIONS)}')
     folder = cache_folder(gpu_name(int(index)), tensorrt_version(), onnxruntime.__version__)
     folder.mkdir(parents=True, exist_ok=True)
     return PROVIDER, {'device_id': int(index), 'trt_fp16_enable': precision == 'fp16',
@@ -42,7 +43,7 @@ def tensorrt_provider(device, precision, onnxruntime):
                       'trt_timing_cache_enable': True, 'trt_timing_cache_path': str(folder)}
 
 
-def open_file(path, device, precision, threads=0):
+def open_file(path: str | Path, device: str, precision: str, threads: int = 0) -> OnnxRuntime:
     """The network in an ONNX file on 'cuda:N'; DeviceError as of `tensorrt_provider`."""
     import onnxruntime
 
@@ -51,24 +52,23 @@ def open_file(path, device, precision, threads=0):
     return OnnxRuntime(path, provider, threads, about)
 
 
-def auto_precision(device, has_int8):
+def auto_precision(device: str, has_int8: bool) -> str:
     """fp16, everywhere."""
     del device, has_int8
     return 'fp16'
 
 
-def cache_folder(gpu, tensorrt, onnxruntime):
+def cache_folder(gpu: str, tensorrt: str, onnxruntime: str) -> Path:
     """Where engines of this GPU (name and compute capability) and these versions are kept."""
     root = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     key = re.sub(r'[^A-Za-z0-9.]+', '_', f'{gpu} tensorrt {tensorrt} onnxruntime {onnxruntime}')
     return root / 'face_attributes_ros' / 'tensorrt' / key
 
 
-def gpu_name(index):
+def gpu_name(index: int) -> str:
     """Name and compute capability of a GPU as the driver tells them, 'NVIDIA H100, 9.0'."""
-    command = [
-        'nvidia-smi', f'--id={index}', '--query-gpu=name,compute_cap', '--format=csv,noheader'
-    ]
+    command = ['nvidia-smi', f'--id={index}', '--query-gpu=name,compute_cap',
+               '--format=csv,noheader']
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True,
                               timeout=30).stdout.strip()
@@ -77,7 +77,7 @@ def gpu_name(index):
             f'device cuda:{index}: nvidia-smi does not name this GPU: {error}') from error
 
 
-def tensorrt_version():
+def tensorrt_version() -> str:
     """The version of the TensorRT package; 'system' for one that pip did not install."""
     for package in _PACKAGES:
         try:

@@ -9,28 +9,40 @@ is added to and divides the logits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.compact import CompactConfig, CompactNet, area_matrix, folded
+from face_attributes_ros.networks.compact import (
+    HEADS,
+    CompactConfig,
+    CompactNet,
+    area_matrix,
+    folded,
+)
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
 from face_attributes_ros.weights import read_weights
 
-OUTPUTS = ('age', 'gender', 'expression', 'smile', 'pose', 'landmarks', 'face', 'quality')
-"""In the order in which the file gives them; keys of `estimator.HEADS`."""
+OUTPUTS = HEADS
+"""In the order in which the file gives them; keys of the package's `heads.HEADS`."""
 
 
 class Shipped(nn.Module):
     """uint8 BGR crops (B, S, S, 3) to the decoded outputs in the order of OUTPUTS, float32."""
 
-    def __init__(self, network, temperatures=None, offsets=None):
+    pose_rest: Tensor
+
+    def __init__(self, network: CompactNet, temperatures: Mapping[str, float] | None = None,
+                 offsets: Mapping[str, float | Sequence[float]] | None = None):
         super().__init__()
         self.network, self.temperatures = folded(network), dict(temperatures or {})
-        self.shifted = tuple(offsets or {})
-        for head in self.shifted:
-            self.register_buffer(f'{head}_offset', torch.tensor(offsets[head],
-                                                                dtype=torch.float32),
+        offsets = offsets or {}
+        self.shifted = tuple(offsets)
+        for head, offset in offsets.items():
+            self.register_buffer(f'{head}_offset', torch.tensor(offset, dtype=torch.float32),
                                  persistent=False)
         self.register_buffer('pose_rest', torch.tensor(SIX_D_REST), persistent=False)
 
@@ -47,6 +59,8 @@ class FixedPool(nn.Module):
     """`compact.GridPool` for one size of map: its matrices wait on the device, where a CUDA graph
     needs them."""
 
+    matrix: Tensor
+
     def __init__(self, size: int, grid: int):
         super().__init__()
         self.register_buffer('matrix', area_matrix(size, grid), persistent=False)
@@ -59,19 +73,18 @@ def with_fixed_pool(shipped: Shipped, size_px: int) -> Shipped:
     """The module for crops of one size only, with no copy from the host left in its forward pass;
     changed in place."""
     network = shipped.network
-    network.pool = FixedPool(size_px // 16, network.config.grid).to(network.shared.weight.device,
-                                                                    network.shared.weight.dtype)
+    weight = network.shared.weight
+    network.pool = FixedPool(size_px // 16, network.config.grid).to(weight.device, weight.dtype)
     return shipped
 
 
-def load_shipped(path) -> Shipped:
+def load_shipped(path: str | Path) -> Shipped:
     """The module from a safetensors file of `export attributes --torch`; ModelError where the
     calibration is not in it."""
     tensors, about = read_weights(path)
     if 'network' not in about or 'offsets' not in about.get('calibration', {}):
-        raise ModelError(
-            f'{path} has no network or no calibration, or an old one, in its metadata: write it with export attributes --torch'
-        )
+        raise ModelError(f'{path} has no network or no calibration, or an old one, in its '
+                         'metadata: write it with export attributes --torch')
     network = CompactNet(CompactConfig.from_dict(about['network']))
     try:
         network.load_state_dict(tensors)

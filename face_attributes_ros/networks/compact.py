@@ -9,7 +9,9 @@ both batch norm and that addition into the kernel.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +24,7 @@ LANDMARKS = 68
 @dataclass(frozen=True)
 class CompactConfig:
     """Sizes of one variant; `stages` holds (channels, layers) of the three stages behind the
-    stride-2 stem.
-    """
+    stride-2 stem."""
 
     stem: int = 32
     stages: tuple[tuple[int, int], ...] = ((48, 2), (96, 4), (192, 4))
@@ -36,14 +37,14 @@ class CompactConfig:
     dropout: float = 0.2
 
     @classmethod
-    def from_dict(cls, values: dict) -> 'CompactConfig':
+    def from_dict(cls, values: Mapping[str, Any]) -> 'CompactConfig':
         """The configuration that `to_dict` (or a YAML table) describes."""
         values = dict(values)
         if 'stages' in values:
             values['stages'] = tuple(tuple(stage) for stage in values['stages'])
         return cls(**values)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return {**asdict(self), 'stages': [list(stage) for stage in self.stages]}
 
@@ -78,14 +79,17 @@ class FoldedBlock(nn.Module):
     def __init__(self, block: ConvBlock):
         super().__init__()
         conv, norm = block.conv, block.norm
-        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None:
+            raise ValueError('FoldedBlock: the batch norm keeps no mean and variance to fold')
+        gain = norm.weight / torch.sqrt(variance + norm.eps)
         kernel = conv.weight * gain[:, None, None, None]
         if block.identity:
             channels = torch.arange(len(kernel))
             kernel[channels, channels, 1, 1] += 1.0
-        self.conv = nn.Conv2d(conv.in_channels, conv.out_channels, 3, conv.stride, 1)
+        self.conv = nn.Conv2d(conv.in_channels, conv.out_channels, 3, conv.stride[0], 1)
         self.conv.weight = nn.Parameter(kernel)
-        self.conv.bias = nn.Parameter(norm.bias - norm.running_mean * gain)
+        self.conv.bias = nn.Parameter(norm.bias - mean * gain)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.conv(x))
@@ -93,8 +97,7 @@ class FoldedBlock(nn.Module):
 
 def area_matrix(size_in: int, size_out: int) -> Tensor:
     """(size_out, size_in) weights that average `size_in` cells over `size_out` equal, possibly
-    fractional, bins.
-    """
+    fractional, bins."""
     edges = torch.linspace(0, size_in, size_out + 1, dtype=torch.float64)
     cells = torch.arange(size_in, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
@@ -103,8 +106,7 @@ def area_matrix(size_in: int, size_out: int) -> Tensor:
 
 class GridPool(nn.Module):
     """Area-averages any (B, C, h, w) map to (B, C, grid, grid); two matrix products, so every
-    runtime exports it.
-    """
+    runtime exports it."""
 
     def __init__(self, grid: int):
         super().__init__()
@@ -142,17 +144,16 @@ class CompactNet(nn.Module):
         self.adapter2 = nn.Conv2d(c2, config.adapter, 2, 2)
         self.reduce = nn.Conv2d(2 * config.adapter + c3, config.reduced, 1, bias=False)
         self.reduce_norm = nn.BatchNorm2d(config.reduced)
-        self.pool = GridPool(config.grid)
+        self.pool: nn.Module = GridPool(config.grid)
         self.shared = nn.Linear(config.reduced * config.grid**2, config.shared)
         self.deep = ConvBlock(c3, config.deep)
         self.deep_fc = nn.Linear(config.deep * config.grid**2, config.deep_fc)
         self.dropout = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(config.deep_fc, size)
-                                    for name, size in DEEP_HEADS.items()})
-        self.heads.update(
-            {name: nn.Linear(config.shared, size) for name, size in SHARED_HEADS.items()})
+        heads = {name: nn.Linear(config.deep_fc, size) for name, size in DEEP_HEADS.items()}
+        heads |= {name: nn.Linear(config.shared, size) for name, size in SHARED_HEADS.items()}
+        self.heads = nn.ModuleDict(heads)
         self.apply(initialise)
-        for head in self.heads.values():
+        for head in heads.values():
             nn.init.normal_(head.weight, 0, 0.01)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -187,10 +188,11 @@ def multiply_adds(network: CompactNet, size: int) -> int:
     """Multiply-adds of convolutions and linear layers for one crop of side `size`."""
     total = 0
 
-    def count(module, _, output):
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
         nonlocal total
         cells = output.shape[2] * output.shape[3] if output.ndim == 4 else 1
-        total += module.weight.numel() * cells
+        weight: Any = module.weight
+        total += weight.numel() * cells
 
     hooks = [m.register_forward_hook(count) for m in network.modules()
              if isinstance(m, nn.Conv2d | nn.Linear)]

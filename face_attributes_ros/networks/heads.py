@@ -8,6 +8,8 @@ face turns to the image's right, pitch when it looks up, roll when it tilts cloc
 signs.
 """
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,8 +23,7 @@ SIX_D_REST = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 def rotation_from_6d(six: Tensor) -> Tensor:
     """Rotation matrices (B, 3, 3) from two columns (B, 6) by Gram-Schmidt (Zhou et al., CVPR 2019,
-    eq. 14).
-    """
+    eq. 14)."""
     first = F.normalize(six[:, :3], dim=1)
     second = F.normalize(six[:, 3:] - (first * six[:, 3:]).sum(1, keepdim=True) * first, dim=1)
     return torch.stack([first, second, cross(first, second)], dim=2)
@@ -51,13 +52,13 @@ def euler_from_rotation(rotation: Tensor) -> Tensor:
     return torch.stack([yaw, pitch, roll], dim=1)
 
 
-def predicted_rotation(raw_pose: Tensor, rest=SIX_D_REST) -> Tensor:
+def predicted_rotation(raw_pose: Tensor, rest: Tensor | Sequence[float] = SIX_D_REST) -> Tensor:
     """Rotation matrices (B, 3, 3) from the pose head's raw (B, 6); `rest` may be a tensor that is
     already in place."""
     return rotation_from_6d(raw_pose + _like(rest, raw_pose))
 
 
-def _like(values, other: Tensor) -> Tensor:
+def _like(values: Tensor | Sequence[float], other: Tensor) -> Tensor:
     # A CUDA graph cannot copy constants from the host: who captures one passes tensors of its
     # device, which stay as they are.
     return torch.as_tensor(values, dtype=other.dtype, device=other.device)
@@ -74,8 +75,14 @@ def expected_age(age_probs: Tensor) -> Tensor:
     return (age_probs * years).sum(1)
 
 
-def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
-           offsets: dict[str, Tensor] | None = None, pose_rest=SIX_D_REST) -> dict[str, Tensor]:
+def probabilities(logits: Tensor) -> Tensor:
+    """(B,) sigmoid of one logit a row (B, 1), or (B, N) softmax of several."""
+    return logits.sigmoid().squeeze(1) if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def decode(raw: Mapping[str, Tensor], temperatures: Mapping[str, float] | None = None,
+           offsets: Mapping[str, Tensor] | None = None,
+           pose_rest: Tensor | Sequence[float] = SIX_D_REST) -> dict[str, Tensor]:
     """The outputs of the file format by name, from raw head outputs.
 
     Offsets are added to the logits of a head, then logits are divided by their temperature.
@@ -83,13 +90,11 @@ def decode(raw: dict[str, Tensor], temperatures: dict[str, float] | None = None,
     `pose` (B, 3) radians, `landmarks` (B, 68, 2) crop fractions.
     """
     temperatures = temperatures or {}
-    raw = raw | {name: raw[name] + offset for name, offset in (offsets or {}).items()}
+    raw = {**raw, **{name: raw[name] + offset for name, offset in (offsets or {}).items()}}
     outputs = {
-        name: (raw[name] / temperatures.get(name, 1.0)).softmax(1)
-        for name in ('age', 'expression')
+        name: probabilities(logits / temperatures.get(name, 1.0))
+        for name, logits in raw.items() if name not in ('pose', 'landmarks')
     }
-    for name in ('gender', 'smile', 'face', 'quality'):
-        outputs[name] = (raw[name] / temperatures.get(name, 1.0)).sigmoid().squeeze(1)
     outputs['pose'] = euler_from_rotation(predicted_rotation(raw['pose'], pose_rest))
     outputs['landmarks'] = predicted_landmarks(raw['landmarks'])
     return outputs

@@ -14,9 +14,10 @@ import importlib.metadata
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,11 +35,11 @@ def _torchvision_may_be_missing() -> Iterator[None]:
     then."""
     real = importlib.metadata.version
 
-    def version(name: str) -> str:
+    def version(distribution_name: str) -> str:
         try:
-            return real(name)
+            return real(distribution_name)
         except importlib.metadata.PackageNotFoundError:
-            if name == 'torchvision':
+            if distribution_name == 'torchvision':
                 return '0.0.0'
             raise
 
@@ -85,23 +86,30 @@ def load_ultralytics() -> SimpleNamespace:
     return SimpleNamespace(DetectionModel=DetectionModel, Loss=v8DetectionLoss, Conv=Conv)
 
 
-def build_yolov3(config: Mapping) -> nn.Module:
+def build_yolov3(config: Mapping[str, Any]) -> nn.Module:
     """A YOLOv3 network with fresh weights from the `model` table of a detector YAML (ultralytics'
     syntax)."""
     ultralytics = load_ultralytics()
-    activation = ultralytics.Conv.default_act  # a YAML's `activation` would stay for the next build
+    # A YAML's `activation` would stay for the next build.
+    activation = ultralytics.Conv.default_act
     try:
-        network = ultralytics.DetectionModel(dict(config), ch=3, nc=1, verbose=False)
+        network: nn.Module = ultralytics.DetectionModel(dict(config), ch=3, nc=1, verbose=False)
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
         raise ModelError(f'ultralytics cannot build this YOLOv3: {error}') from error
     finally:
         ultralytics.Conv.default_act = activation
-    network.model[-1].xyxy = True
-    network.args = SimpleNamespace(**LOSS_GAINS)
+    layers_of(network)[-1].xyxy = True
+    setattr(network, 'args', SimpleNamespace(**LOSS_GAINS))  # noqa: B010
     return network
 
 
-def detection_loss(network: nn.Module):
+def layers_of(network: nn.Module) -> Any:
+    """The layers of a network of ultralytics, an `nn.Sequential` in the order of its table. Their
+    attributes are ultralytics' own and carry no types."""
+    return network.model
+
+
+def detection_loss(network: nn.Module) -> Any:
     """ultralytics' loss (task-aligned, BCE, CIoU, DFL): `loss(preds, batch) -> (3 sums,
     items)`."""
     return load_ultralytics().Loss(network)
@@ -111,7 +119,7 @@ def detection_loss(network: nn.Module):
 def start_as_identity(network: nn.Module, trained_layers: set[int]) -> None:
     """Makes every shortcut block outside of `trained_layers` pass its input on unchanged, until
     trained."""
-    for number, layer in enumerate(network.model):
+    for number, layer in enumerate(layers_of(network)):
         for block in layer.modules() if number not in trained_layers else ():
             if getattr(block, 'add', False):
                 block.cv2.bn.weight.zero_()
@@ -127,41 +135,43 @@ class ContractDetector(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        if getattr(network.model[-1], 'one2one_cv2', None) is not None:
-            raise ModelError(
-                'this network has an end-to-end head, needs a YOLOv3 head (one score a class and anchor)'
-            )
-        network = network.eval().float().fuse(verbose=False)
-        first = network.model[0].conv
+        if getattr(layers_of(network)[-1], 'one2one_cv2', None) is not None:
+            raise ModelError('this network has an end-to-end head, needs a YOLOv3 head (one score '
+                             'a class and anchor)')
+        plain: Any = network.eval().float()
+        fused: nn.Module = plain.fuse(verbose=False)
+        first = layers_of(fused)[0].conv
         with torch.no_grad():
             first.weight.copy_(first.weight.flip(1) / 255)
-        self.network = network.requires_grad_(False)
+        self.network = fused.requires_grad_(False)
         self.eval()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        dtype = self.network.model[0].conv.weight.dtype
+        dtype = layers_of(self.network)[0].conv.weight.dtype
         return decode(self.network, self.network(image.permute(0, 3, 1, 2).to(dtype)))
 
 
-def decode(network: nn.Module, output: tuple) -> torch.Tensor:
+def decode(network: nn.Module, output: Sequence[Any]) -> torch.Tensor:
     """(B, N, 5) float32 x0 y0 x1 y1 px and score from an evaluating network's output.
 
     Always in fp32: bf16 knows pixels over 256 only to a multiple of two. Anchors come from the
     feature maps' shapes, so an exported graph takes any size. Each distance is the mean of a
     distribution over `reg_max` cells (DFL).
     """
-    head, raw = network.model[-1], output[1]
+    head, raw = layers_of(network)[-1], output[1]
     return decode_raw(raw, head.reg_max, *anchor_grid(raw['feats'], head.stride))
 
 
-def anchor_grid(feature_maps, strides) -> tuple[torch.Tensor, torch.Tensor]:
+def anchor_grid(feature_maps: Sequence[torch.Tensor],
+                strides: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Anchor points (N, 2) in grid units and their strides (N, 1), float32, for feature maps of
     all levels."""
     from ultralytics.utils.tal import make_anchors
-    return make_anchors([level[:, :1].float() for level in feature_maps], strides)
+    anchors, widths = make_anchors([level[:, :1].float() for level in feature_maps], strides)
+    return anchors, widths
 
 
-def decode_raw(raw: Mapping, reg_max: int, anchors: torch.Tensor,
+def decode_raw(raw: Mapping[str, torch.Tensor], reg_max: int, anchors: torch.Tensor,
                strides: torch.Tensor) -> torch.Tensor:
     """`decode` with a grid that is there already: a CUDA graph cannot make one, which comes from
     the host."""
@@ -173,7 +183,7 @@ def decode_raw(raw: Mapping, reg_max: int, anchors: torch.Tensor,
     return torch.cat([boxes, raw['scores'].float().sigmoid().transpose(1, 2)], 2)
 
 
-def load_detector(path: Path) -> ContractDetector:
+def load_detector(path: str | Path) -> ContractDetector:
     """The contract's detector from a safetensors file of ours, which carries its own model
     table."""
     tensors, about = read_weights(path)

@@ -146,7 +146,7 @@ class AllInOneContract(nn.Module):
     """The network as our attribute files define it: uint8 (B, 227, 227, 3) BGR in, outputs by
     name.
 
-    As `estimator.HEADS` where the paper has the head (`age`, `gender`, `smile`, `pose`, `face`);
+    As `heads.HEADS` where the paper has the head (`age`, `gender`, `smile`, `pose`, `face`);
     `landmarks` (B, 21, 2) crop fractions and `visibility` (B, 21) besides.
     """
 

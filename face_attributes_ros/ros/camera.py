@@ -113,23 +113,28 @@ class Camera:
     def _on_info(self, msg: CameraInfo) -> None:
         self.has_info, self.calibration = True, calibration(msg, self.rectified)
 
-    def read(self, msg: Any, max_age_s: float) -> Frame | None:
+    def read(self, msg: Any, settings: Settings) -> Frame | None:
         """The Frame of a message; None if it is too old or cannot be read, which is counted and,
         the latter, logged."""
         age_s = self.age_s(msg.header)
         if math.isfinite(age_s):
             self.ages_s.append(age_s)
-        if 0 < max_age_s < age_s:
+        if 0 < settings.max_frame_age < age_s:
             self.counts['too_old'] += 1
             return None
         try:
-            bgr = compressed.to_bgr(msg) if self.compressed else images.to_bgr(msg)
+            bgr = self._pixels(msg, settings)
         except ImageError as error:
             self.counts['unreadable'] += 1
             self.node.get_logger().error(f'{self.topic}: {error}', throttle_duration_sec=2.)
             return None
         is_view = not self.compressed and msg.encoding == 'bgr8'
         return Frame(msg.header, bgr, msg if is_view else None)
+
+    def _pixels(self, msg: Any, settings: Settings) -> np.ndarray:
+        if self.compressed:
+            return compressed.to_bgr(msg, settings.max_image_megapixels)
+        return images.to_bgr(msg)
 
     def age_s(self, header: Header) -> float:
         """Seconds since an image's stamp by the node's clock; NaN without a stamp, or before

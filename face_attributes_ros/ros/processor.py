@@ -87,7 +87,7 @@ class Processor:
 
     def _read(self, batch: Mapping[str, Any], settings: Settings) -> dict[str, Frame]:
         always = settings.process_without_subscribers
-        frames = {name: self.cameras[name].read(msg, settings.max_frame_age)
+        frames = {name: self.cameras[name].read(msg, settings)
                   for name, msg in batch.items() if always or self.publishers[name].wanted()}
         return {name: frame for name, frame in frames.items() if frame is not None}
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts and ends our ROS processes: `start('node')`, or `python -m face_attributes_ros.ros.run
-node --ros-args ...`.
+"""Starts and ends our ROS processes: `start('face_attributes_node')`, or
+`python -m face_attributes_ros.ros.run face_attributes_node --ros-args ...`.
 
 The main thread does nothing but wait for SIGINT and SIGTERM, so that either ends the process
 within two seconds at any moment, also while it imports or loads weights; everything else happens
@@ -10,58 +10,85 @@ in a second thread.
 from __future__ import annotations
 
 import argparse
-import ctypes
+import contextlib
 import importlib
 import os
 import signal
 import sys
-import tempfile
 import threading
 import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
-from face_attributes_ros.share import share_file
+from face_attributes_ros.errors import FaceAttributesError, ParameterError
+from face_attributes_ros.ros.environment import close_to_other_users, prepare_environment
+from face_attributes_ros.ros.finished import Finished
+
+if TYPE_CHECKING:
+    from rclpy.context import Context
+    from rclpy.node import Node
+
+__all__ = ['EXECUTABLES', 'Finished', 'main', 'spin', 'start']
 
 EXECUTABLES = {
-    'node': ('node', 'Finds faces in camera images and publishes what they look like.'),
+    'face_attributes_node': ('node',
+                             'Finds faces in camera images and publishes what they look like.'),
     'image_source': ('companions.image_source',
                      'Publishes pictures, a video or a camera as ROS images.'),
     'recorder': ('companions.recorder', 'Writes face messages and annotated images to files.'),
 }
 """By name: the module below `ros/` whose `make_node` is run, and what it does."""
 
+OLD_NAMES = {'node': 'face_attributes_node'}
+"""Names of the release before this one, which still start and say so."""
+
+RCLPYS_SWITCHES = ('use_sim_time', 'start_type_description_service')
+"""rclpy's own parameters, which it ignores in part where their type is wrong."""
+
 GRACE_S = 1.5
 """How long a process may tidy up after a signal before it is ended."""
 
 
-class Finished(Exception):
-    """Raised in a callback to end the process with an exit code; an error has been logged where it
-    is not 0."""
+class OurNode(Protocol):
+    """What `make_node` gives: a Node that can be started and ended."""
 
-    def __init__(self, code=0):
-        super().__init__(code)
-        self.code = code
+    def begin(self) -> None:
+        """Starts to work."""
+
+    def end(self) -> None:
+        """Lets go of everything."""
 
 
-def start(name, arguments=None):
-    """Runs one of EXECUTABLES until it ends or is told to; its exit code."""
+def start(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs one of EXECUTABLES until it ends or is told to, and ends the process with its exit
+    code."""
     stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number,
-                      lambda *_: None)  # the wake-up does it; with SIG_IGN there would be none
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    process = _Process(name, arguments, stop)
+        signal.signal(number, _ignore)
+    process = _Process(name, list(sys.argv[1:] if arguments is None else arguments), stop)
     process.thread.start()
     stop.wait()
-    # launch may send a second SIGINT while we tidy up: the handler does nothing
-    process.shut_down()
+    # A thread of its own, since a lock inside may be held for as long as an inference takes.
+    threading.Thread(target=process.shut_down, daemon=True).start()
     process.thread.join(GRACE_S)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if any(thread is not threading.main_thread() for thread in threading.enumerate()):
-        os._exit(
-            process.code
-        )  # in the middle of loading or of an inference, which nothing can interrupt: nothing is lost
-    return process.code
+    _end_at_once(process.code)
+
+
+def _ignore(*_: object) -> None:
+    # The wake-up descriptor does the work; with SIG_IGN there would be no wake-up. launch may send
+    # a second SIGINT while we tidy up, which is why it stays.
+    return
+
+
+def _end_at_once(code: int) -> NoReturn:
+    # Whatever Python would still do takes up to seconds on a busy machine (thread pools of the
+    # runtimes, destructors of DDS) and nothing is lost: files and participants are closed by then,
+    # or are in the middle of an inference that nothing can interrupt.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # whoever read it may be gone
+            stream.flush()
+    os._exit(code)
 
 
 class _Stop:
@@ -72,35 +99,41 @@ class _Stop:
     descriptor has neither flaw.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
         self.is_set = False
         signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
 
-    def set(self):
+    def set(self) -> None:
         os.write(self._writing, b'.')
 
-    def wait(self):
+    def wait(self) -> None:
         os.read(self._reading, 1)
         self.is_set = True
 
 
 class _Process:
-    def __init__(self, name, arguments, stop):
-        self.name, self.arguments, self.stop = name, arguments, stop
-        self.code, self.context = 0, None
-        self.thread = threading.Thread(target=self._main, name='ros', daemon=True)
+    """The second thread: everything that an executable does, and its exit code."""
 
-    def shut_down(self):
+    def __init__(self, name: str, arguments: list[str], stop: _Stop) -> None:
+        self.name, self.arguments, self.stop = OLD_NAMES.get(name, name), arguments, stop
+        if name in OLD_NAMES:
+            self._say(f'{name} is now called {self.name}; the old name goes with the next release')
+        self.code = 0
+        self.context: Context | None = None
+        self.thread = threading.Thread(target=self._main, name='ros', daemon=True)
+        _name_process(self.name)
+
+    def shut_down(self) -> None:
         if self.context is not None:
             self.context.try_shutdown()
 
-    def _main(self):
+    def _main(self) -> None:
         try:
             self.code = self._run()
         except SystemExit as exit_:  # argparse
-            self.code = exit_.code or 0
+            self.code = exit_.code if isinstance(exit_.code, int) else 0
         except BaseException:
             if not self.stop.is_set:  # what breaks while we are told to stop is of no interest
                 traceback.print_exc()
@@ -108,18 +141,9 @@ class _Process:
         finally:
             self.stop.set()
 
-    def _run(self):
-        prepare_environment()
-        rclpy, signals = importlib.import_module('rclpy'), importlib.import_module('rclpy.signals')
-        context = rclpy.Context()
-        try:
-            self._parse(
-                importlib.import_module('rclpy.utilities').remove_ros_args(['',
-                                                                            *self.arguments])[1:])
-            rclpy.init(args=self.arguments, context=context,
-                       signal_handler_options=signals.SignalHandlerOptions.NO)
-        except Exception as error:  # RCLError and its kin: a remapping or parameters file that cannot be read
-            print(f'{self.name}: {str(error).splitlines()[0]}', file=sys.stderr)
+    def _run(self) -> int:
+        context = self._connected()
+        if context is None:
             return 1
         module = importlib.import_module(f'face_attributes_ros.ros.{EXECUTABLES[self.name][0]}')
         self.context = context
@@ -127,25 +151,50 @@ class _Process:
             return 0
         return spin(lambda: module.make_node(context=context), context, self.name)
 
-    def _parse(self, arguments):
+    def _connected(self) -> Context | None:
+        try:
+            prepare_environment()
+            import rclpy
+            from rclpy.signals import SignalHandlerOptions
+            from rclpy.utilities import remove_ros_args
+
+            self._parse(remove_ros_args(['', *self.arguments])[1:])
+            context = rclpy.Context()
+            rclpy.init(args=self.arguments, context=context,
+                       signal_handler_options=SignalHandlerOptions.NO)
+            return context
+        except Exception as error:  # RCLError and its kin: a remapping or file that cannot be read
+            self._say(str(error).splitlines()[0])
+            return None
+
+    def _say(self, words: str) -> None:
+        print(f'{self.name}: {words}', file=sys.stderr)
+
+    def _parse(self, arguments: list[str]) -> None:
         parser = argparse.ArgumentParser(
             prog=self.name, description=EXECUTABLES[self.name][1],
             epilog='ROS arguments follow --ros-args: -p NAME:=VALUE, -r FROM:=TO, ...')
         parser.parse_args(arguments)
 
 
-def spin(make_node, context, name='start'):
+def _name_process(name: str) -> None:
+    # top, pgrep and killall show this, 15 letters of it, instead of python3.
+    comm = Path('/proc/self/comm')
+    if comm.exists():
+        comm.write_text(name[:15])
+
+
+def spin(make_node: Callable[[], OurNode], context: Context, name: str = 'start') -> int:
     """Makes a node, calls its `begin`, spins it until the context ends; the exit code. Bad
     settings are one line, not a traceback."""
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-    from face_attributes_ros.errors import FaceAttributesError
-
     node = None
     executor = SingleThreadedExecutor(context=context)
     try:
-        node = make_node()
-        executor.add_node(node)
+        node = _made(make_node)
+        close_to_other_users()
+        executor.add_node(cast('Node', node))
         node.begin()
         executor.spin()
     except ExternalShutdownException:
@@ -163,41 +212,30 @@ def spin(make_node, context, name='start'):
     return 0
 
 
-def prepare_environment():
-    """Sets what has to be set before ROS starts: the DDS profile for large images, a log folder,
-    and a kinder malloc."""
-    taken = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE',
-             'FASTDDS_BUILTIN_TRANSPORTS')
-    if not any(os.environ.get(name) for name in taken):
-        os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = str(
-            share_file('config/fastdds_large_images.xml'))
-    if not any(os.environ.get(name) for name in ('HOME', 'ROS_HOME', 'ROS_LOG_DIR')):
-        os.environ['ROS_LOG_DIR'] = tempfile.gettempdir()
-    keep_large_buffers()
+def _made(make_node: Callable[[], OurNode]) -> OurNode:
+    from rclpy.exceptions import ParameterException
+
+    try:
+        made = make_node()
+    except ParameterException as error:
+        raise ParameterError(str(error).splitlines()[0]) from error
+    node = cast('Node', made)
+    for name in RCLPYS_SWITCHES:
+        value = node.get_parameter(name).value if node.has_parameter(name) else False
+        if not isinstance(value, bool):
+            made.end()
+            raise ParameterError(f'parameter {name} is {value!r}, needs true or false')
+    return made
 
 
-def keep_large_buffers():
-    """Keeps glibc from giving image-sized buffers back to the kernel after each frame: a third of
-    the CPU at 1080p."""
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-    if mallopt is not None:
-        mallopt(-3, 1 << 28)  # M_MMAP_THRESHOLD
-        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-
-
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the executable that the first argument names."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in EXECUTABLES:
-        sys.exit(
-            f'usage: python -m face_attributes_ros.ros.run {{{",".join(EXECUTABLES)}}} [--ros-args ...]'
-        )
-    return start(arguments[0], arguments[1:])
+    if not arguments or arguments[0] not in {**EXECUTABLES, **OLD_NAMES}:
+        sys.exit('usage: python -m face_attributes_ros.ros.run '
+                 f'{{{",".join(EXECUTABLES)}}} [--ros-args ...]')
+    start(arguments[0], arguments[1:])
 
 
 if __name__ == '__main__':
-    from face_attributes_ros.ros import (
-        run,  # under its own name: this module's Finished is not that of the nodes
-    )
-
-    sys.exit(run.main())
+    main()

@@ -11,6 +11,7 @@ pytest.importorskip('safetensors')
 
 from paper_fixtures import picture, write_paper_weights
 
+from face_attributes_ros import build
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import DeviceError, ModelError
 from face_attributes_ros.estimator import AttributeEstimator
@@ -57,10 +58,10 @@ def test_two_stage_gets_landmarks_too(weights):
 
 def test_compact_m_is_the_shipped_model(monkeypatch):
     asked = []
-    shipped = SimpleNamespace(weights={'openvino': 'm.onnx'}.get, input_px=80, crop_scale=1.4,
+    shipped = SimpleNamespace(path='m.onnx', input_px=80, crop_scale=1.4,
                               thresholds={'gender': .7}, int8_path='m_int8.onnx')
-    monkeypatch.setattr(paper, 'find_model', lambda *names: asked.append(names) or shipped)
-    monkeypatch.setattr(paper, 'open_network', lambda path, **engine: SimpleNamespace(
+    monkeypatch.setattr(build, 'find_model', lambda *names: asked.append(names) or shipped)
+    monkeypatch.setattr(build, 'open_network', lambda path, **engine: SimpleNamespace(
         outputs=('age', 'gender'), path=path, engine=engine))
     model = paper.open_paper_model('compact_m', 'cpu', backend='openvino', threads=2)
     assert model.network.engine == {

@@ -55,4 +55,4 @@ if __name__ == '__main__':
     delay_s = float(sys.argv[1])
     node.make_node = lambda **kwargs: node.FaceAttributesNode(
         lambda settings: FakePipeline(settings, delay_s), **kwargs)
-    sys.exit(run.start('node', sys.argv[2:]))
+    run.start('face_attributes_node', sys.argv[2:])

@@ -22,11 +22,11 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
 from face_attributes_ros.ros import images
-from face_attributes_ros.ros.run import prepare_environment
+from face_attributes_ros.ros.environment import prepare_environment
 
 HERE = Path(__file__).parent
 FAKE_NODE = HERE / 'fake_node.py'
-RUN_NODE = ('-m', 'face_attributes_ros.ros.run', 'node', '--ros-args')
+RUN_NODE = ('-m', 'face_attributes_ros.ros.run', 'face_attributes_node', '--ros-args')
 PATIENCE_S = 30.
 """How long a condition may take on a machine that has other things to do."""
 

@@ -9,8 +9,8 @@ import rclpy
 from face_attributes_ros.msg import FaceAttributesArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from face_attributes_ros.ros.environment import prepare_environment
 from face_attributes_ros.ros.messages import to_dict
-from face_attributes_ros.ros.run import prepare_environment
 
 
 def main():

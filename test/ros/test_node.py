@@ -46,7 +46,8 @@ def test_message_says_what_the_pipeline_found(bench, listener, exchange):
     assert (message.camera, message.image_width, message.image_height) == ('', 64, 48)
     assert (face.track_id, face.roi.x_offset, face.roi.y_offset, face.roi.width,
             face.roi.height) == ('f1', 16, 12, 32, 24)
-    assert face.valid == FaceAttributes.HAS_AGE | FaceAttributes.HAS_GENDER
+    assert face.valid == (FaceAttributes.HAS_AGE | FaceAttributes.HAS_GENDER
+                          | FaceAttributes.HAS_GENDER_PROBABILITY)
     assert (face.age, face.gender, message.model_id) == (30, FaceAttributes.FEMALE, 'fake+none')
     assert 0 < message.latency_ms < 10_000 and message.inference_ms > 0
     assert message.dropped_frames == 0

@@ -16,6 +16,7 @@ from places import ROOT
 PARTS = ('CMakeLists.txt', 'LICENSE', 'README.md', 'config', 'face_attributes_ros', 'launch',
          'models', 'msg', 'package.xml', 'pyproject.toml', 'setup.py')
 SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml',
+          'config/fastdds_small_memory.xml', 'launch/bag.launch.py',
           'launch/face_attributes.launch.py', 'models/manifest.toml')
 CHECK = '''
 import face_attributes_ros, face_attributes_ros.msg as messages, sys
@@ -63,7 +64,7 @@ def environment(**more):
 def check_runs(child, prefix, site, cwd, env):
     run(sys.executable, '-c', CHECK, prefix, *SHARED, cwd=cwd, env=env)
     assert (site / 'py.typed').is_file()
-    for name in ('node', 'image_source', 'recorder'):
+    for name in ('face_attributes_node', 'node', 'image_source', 'recorder'):
         assert os.access(prefix / 'lib' / 'face_attributes_ros' / name, os.X_OK)
     process = child('--ros-args', '-p', f'folder:={cwd}/recording',
                     program=[prefix / 'lib' / 'face_attributes_ros' / 'recorder'], env=env,

@@ -119,7 +119,7 @@ def test_ends_at_once_while_it_starts(child, tmp_path, number, wait_s):
     process = child(
         '-c', 'import sys; print("up", flush=True); sys.path.insert(0, sys.argv[1]); '
         'from face_attributes_ros.ros import run; print("started", flush=True); '
-        'sys.exit(run.start("recorder", []))', HERE,
+        'run.start("recorder", [])', HERE,
         env={'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']}, cwd=tmp_path)
     process.wait_for('started')
     time.sleep(.05 + wait_s)  # a moment of its life, whichever it is
@@ -133,7 +133,7 @@ def test_ends_at_once_while_weights_load(child, number):
     process = child('-c', 'import sys, time; from face_attributes_ros.ros import node, run\n'
                     'def load(settings):\n    print("loading", flush=True)\n    time.sleep(60)\n'
                     'node.make_node = lambda **kwargs: node.FaceAttributesNode(load, **kwargs)\n'
-                    'sys.exit(run.start("node", []))')
+                    'run.start("face_attributes_node", [])')
     process.wait_for('loading')
     code, took_s = process.end(number)
     assert (code, 'Traceback' in process.output) == (0, False), process.output
@@ -173,8 +173,9 @@ def test_ends_at_once_in_the_middle_of_a_long_inference(child, bench):
 
 @pytest.mark.parametrize('arguments, text', [
     (['-p', 'detector.iuo:=0.3'
-      ], "node: unknown parameter 'detector.iuo', did you mean 'detector.iou'?"),
-    (['-p', 'max_rate_hz:=fast'], "node: parameter max_rate_hz is 'fast', needs a number"),
+      ], "face_attributes_node: unknown parameter 'detector.iuo', did you mean 'detector.iou'?"),
+    (['-p', 'max_rate_hz:=fast'],
+     "face_attributes_node: parameter max_rate_hz is 'fast', needs a number"),
     (['--params-file', '/nowhere.yaml'], '/nowhere.yaml'),
     (['-p', 'detector.model:=no_such_model'], "'no_such_model' is not in the manifest"),
     (['-p', 'device:=cuda:0'], 'cuda:0'),
@@ -182,7 +183,7 @@ def test_ends_at_once_in_the_middle_of_a_long_inference(child, bench):
 def test_a_start_that_cannot_be_is_one_clear_line_and_an_exit_code(child, arguments, text):
     if arguments[-1] == 'device:=cuda:0' and os.path.exists('/dev/nvidia0'):
         pytest.skip('there is a GPU here')
-    process = child(*RUN, 'node', '--ros-args', *arguments)
+    process = child(*RUN, 'face_attributes_node', '--ros-args', *arguments)
     assert process.process.wait(30) == 1
     process._reader.join(5)
     assert text in process.output and 'Traceback' not in process.output, process.output
@@ -192,7 +193,7 @@ def test_a_start_that_cannot_be_is_one_clear_line_and_an_exit_code(child, argume
 def test_unknown_parameter_in_a_yaml_file_is_named(child, tmp_path):
     path = tmp_path / 'mine.yaml'
     path.write_text('/**:\n  ros__parameters:\n    detector:\n      confidense: 0.5\n')
-    process = child(*RUN, 'node', '--ros-args', '--params-file', path)
+    process = child(*RUN, 'face_attributes_node', '--ros-args', '--params-file', path)
     assert process.process.wait(30) == 1
     process._reader.join(5)
     assert ("unknown parameter 'detector.confidense', did you mean 'detector.confidence'?"
@@ -202,7 +203,7 @@ def test_unknown_parameter_in_a_yaml_file_is_named(child, tmp_path):
 def test_help_and_wrong_arguments(child):
     for arguments, code, text in ((['--help'], 0, '--ros-args'), (['--frobnicate'], 2,
                                                                   'unrecognized')):
-        process = child(*RUN, 'node', *arguments)
+        process = child(*RUN, 'face_attributes_node', *arguments)
         assert process.process.wait(30) == code
         process._reader.join(5)
         assert text in process.output

@@ -73,7 +73,8 @@ def test_demo_finds_the_people_in_the_photographs_without_a_network(photographs,
 
 def test_node_turns_to_no_other_host(child):
     process = child(
-        '-c', WATCHED + 'from face_attributes_ros.ros import run; sys.exit(run.start("node", []))')
+        '-c', WATCHED +
+        'from face_attributes_ros.ros import run; run.start("face_attributes_node", [])')
     process.wait_for('listens to', 60)
     process.end(signal.SIGINT)
     assert 'LEFT THE HOST' not in process.output, process.output

@@ -52,7 +52,7 @@ class AllInOneTask:
         self.plan = plan(config, WEIGHTS, FIGURES)
         self.sizes = AllInOneConfig(**config.network)
         self.network: nn.Module = AllInOneNet(self.sizes)
-        self.started_from = load_trunk(self.network, args.weights) if args.weights else None
+        self.started_from = start_trunk(self.network, args.weights) if args.weights else None
         self.optimizer = descent(self.network, self.recipe)
         self.normalise = Normalise('signed')
         self.table, self.held = split(_samples(config, args), config.recipe.validation_share)
@@ -132,7 +132,7 @@ class AllInOneTask:
 TRUNK = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'conv6')
 
 
-def load_trunk(network: nn.Module, path: Path) -> str:
+def start_trunk(network: nn.Module, path: Path) -> str:
     """Starts the trunk from a user's face-identification network (`conv1.weight`, `conv1.bias`,
     ... `conv6.bias`).
 

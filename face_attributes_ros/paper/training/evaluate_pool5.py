@@ -15,10 +15,14 @@ matrix of leave-one-subject-out to a PNG.
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.choose import open_network
@@ -28,6 +32,7 @@ from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.models import COMPACT_M
 from face_attributes_ros.paper.pool5 import TRUNKS, Features, load_trunk, new_trunk
 from face_attributes_ros.paper.training.jaffe import (
+    Portrait,
     face_crops,
     grey_pictures,
     labels,
@@ -49,7 +54,7 @@ CROP_PX = 128
 _BATCH = 32
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `evaluate pool5`."""
     add_feature_arguments(parser)
     parser.add_argument('--protocol', nargs='+', choices=PROTOCOLS, default=PROTOCOLS,
@@ -62,7 +67,7 @@ def add_arguments(parser):
     parser.add_argument('--plot', type=Path, default=Path('docs/images/pool5_confusion.png'))
 
 
-def add_feature_arguments(parser):
+def add_feature_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that `open_features` reads."""
     parser.add_argument('--data', type=Path, required=True,
                         help='JAFFE: a folder of its pictures, or a zip')
@@ -79,7 +84,7 @@ def add_feature_arguments(parser):
                         help='CPU threads; 0 leaves torch its choice')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Prints a row a protocol and kernel, writes JSON and plot; returns the exit status."""
     portraits = read_portraits(args.data)
     truth, persons = labels(portraits)
@@ -92,9 +97,8 @@ def run(args):
         for kernel in args.kernel:
             scores = held_out_scores(features, truth, persons, protocol, kernel)
             row = result[f'{protocol} {kernel}'] = summary(scores, truth)
-            print(
-                f'{protocol:<22} {kernel:<7} accuracy {row["accuracy"]:.3f}  balanced {row["balanced"]:.3f}',
-                flush=True)
+            print(f'{protocol:<22} {kernel:<7} accuracy {row["accuracy"]:.3f}  '
+                  f'balanced {row["balanced"]:.3f}', flush=True)
     record(args.results, f'pool5 {args.trunk}', result)
     shown = result.get('leave_one_subject_out linear')
     if shown:
@@ -105,7 +109,8 @@ def run(args):
     return 0
 
 
-def open_features(args, portraits):
+def open_features(args: argparse.Namespace,
+                  portraits: Sequence[Portrait]) -> tuple[np.ndarray, nn.Module, dict[str, Any]]:
     """(features (N, F), trunk, what they are) of the portraits, as the arguments say."""
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -119,7 +124,7 @@ def open_features(args, portraits):
     return compute(Features(trunk), crops), trunk, about
 
 
-def open_detector(args):
+def open_detector(args: argparse.Namespace) -> FaceDetector | None:
     """The detector that the arguments name, at its own threshold; None for crops."""
     if args.crops:
         return None
@@ -128,15 +133,15 @@ def open_detector(args):
                         imgsz_px=model.input_px, threshold=model.thresholds.get('score', .5))
 
 
-def open_trunk(name, weights=None):
+def open_trunk(name: str, weights: Path | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """(trunk with weights, what it is); ModelError without weights: random convolutions are no
     result."""
     if weights is None and name == 'compact':
         weights = find_model(COMPACT_M, 'attributes').torch_weights()
     if weights is None:
         raise ModelError(
-            f'trunk {name} needs your ImageNet weights: --weights FILE.safetensors; none are shipped, and '
-            'random convolutions would be no result')
+            f'trunk {name} needs your ImageNet weights: --weights FILE.safetensors; none are '
+            'shipped, and random convolutions would be no result')
     tensors, metadata = read_weights(weights)
     trunk = new_trunk(name, metadata.get('network') if name == 'compact' else None)
     load_trunk(trunk, tensors, weights)
@@ -147,7 +152,7 @@ def open_trunk(name, weights=None):
 
 
 @torch.inference_mode()
-def compute(features, crops):
+def compute(features: Features, crops: np.ndarray) -> np.ndarray:
     """(N, F) float64 of crops (N, S, S, 3)."""
     parts = [
         features(torch.from_numpy(crops[i:i + _BATCH])).double().numpy()
@@ -156,7 +161,7 @@ def compute(features, crops):
     return np.concatenate(parts)
 
 
-def save_machine(path, trunk, head, about):
+def save_machine(path: Path, trunk: nn.Module, head: nn.Module, about: Mapping[str, Any]) -> None:
     """Writes trunk and machine as one safetensors file that `attributes.model` opens."""
     tensors = {f'trunk.{name}': value for name, value in trunk.state_dict().items()}
     tensors |= {f'head.{name}': value for name, value in head.state_dict().items()}

@@ -11,7 +11,10 @@ of the first look, its mirror image, the upright crop, and both.
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +29,7 @@ from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.models import open_paper_model
 from face_attributes_ros.paper.proposals import PROPOSERS, open_proposer
 from face_attributes_ros.paper.training.jaffe import (
+    Portrait,
     best_box,
     grey_pictures,
     labels,
@@ -36,9 +40,14 @@ from face_attributes_ros.paper.training.results import record
 from face_attributes_ros.paper.two_stage import TwoStage, merged
 from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
-from face_attributes_ros.training.detector.data import read_samples
+from face_attributes_ros.training.attributes.data.tables import Sample as Face
+from face_attributes_ros.training.detector.data import Sample, read_samples
 from face_attributes_ros.training.detector.predict import labels as face_labels
 from face_attributes_ros.training.detector.score import Result, average_precision, judge
+
+T = TypeVar('T')
+Proposer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""(boxes (N, 4), scores (N,)) of a picture."""
 
 STAGES = ('proposals', 'network score', 'iterative proposals', 'landmarks NMS')
 LOOKS = {
@@ -50,7 +59,7 @@ LOOKS = {
 LOWEST_SCORE, NMS_IOU = .05, .45
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `evaluate two-stage`."""
     parser.add_argument('--regions', type=Path,
                         help='YOLO-format detection set, for the detection table')
@@ -72,7 +81,7 @@ def add_arguments(parser):
     parser.add_argument('--results', type=Path, default=Path('bench/results/paper.json'))
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Prints the tables and writes them to the JSON file; returns the exit status."""
     if not (args.regions or args.data or args.jaffe):
         raise ParameterError(
@@ -103,14 +112,15 @@ def run(args):
     return 0
 
 
-def spaced(items, limit):
+def spaced(items: list[T], limit: int) -> list[T]:
     """Every n-th item, at most `limit` of them."""
     return items[::-(-len(items) // limit)] if limit else items
 
 
-def detection(test, propose, samples):
+def detection(test: TwoStage, propose: Proposer, samples: Sequence[Sample]) -> dict[str, float]:
     """{stage: AP}, and the proposals a picture."""
-    results, count = {stage: [] for stage in STAGES}, 0
+    results: dict[str, list[Result]] = {stage: [] for stage in STAGES}
+    count = 0
     for sample in tqdm(samples, unit='picture', disable=None):
         image = sample.image()
         faces, ignore = face_labels(sample, image)
@@ -122,7 +132,8 @@ def detection(test, propose, samples):
     return {**rows, 'proposals_an_image': round(count / len(samples), 1)}
 
 
-def stages(test, image, boxes, scores):
+def stages(test: TwoStage, image: np.ndarray, boxes: np.ndarray,
+           scores: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(boxes, scores) after each of STAGES."""
     yield suppressed(boxes, scores)
     looks = test.look(image, boxes)
@@ -133,15 +144,15 @@ def stages(test, image, boxes, scores):
     yield faces.boxes, faces.scores
 
 
-def suppressed(boxes, scores):
+def suppressed(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Boxes and scores after ordinary suppression."""
     kept = nms(boxes, scores, NMS_IOU)
     return boxes[kept], scores[kept]
 
 
-def age_gender(test, samples):
+def age_gender(test: TwoStage, samples: Sequence[Face]) -> dict[str, Any]:
     """{look: {'age_mae', 'gender'}} on pictures that are one face crop each."""
-    rows = {name: [] for name in LOOKS}
+    rows: dict[str, list[tuple[float, float]]] = {name: [] for name in LOOKS}
     for sample in tqdm(samples, unit='face', disable=None):
         image = read_picture(sample.image)
         for name, heads in looks_at(test, image, whole(image, test.crop_scale)):
@@ -157,14 +168,16 @@ def age_gender(test, samples):
     return {'faces': len(samples), **found}
 
 
-def looks_at(test, image, box):
+def looks_at(test: TwoStage, image: np.ndarray,
+             box: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """(name, heads) of each of LOOKS at one box."""
     first = test.look(image, box)
     for name, (upright, mirror) in LOOKS.items():
         yield name, test.second(image, first, upright, mirror)
 
 
-def expression(test, detector, portraits):
+def expression(test: TwoStage, detector: FaceDetector | None,
+               portraits: Sequence[Portrait]) -> dict[str, Any]:
     """{look: accuracy} on portraits, through the detector (None: they are crops); a face that is
     not found is an error."""
     truth, _ = labels(portraits)
@@ -180,7 +193,7 @@ def expression(test, detector, portraits):
             **{name: round(count / len(portraits), 4) for name, count in hits.items()}}
 
 
-def print_tables(result):
+def print_tables(result: Mapping[str, Any]) -> None:
     """The three tables as text."""
     for kind, row in result.get('detection_ap50', {}).items():
         print(f'{kind}: ' + ', '.join(f'{stage} {value}' for stage, value in row.items()))

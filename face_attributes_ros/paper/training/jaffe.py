@@ -8,12 +8,14 @@ A path is a folder of the pictures or a zip of them: the originals, or face crop
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from face_attributes_ros.alignment import crop, square_transforms
+from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.preprocessing import grey
@@ -33,7 +35,7 @@ class Portrait(NamedTuple):
     expression: str
 
 
-def read_portraits(path):
+def read_portraits(path: Path) -> list[Portrait]:
     """The portraits, by file name. Raises `DataError` where there is none."""
     path = Path(path)
     if path.suffix == '.zip':
@@ -46,19 +48,19 @@ def read_portraits(path):
     return found
 
 
-def _portrait(name):
+def _portrait(name: str) -> Portrait | None:
     match = _NAME.search(name)
-    expression = match and JAFFE_CODES.get(match['code'].upper())
-    return expression and Portrait(name, match['person'].upper(), expression)
+    expression = JAFFE_CODES.get(match['code'].upper()) if match else None
+    return Portrait(name, match['person'].upper(), expression) if match and expression else None
 
 
-def labels(portraits):
+def labels(portraits: Sequence[Portrait]) -> tuple[np.ndarray, np.ndarray]:
     """(expressions (N,) indices of EXPRESSIONS, persons (N,) strings)."""
     return (np.array([EXPRESSIONS.index(portrait.expression) for portrait in portraits]),
             np.array([portrait.person for portrait in portraits]))
 
 
-def grey_pictures(portraits):
+def grey_pictures(portraits: Sequence[Portrait]) -> Iterator[np.ndarray]:
     """The pictures (H, W, 3) uint8 with three equal channels: Algorithm 2 starts by taking the
     colour away."""
     for portrait in portraits:
@@ -66,7 +68,8 @@ def grey_pictures(portraits):
         yield np.repeat(levels[..., None], 3, 2)
 
 
-def face_crops(pictures, detector, size_px, crop_scale):
+def face_crops(pictures: Iterable[np.ndarray], detector: FaceDetector | None, size_px: int,
+               crop_scale: float) -> tuple[np.ndarray, int]:
     """((N, size, size, 3) uint8, missed): the best face of each picture; the whole picture where
     none was found, and everywhere where `detector` is None: the pictures are crops already."""
     crops, missed = [], 0
@@ -79,13 +82,13 @@ def face_crops(pictures, detector, size_px, crop_scale):
     return np.stack(crops), missed
 
 
-def best_box(picture, detector):
+def best_box(picture: np.ndarray, detector: FaceDetector | None) -> np.ndarray | None:
     """The best face's box (1, 4), or None."""
     faces = detector(picture) if detector else []
     return np.array([faces[0].box_xyxy], np.float32) if faces else None
 
 
-def whole(picture, crop_scale):
+def whole(picture: np.ndarray, crop_scale: float) -> np.ndarray:
     """The box (1, 4) whose crop is the whole picture."""
     height, width = picture.shape[:2]
     centre, half = np.array([width, height]) / 2, max(width, height) / crop_scale / 2

@@ -8,8 +8,11 @@ two equations that the paper both numbers (3.1) are L_G (gender) and L_S (smile)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from face_attributes_ros.paper.aflw import POINTS
 from face_attributes_ros.training.attributes.losses import masked_mean
@@ -27,7 +30,7 @@ SIGMA_YEARS = 3.
 POSITIVE_IOU, NEGATIVE_IOU = .5, .35
 
 
-def region_labels(iou):
+def region_labels(iou: Tensor) -> Tensor:
     """What a proposal teaches, by its overlap (N,) with a face: 1 from 0.5, 0 below 0.35, nothing
     (NaN) between."""
     labels = torch.full_like(iou, torch.nan)
@@ -35,7 +38,7 @@ def region_labels(iou):
     return labels
 
 
-def two_class_loss(logits, target):
+def two_class_loss(logits: Tensor, target: Tensor) -> Tensor:
     """L_G, L_S and the face loss: -(1 - t) log(1 - p) - t log p, p the softmax of (B, 2) logits, t
     (B,) in 0..1."""
     labelled, target = ~torch.isnan(target), torch.nan_to_num(target)
@@ -43,7 +46,7 @@ def two_class_loss(logits, target):
     return masked_mean(-(1 - target) * log_probs[:, 0] - target * log_probs[:, 1], labelled)
 
 
-def age_weight(step, switch=20_000, ramp=False, most=.9):
+def age_weight(step: int, switch: int = 20_000, ramp: bool = False, most: float = .9) -> float:
     """Lambda of equation (6): 0, then 1 from step `switch` on (the paper); or a line from 0 to
     `most` over those steps."""
     if ramp:
@@ -51,7 +54,7 @@ def age_weight(step, switch=20_000, ramp=False, most=.9):
     return float(step >= switch)
 
 
-def age_targets(low, high, least=0.):
+def age_targets(low: Tensor, high: Tensor, least: float = 0.) -> tuple[Tensor, Tensor]:
     """(years, sigma) of age labels (B,): a range's middle and half its width; 3 years where it is
     a single age.
 
@@ -62,7 +65,8 @@ def age_targets(low, high, least=0.):
     return (low + high) / 2, sigma.clamp(min=least)
 
 
-def age_loss(years, low, high, lam, least_sigma=0.):
+def age_loss(years: Tensor, low: Tensor, high: Tensor, lam: float,
+             least_sigma: float = 0.) -> Tensor:
     """L_A, equation (6): (1 - lam) e^2 / 2 + lam (1 - exp(-e^2 / 2 sigma^2)), e = predicted (B,)
     minus true years.
 
@@ -76,7 +80,7 @@ def age_loss(years, low, high, lam, least_sigma=0.):
     return masked_mean(values, ~torch.isnan(low))
 
 
-def landmark_loss(predicted, true):
+def landmark_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """1 / 2N sum of v ((x' - x)^2 + (y' - y)^2), N = 21, over points (B, 21, 2); v is 0 where a
     point is NaN."""
     seen = ~torch.isnan(true).any(2)
@@ -84,20 +88,21 @@ def landmark_loss(predicted, true):
     return masked_mean(squares.sum(1) / (2 * POINTS), seen.any(1))
 
 
-def visibility_loss(predicted, true):
+def visibility_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """1 / N sum of (v' - v)^2 over (B, 21); points without a label count nothing."""
     known = ~torch.isnan(true)
     squares = (predicted - torch.nan_to_num(true)).square() * known
     return masked_mean(squares.sum(1) / POINTS, known.any(1))
 
 
-def pose_loss(predicted, true):
+def pose_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """1 / 3 of the squared differences of yaw, pitch and roll (B, 3), radians."""
     known = ~torch.isnan(true).any(1)
     return masked_mean((predicted - torch.nan_to_num(true)).square().sum(1) / 3, known)
 
 
-def all_in_one_losses(raw, labels, lam, least_sigma=0.):
+def all_in_one_losses(raw: Mapping[str, Tensor], labels: Mapping[str, Tensor], lam: float,
+                      least_sigma: float = 0.) -> dict[str, Tensor]:
     """{head: scalar} of the all-in-one network's raw outputs.
 
     `labels`: `face` `p_female` `smile` (B,), `age_low` `age_high` (B,), `pose` (B, 3), `points`

@@ -8,6 +8,8 @@ of each fold only.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, LeaveOneOut, StratifiedKFold
@@ -23,7 +25,8 @@ C_GRID = tuple(2. ** power for power in range(-5, 6))
 _INNER_FOLDS = 3
 
 
-def folds(protocol, labels, persons, seed=0):
+def folds(protocol: str, labels: np.ndarray, persons: np.ndarray,
+          seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """[(training rows, test rows)] of a protocol."""
     if protocol == 'leave_one_subject_out':
         return list(LeaveOneGroupOut().split(labels, labels, persons))
@@ -32,7 +35,7 @@ def folds(protocol, labels, persons, seed=0):
     return list(splitter.split(labels, labels))
 
 
-def kernel_matrix(features, train, kernel):
+def kernel_matrix(features: np.ndarray, train: np.ndarray, kernel: str) -> np.ndarray:
     """(N, N) kernel of all rows, features standardised by the training rows; its diagonal is about
     1.
 
@@ -46,12 +49,13 @@ def kernel_matrix(features, train, kernel):
     return np.exp(-(squares[:, None] + squares[None] - 2 * products))
 
 
-def machine(c, kernel='precomputed'):
+def machine(c: float, kernel: str = 'precomputed') -> SVC:
     """A one-against-one support vector machine that scores every class."""
     return SVC(C=c, kernel=kernel, decision_function_shape='ovr')
 
 
-def choose_c(matrix, labels, persons, by_person):
+def choose_c(matrix: np.ndarray, labels: np.ndarray, persons: np.ndarray,
+             by_person: bool) -> float:
     """The C of C_GRID with the best accuracy over inner folds of the training rows; the smaller
     one on a tie."""
     if by_person:
@@ -66,7 +70,8 @@ def choose_c(matrix, labels, persons, by_person):
     return C_GRID[int(np.argmax(hits))]
 
 
-def held_out_scores(features, labels, persons, protocol, kernel='linear', seed=0):
+def held_out_scores(features: np.ndarray, labels: np.ndarray, persons: np.ndarray, protocol: str,
+                    kernel: str = 'linear', seed: int = 0) -> np.ndarray:
     """(N, 7) scores of each face by the machine of the fold that did not see it."""
     scores = np.zeros((len(labels), len(EXPRESSIONS)))
     for train, test in folds(protocol, labels, persons, seed):
@@ -79,7 +84,7 @@ def held_out_scores(features, labels, persons, protocol, kernel='linear', seed=0
     return scores
 
 
-def summary(scores, labels):
+def summary(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Accuracy with its 95 % Wilson interval, top-5 and balanced accuracy, recall by expression,
     the confusion matrix."""
     predicted, five = scores.argmax(1), np.argsort(-scores, 1)[:, :5]
@@ -98,14 +103,14 @@ def summary(scores, labels):
     }
 
 
-def wilson(hits, n, z=1.96):
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """The interval of a share (Wilson 1927) at 95 %; pictures of one person are not independent:
     it is too narrow then."""
     centre, spread = hits + z * z / 2, z * np.sqrt(hits * (n - hits) / n + z * z / 4)
     return float((centre - spread) / (n + z * z)), float((centre + spread) / (n + z * z))
 
 
-def temperature(scores, labels):
+def temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     """The temperature at which softmax of held-out scores has the least log loss."""
     grid = np.geomspace(.05, 5, 200)
     scaled = scores[None] / grid[:, None, None]
@@ -113,13 +118,13 @@ def temperature(scores, labels):
     return float(grid[np.argmax(log_probs[:, np.arange(len(labels)), labels].mean(1))])
 
 
-def probabilities(scores, heat):
+def probabilities(scores: np.ndarray, heat: float) -> np.ndarray:
     """(N, 7) softmax of scores over a temperature."""
     scaled = np.exp((scores - scores.max(1, keepdims=True)) / heat)
     return scaled / scaled.sum(1, keepdims=True)
 
 
-def fit_head(features, labels, persons):
+def fit_head(features: np.ndarray, labels: np.ndarray, persons: np.ndarray) -> SvmHead:
     """A `SvmHead` fitted on everything; its C and temperature are those that suit people it did
     not see."""
     everything = np.arange(len(labels))

@@ -14,7 +14,8 @@ from face_attributes_ros.training.attributes.data.tables import Sample
 from face_attributes_ros.training.common.yolo import doubtful_names, yolo_boxes
 
 
-def read_regions(folder, per_picture=3, crop_scale=1., seed=0):
+def read_regions(folder: Path, per_picture: int = 3, crop_scale: float = 1.,
+                 seed: int = 0) -> list[Sample]:
     """Samples of a YOLO-format detection set's training pictures: faces moved a little, and random
     squares.
 
@@ -35,7 +36,7 @@ def read_regions(folder, per_picture=3, crop_scale=1., seed=0):
     return samples
 
 
-def moved(faces, generator):
+def moved(faces: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Each box (N, 4) shifted by up to 0.3 of its sides and scaled by up to 1.4."""
     centre, size = (faces[:, :2] + faces[:, 2:]) / 2, faces[:, 2:] - faces[:, :2]
     centre = centre + size * generator.uniform(-.3, .3, centre.shape)
@@ -43,14 +44,15 @@ def moved(faces, generator):
     return np.concatenate([centre - size / 2, centre + size / 2], 1)
 
 
-def anywhere(count, generator):
+def anywhere(count: int, generator: np.random.Generator) -> np.ndarray:
     """Random boxes (count, 4), equal fractions of width and height."""
     side = generator.uniform(.1, .5, (count, 1))
     corner = generator.uniform(0, 1 - side, (count, 2))
     return np.concatenate([corner, corner + side], 1)
 
 
-def _labelled(image, boxes, faces, crop_scale):
+def _labelled(image: Path, boxes: np.ndarray, faces: np.ndarray,
+              crop_scale: float) -> list[Sample]:
     overlap = iou(boxes, faces).max(1) if len(faces) else np.zeros(len(boxes))
     labels = region_labels(torch.from_numpy(overlap)).numpy()
     grow = (boxes[:, 2:] - boxes[:, :2]) * (crop_scale - 1) / 2

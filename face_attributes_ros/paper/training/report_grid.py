@@ -13,7 +13,10 @@ publish without their terms.
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +29,12 @@ from face_attributes_ros.paper.training.evaluate_pool5 import (
     open_detector,
     open_features,
 )
-from face_attributes_ros.paper.training.jaffe import grey_pictures, labels, read_portraits
+from face_attributes_ros.paper.training.jaffe import (
+    Portrait,
+    grey_pictures,
+    labels,
+    read_portraits,
+)
 from face_attributes_ros.paper.training.pool5_svm import (
     held_out_scores,
     probabilities,
@@ -35,10 +43,13 @@ from face_attributes_ros.paper.training.pool5_svm import (
 from face_attributes_ros.paper.training.results import record
 from face_attributes_ros.training.attributes.data.cache import read_picture
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 RIGHT, WRONG = '#1a7f37', '#cf222e'
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `report grid`."""
     add_feature_arguments(parser)
     parser.add_argument('--model', choices=PAPER_MODELS,
@@ -49,7 +60,7 @@ def add_arguments(parser):
                         help='JSON of figures to enter the shares into (bench/results/paper.json)')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Writes the picture, prints the share that is right; returns the exit status."""
     portraits = read_portraits(args.data)
     probs = model_probabilities(args, portraits) if args.model else machine_probabilities(
@@ -67,12 +78,12 @@ def run(args):
     if args.results:
         record(args.results, f'grid {args.model or args.trunk}', shares)
     print(
-        f'{args.out}: {shares["shown"]} of {len(truth)} pictures shown; right {shares["right_shown"]:.3f} of those, '
-        f'{shares["right"]:.3f} of all')
+        f'{args.out}: {shares["shown"]} of {len(truth)} pictures shown; '
+        f'right {shares["right_shown"]:.3f} of those, {shares["right"]:.3f} of all')
     return 0
 
 
-def machine_probabilities(args, portraits):
+def machine_probabilities(args: argparse.Namespace, portraits: Sequence[Portrait]) -> np.ndarray:
     """(N, 7) by machines that never saw the woman they judge."""
     truth, persons = labels(portraits)
     features, _, _ = open_features(args, portraits)
@@ -80,7 +91,7 @@ def machine_probabilities(args, portraits):
     return probabilities(scores, temperature(scores, truth))
 
 
-def model_probabilities(args, portraits):
+def model_probabilities(args: argparse.Namespace, portraits: Sequence[Portrait]) -> np.ndarray:
     """(N, 7) by one of the live systems; faces that are not found get equal parts."""
     detector = open_detector(args)
     system = open_paper_model(args.model, 'cpu')
@@ -96,15 +107,16 @@ def model_probabilities(args, portraits):
     return probs
 
 
-def first_of_each(truth, persons):
+def first_of_each(truth: np.ndarray, persons: np.ndarray) -> dict[tuple[str, int], int]:
     """{(person, expression index): row} of the first picture of each pair."""
-    rows = {}
+    rows: dict[tuple[str, int], int] = {}
     for row, key in enumerate(zip(persons.tolist(), truth.tolist())):
         rows.setdefault(key, row)
     return rows
 
 
-def draw(path, portraits, probs, shown, title):
+def draw(path: Path, portraits: Sequence[Portrait], probs: np.ndarray,
+         shown: Mapping[tuple[str, int], int], title: str) -> None:
     """Writes the grid."""
     import matplotlib
     matplotlib.use('Agg')
@@ -127,7 +139,7 @@ def draw(path, portraits, probs, shown, title):
     pyplot.close(figure)
 
 
-def _cell(axis, picture, probs, truth):
+def _cell(axis: Axes, picture: np.ndarray, probs: np.ndarray, truth: int) -> None:
     best = int(probs.argmax())
     colour, mark = (RIGHT, '\N{CHECK MARK}') if best == truth else (WRONG,
                                                                     '\N{MULTIPLICATION SIGN}')

@@ -43,9 +43,10 @@ from face_attributes_ros.training.attributes.data.tables import LabelTable
 from face_attributes_ros.weights import read_weights
 
 NO_WEIGHTS = (
-    'the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors with VGG-Face '
-    '(conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors. We may not ship either. '
-    '--random-convolutions rehearses the training without them; its figures mean nothing.')
+    'the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors '
+    'with VGG-Face (conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors. We '
+    'may not ship either. --random-convolutions rehearses the training without them; its figures '
+    'mean nothing.')
 _FEATURE_BATCH = 8
 
 
@@ -69,12 +70,12 @@ class VggAgeTask:
             for sample in thinned(read_pack(args.data, ('train', ), (
                 source, )), config.most_per_source, args.seed)
         ]
-        samples = [
-            sample for sample in samples if group_of(sample.age_low, sample.age_high) is not None
-        ]
+        samples = [sample for sample in samples
+                   if group_of_range(sample.age_low, sample.age_high) is not None]
         if not samples:
             raise DataError(
-                f'{args.data} has no face of {", ".join(config.sources)} in one of the eight age groups'
+                f'{args.data} has no face of {", ".join(config.sources)} in one of the eight '
+                'age groups'
             )
         self.table, self.held = split(samples, config.recipe.validation_share)
         cache = args.cache or args.out / 'cache'
@@ -169,7 +170,7 @@ class VggAgeTask:
         return self.whole.state_dict()
 
 
-def group_of(low: float | None, high: float | None) -> int | None:
+def group_of_range(low: float | None, high: float | None) -> int | None:
     """The index of the age group that holds all of low to high; None between two groups."""
     if low is None or high is None:
         return None
@@ -182,7 +183,7 @@ def group_of(low: float | None, high: float | None) -> int | None:
 def groups_of(table: LabelTable) -> np.ndarray:
     """(N,) group indices of a table in which every face has one."""
     return np.array(
-        [group_of(*ages) for ages in zip(table.labels['age_low'], table.labels['age_high'])],
+        [group_of_range(*ages) for ages in zip(table.labels['age_low'], table.labels['age_high'])],
         np.int64)
 
 

@@ -92,7 +92,7 @@ def run(sources, options):
     recording.mkdir(mode=0o700)
     namespace = f'__ns:=/demo_{os.getpid()}'  # somebody else's demo on this network is not ours
     node = shlex.split(options.node_command) if options.node_command else [
-        '-m', 'face_attributes_ros.ros.run', 'node'
+        '-m', 'face_attributes_ros.ros.run', 'face_attributes_node'
     ]
     commands = {
         'recorder': [

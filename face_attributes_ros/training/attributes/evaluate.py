@@ -13,21 +13,24 @@ into the manifest. Pictures of the results go to `--plots`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from face_attributes_ros.engines.choose import open_network
-from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.engines.models import Model, find_model
+from face_attributes_ros.engines.seam import OpenNetwork
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.training.attributes.card import fill
 from face_attributes_ros.training.attributes.data.cache import cut, read_picture
 from face_attributes_ros.training.attributes.data.packs import read_backgrounds, read_pack
-from face_attributes_ros.training.attributes.data.tables import table_of
+from face_attributes_ros.training.attributes.data.tables import LabelTable, table_of
 from face_attributes_ros.training.attributes.groups import (
     group_report,
     size_report,
@@ -45,14 +48,17 @@ from face_attributes_ros.training.attributes.report import (
     report,
     selective_report,
 )
+from face_attributes_ros.training.attributes.scores import Arrays
 from face_attributes_ros.training.common.manifest_table import put_metrics
 from face_attributes_ros.training.common.onnx_file import notes_of
 from face_attributes_ros.training.common.plots import plot_confusion
 
+Results = dict[str, Any]
+
 FACE_SIZES_PX = (24, 32, 48, 64, 96)
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `evaluate attributes`."""
     parser.add_argument('--data', type=Path, required=True,
                         help='folder of labels.csv and its zips')
@@ -74,7 +80,7 @@ def add_arguments(parser):
                         help='put the headline figures into this manifest')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Measures, writes JSON and pictures, prints the headlines; the exit status."""
     peers = open_peers(args.peers) if args.peers else None
     model = find_model(args.model, 'attributes')
@@ -112,7 +118,8 @@ def run(args):
     return 0
 
 
-def own_results(outputs, table, model, temperatures):
+def own_results(outputs: Arrays, table: LabelTable, model: Model,
+                temperatures: Mapping[str, float]) -> Results:
     """Everything that one pass over the pictures tells."""
     return {'figures': report(outputs, table),
             'calibration': calibration_report(outputs, table, temperatures),
@@ -128,7 +135,8 @@ def temperatures_of(path: Path) -> dict[str, float]:
     return temperatures
 
 
-def aligned_report(network, pictures, size, table):
+def aligned_report(network: OpenNetwork, pictures: Sequence[np.ndarray], size: int,
+                   table: LabelTable) -> Results:
     """The second pass against the first: headlines of each, and the cost as a ratio of processor
     time."""
     started = time.process_time()
@@ -139,7 +147,7 @@ def aligned_report(network, pictures, size, table):
             'cost_ratio': aligned_s / plain_s}
 
 
-def face_report(network, outputs, folder, size):
+def face_report(network: OpenNetwork, outputs: Arrays, folder: Path, size: int) -> Results:
     """How many face pictures the face head accepts, and how many faceless squares of unseen
     pictures it refuses.
     """
@@ -161,7 +169,7 @@ def headline_metrics(results: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """The same with numpy gone and floats rounded to five digits, fit for JSON."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -172,7 +180,7 @@ def plain(value):
     return int(value) if isinstance(value, np.integer) else value
 
 
-def draw(folder, results, outputs, table):
+def draw(folder: Path, results: Results, outputs: Arrays, table: LabelTable) -> None:
     """Writes the pictures for which there is data."""
     for source in ('ferplus', 'jaffe'):
         if source in results['figures']:

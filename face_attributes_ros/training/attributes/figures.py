@@ -64,7 +64,8 @@ def expression_details(outputs: Arrays, labels: Arrays, rows: np.ndarray) -> dic
     present = np.unique(truth)
     recalls = recall_score(truth, said, labels=present, average=None)
     names = [EXPRESSIONS[label] for label in present]
-    return {'expression_balanced': recalls.mean(), 'recall': dict(zip(names, recalls, strict=True)),
+    return {'expression_balanced': recalls.mean(),
+            'recall': dict(zip(names, recalls, strict=True)),
             'confusion': confusion_matrix(truth, said, labels=range(len(EXPRESSIONS)))}
 
 

@@ -83,7 +83,7 @@ def worst_groups(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     worst = {}
     for name, metric in METRICS.items():
         if metric.interval and name in large[0]:
-            pick = max if metric.bar < 0 else min
+            pick = max if metric.is_error else min
             row = pick(large, key=lambda row: row[name])
             worst[name] = [row['age'], row['gender'], row[name]]
     return worst

@@ -67,6 +67,11 @@ class Metric:
     interval: str = ''
     by_size: bool = False
 
+    @property
+    def is_error(self) -> bool:
+        """Whether less is better."""
+        return self.bar < 0
+
     def shown(self, value: float) -> str:
         """The value as text; shares in percent."""
         percent = self.unit == '%'

@@ -93,7 +93,8 @@ def class_weights(expression_shares: np.ndarray, power: float = 0.25) -> Tensor:
 
 
 TEMPERATURE = 2.0
-"""Of distillation: logits are divided by it, gaps multiplied by its square (Hinton et al., 2015)."""
+"""Of distillation: logits are divided by it, gaps multiplied by its square (Hinton et al.,
+2015)."""
 
 
 def distribution_gap(raw: Tensor, taught: Tensor) -> Tensor:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.networks.compact import CompactConfig, CompactNet
 from face_attributes_ros.training.common.checkpoint import load_tensors
 
 
-def load_network(path):
+def load_network(path: Path) -> tuple[CompactNet, dict[str, Any]]:
     """(network in evaluation mode, metadata) of a training run's averaged weights. Raises
     `DataError` on another file.
     """

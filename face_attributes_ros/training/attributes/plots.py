@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from face_attributes_ros.training.attributes.calibration import confidence_and_hit
 from face_attributes_ros.training.common.plots import figure, save
 
 
-def plot_sizes(path, rows):
+def plot_sizes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Accuracies over the face's size in pixels."""
     drawn, axes = figure()
     lines = (('utkface', 'gender_accuracy', 'gender, UTKFace'),
@@ -27,7 +31,7 @@ def plot_sizes(path, rows):
     save(drawn, path)
 
 
-def plot_reliability(path, named):
+def plot_reliability(path: Path, named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Accuracy over confidence in ten bins, for {name: (probs, target)}."""
     drawn, axes = figure(4.8, 4.4)
     axes.plot([0, 1], [0, 1], color='grey', linewidth=1)

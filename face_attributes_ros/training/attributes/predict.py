@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from face_attributes_ros import alignment
+from face_attributes_ros.engines.seam import OpenNetwork
 from face_attributes_ros.estimator import AttributeEstimator
 
 
-def whole_crops(pictures, size):
+def whole_crops(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
     """(N, size, size, 3) uint8: each picture as one square crop, resized as the estimator does
     it."""
     crops = np.empty((len(pictures), size, size, 3), np.uint8)
@@ -21,7 +23,8 @@ def whole_crops(pictures, size):
     return crops
 
 
-def predict(network, pictures, size, batch=32):
+def predict(network: OpenNetwork, pictures: Sequence[np.ndarray], size: int,
+            batch: int = 32) -> dict[str, np.ndarray]:
     """{output: (N, ...)} of a `Network` that knows its `outputs`, over pictures of one face
     each."""
     parts = [[
@@ -33,7 +36,8 @@ def predict(network, pictures, size, batch=32):
     }
 
 
-def predict_aligned(network, pictures, size):
+def predict_aligned(network: OpenNetwork, pictures: Sequence[np.ndarray],
+                    size: int) -> tuple[dict[str, np.ndarray], float]:
     """({output: (N, ...)}, seconds) of the two-stage test: the crop, then its upright copy and
     that one's mirror image.
     """

@@ -73,7 +73,8 @@ def bin_hits(outputs: Arrays, labels: Arrays, rows: np.ndarray) -> np.ndarray | 
 
 def yes_no_hits(head: str, column: str) -> Values:
     """Values that say whether the likelier of yes and no is the labelled one."""
-    return lambda outputs, labels, rows: (outputs[head][rows] > 0.5) == (labels[column][rows] > 0.5)
+    return lambda outputs, labels, rows: ((outputs[head][rows] > 0.5)
+                                          == (labels[column][rows] > 0.5))
 
 
 def class_hits(head: str, column: str) -> Values:

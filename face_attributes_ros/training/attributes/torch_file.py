@@ -19,10 +19,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from face_attributes_ros.engines.models import file_sha256, load_manifest, tomllib
+from face_attributes_ros.engines.models import file_sha256, load_manifest
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.training.common.checkpoint import half, load_tensors, save_tensors
-from face_attributes_ros.training.common.manifest_table import put_table
+from face_attributes_ros.training.common.manifest_table import model_table, put_table
 from face_attributes_ros.training.common.onnx_file import notes_of
 
 
@@ -62,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ModelError(f'{args.manifest} has no model whose file is {args.onnx.name}')
     entries = save_torch(args.weights, args.onnx.with_suffix('.safetensors'),
                          *calibration_of(args.onnx))
-    with open(args.manifest, 'rb') as file:
-        put_table(args.manifest, name, tomllib.load(file)['models'][name] | entries)
+    put_table(args.manifest, name, model_table(args.manifest, name) | entries)
     print(json.dumps(entries))
     return 0
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from face_attributes_ros.engines.models import tomllib
+from face_attributes_ros.errors import ModelError
 from face_attributes_ros.training.common.files import write
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def toml_value(value: object) -> str:
@@ -37,12 +43,21 @@ def without_table(text: str, name: str) -> str:
     return table.sub('', text)
 
 
+def model_table(path: Path, name: str) -> dict[str, Any]:
+    """The table of a model as it stands in a manifest. Raises `ModelError` where it does not."""
+    try:
+        values: dict[str, Any] = tomllib.loads(
+            Path(path).read_text(encoding='utf-8'))['models'][name]
+    except (OSError, KeyError) as error:
+        raise ModelError(f'model {name!r} is not in {path}') from error
+    return values
+
+
 def put_metrics(path: Path, name: str, figures: Mapping[str, Any],
                 thresholds: Mapping[str, float] | None = None) -> None:
     """Adds figures to `[models.NAME.metrics]`, and thresholds to `.thresholds`, of a manifest that
     has the model."""
-    with open(path, 'rb') as file:
-        values = tomllib.load(file)['models'][name]
+    values = model_table(path, name)
     for table, added in (('thresholds', thresholds or {}), ('metrics', figures)):
         values[table] = values.get(table, {}) | dict(added)
     put_table(path, name, values)

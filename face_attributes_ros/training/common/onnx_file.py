@@ -38,7 +38,8 @@ def traced(module: nn.Module, example: Tensor, outputs: Sequence[str],
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')      # the tracer warns of shapes that are computed
-        torch.onnx.export(module.eval(), (example,), buffer, opset_version=OPSET,
+        torch.onnx.export(module.eval(), (example,), buffer,  # type: ignore[arg-type]
+                          opset_version=OPSET,
                           input_names=['image'], output_names=list(outputs),
                           dynamic_axes={name: dict(axis) for name, axis in axes.items()},
                           dynamo=False)

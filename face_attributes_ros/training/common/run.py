@@ -137,7 +137,8 @@ class Run:
         torch.manual_seed(self.args.seed * 7919 + self.step_number)      # dropout
         task.network.train()
         losses = task.losses(self.forward, self.step_number, self.progress)
-        total = torch.stack([task.plan.weights[name] * loss for name, loss in losses.items()]).sum()
+        total = torch.stack([task.plan.weights[name] * loss
+                             for name, loss in losses.items()]).sum()
         task.optimizer.zero_grad()
         total.backward()
         if task.plan.clip_gradient:
@@ -231,7 +232,7 @@ class Run:
 
 def check_same(path: Path, found: Mapping[str, Any], ours: Mapping[str, Any],
                names: Sequence[str]) -> None:
-    """Raises `DataError` for the first of `names` that a checkpoint and this run say differently."""
+    """Raises `DataError` for the first of `names` that differs between checkpoint and run."""
     for name in names:
         own = json.loads(json.dumps(ours[name]))
         if found.get(name) != own:

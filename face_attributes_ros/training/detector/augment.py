@@ -9,6 +9,7 @@ passed in, so a picture depends on (seed, step) only and a resumed run repeats t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -48,12 +49,13 @@ class Picture:
     boxes: np.ndarray
 
 
-def log_uniform(rng, low, high):
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """One number whose logarithm is uniform between those of `low` and `high`."""
     return math.exp(rng.uniform(math.log(low), math.log(max(high, low))))
 
 
-def random_view(picture, width, height, rng, augment):
+def random_view(picture: Picture, width: int, height: int, rng: np.random.Generator,
+                augment: Augment) -> Picture:
     """A `width` x `height` view: scaled, moved, perhaps mirrored and turned, grey outside the
     image.
     """
@@ -66,7 +68,8 @@ def random_view(picture, width, height, rng, augment):
     return warp(picture, width, height, scale, centre, angle, rng.random() < 0.5)
 
 
-def warp(picture, width, height, scale, centre, angle_rad, mirror):
+def warp(picture: Picture, width: int, height: int, scale: float, centre: np.ndarray,
+         angle_rad: float, mirror: bool) -> Picture:
     """The view whose middle shows `centre`, scaled by `scale` and turned by `angle_rad`, mirrored
     on demand.
 
@@ -82,7 +85,8 @@ def warp(picture, width, height, scale, centre, angle_rad, mirror):
     return Picture(*erase_lost(image, warp_boxes(picture.boxes, linear, shift)))
 
 
-def warp_pixels(image, linear, shift, width, height, scale):
+def warp_pixels(image: np.ndarray, linear: np.ndarray, shift: np.ndarray, width: int, height: int,
+                scale: float) -> np.ndarray:
     """The `width` x `height` image that shows the source's point p at `linear @ p + shift`; grey
     outside.
     """
@@ -108,7 +112,7 @@ def warp_pixels(image, linear, shift, width, height, scale):
     )
 
 
-def warp_boxes(boxes, linear, shift):
+def warp_boxes(boxes: np.ndarray, linear: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """The boxes around the ellipses inscribed in `boxes` after `linear @ p + shift`."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ linear.T + shift
     radii = (boxes[:, 2:] - boxes[:, :2]) / 2
@@ -126,7 +130,7 @@ def erase_lost(image, boxes):
     return image, clipped[keep]
 
 
-def paint_over(image, boxes):
+def paint_over(image: np.ndarray, boxes: np.ndarray) -> None:
     """Fills the boxes (N, 4) xyxy px, inside the image, with their mean colour, in place."""
     for box in boxes:
         x0, y0, x1, y1 = np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]).astype(int)
@@ -134,7 +138,8 @@ def paint_over(image, boxes):
             image[y0:y1, x0:x1] = image[y0:y1, x0:x1].mean((0, 1))
 
 
-def _scale_and_centre(picture, width, height, rng, augment):
+def _scale_and_centre(picture: Picture, width: int, height: int, rng: np.random.Generator,
+                      augment: Augment) -> tuple[float, np.ndarray]:
     """Either a chosen face at a chosen size near the middle, or most of the image."""
     source_height, source_width = picture.image.shape[:2]
     fit = min(width / source_width, height / source_height)
@@ -153,7 +158,8 @@ def _scale_and_centre(picture, width, height, rng, augment):
     )
 
 
-def _inside(centre, source_size, view_size, rng):
+def _inside(centre: np.ndarray, source_size: tuple[int, int], view_size: tuple[float, float],
+            rng: np.random.Generator) -> np.ndarray:
     """The centre moved so that the view shows as much of the image as fits; random where it is the
     larger.
     """
@@ -184,12 +190,13 @@ def mosaic(pictures, size, rng, augment):
     return Picture(canvas, np.concatenate(boxes))
 
 
-def _dividers(count, size, rng):
+def _dividers(count: int, size: int, rng: np.random.Generator) -> list[int]:
     inner = (np.arange(1, count) + rng.uniform(-0.15, 0.15, count - 1) * 2 / count) * size / count
     return [0, *(int(at) for at in inner), size]
 
 
-def composite(background, givers, size, rng, augment):
+def composite(background: Picture, givers: Sequence[Picture], size: int, rng: np.random.Generator,
+              augment: Augment) -> Picture:
     """Faces of `givers` pasted with soft edges, 2 to 8 of 9 px and more, onto a view of a
     face-free image.
     """
@@ -223,7 +230,8 @@ def cut_face(picture, wanted_px, rng):
     )
 
 
-def _free_spot(shape, boxes, size, rng):
+def _free_spot(shape: tuple[int, ...], boxes: np.ndarray, size: int,
+               rng: np.random.Generator) -> tuple[int, int] | None:
     """Top left corner where a patch of `shape` overlaps no box, or None after eight tries."""
     height, width = shape[:2]
     for _ in range(8):
@@ -247,7 +255,7 @@ def paste_soft(canvas, patch, spot):
     under[:] = (patch * alpha + under * (1 - alpha)).astype(np.uint8)
 
 
-def photometric(image, rng, augment):
+def photometric(image: np.ndarray, rng: np.random.Generator, augment: Augment) -> np.ndarray:
     """The picture under other light, through a worse camera, or grey; boxes do not change."""
     image = _tone(image, rng)
     if rng.random() < augment.grey:
@@ -260,11 +268,12 @@ def photometric(image, rng, augment):
         image = dim(image, log_uniform(rng, 0.06, 0.5), rng.uniform(1, 6), rng)
     if rng.random() < augment.jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))]
-        image = cv2.imdecode(cv2.imencode('.jpg', image, quality)[1], cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(cv2.imencode('.jpg', image, quality)[1],
+                                        cv2.IMREAD_COLOR))
     return image
 
 
-def _tone(image, rng):
+def _tone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gain, gamma and a colour cast by one table a channel."""
     levels = np.linspace(0, 1, 256)
     gamma, gain = log_uniform(rng, 0.6, 1.6), log_uniform(rng, 0.7, 1.3)
@@ -273,25 +282,26 @@ def _tone(image, rng):
     return cv2.LUT(image, table[:, None])
 
 
-def motion_blur(image, length_px, angle_deg):
+def motion_blur(image: np.ndarray, length_px: float, angle_deg: float) -> np.ndarray:
     """The picture as a camera moving `length_px` along `angle_deg` during the exposure sees it."""
     size = max(3, math.ceil(length_px) | 1)
     kernel, middle = np.zeros((size, size), np.float32), size // 2
     angle = math.radians(angle_deg)
     reach = np.array([math.cos(angle), math.sin(angle)]) * (length_px - 1) / 2
     ends = [tuple(int(round(v)) for v in (middle + sign * reach) * 16) for sign in (-1, 1)]
-    cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA, 4)
+    cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, 4)
     return cv2.filter2D(image, -1, kernel / kernel.sum())
 
 
-def dim(image, exposure, read_noise, rng):
+def dim(image: np.ndarray, exposure: float, read_noise: float,
+        rng: np.random.Generator) -> np.ndarray:
     """The picture at `exposure` of its light, with read noise (in 8-bit levels) and shot noise."""
     dark = image.astype(np.float32) * exposure
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     return (dark + noise * np.sqrt(read_noise**2 + 0.5 * dark)).clip(0, 255).astype(np.uint8)
 
 
-def _resample(image, factor):
+def _resample(image: np.ndarray, factor: float) -> np.ndarray:
     height, width = image.shape[:2]
     small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)

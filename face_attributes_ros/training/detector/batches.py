@@ -61,7 +61,7 @@ def _deck(names, repeats):
     return np.repeat(np.arange(len(names)), times)
 
 
-def _load(sample, longest_px):
+def _load(sample: Sample, longest_px: int) -> Picture:
     image = sample.image()
     factor = longest_px / max(image.shape[:2])
     if factor < 1:
@@ -77,11 +77,13 @@ class Batches:
     """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table).
     """
 
-    def __init__(self, bank, train, augment, seed, rank=0, processes=1):
+    def __init__(self, bank: PictureBank, train: Recipe, augment: Augment, seed: int,
+                 rank: int = 0, processes: int = 1):
         self.bank, self.train, self.augment = bank, train, augment
         self.seed, self.rank, self.processes = seed, rank, processes
 
-    def __call__(self, step, calm=False):
+    def __call__(self, step: int,
+                 calm: bool = False) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         size = self._size(step, calm)
         rng = np.random.default_rng([self.seed, step, self.rank])
         augment = self.augment
@@ -93,11 +95,11 @@ class Batches:
         images = np.stack([_worse(picture, rng, augment)[..., ::-1] for picture in pictures])
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
 
-    def _size(self, step, calm):
+    def _size(self, step: int, calm: bool) -> int:
         sizes = self.train.calm_sizes_px if calm else self.train.sizes_px
         return int(np.random.default_rng([self.seed, step]).choice(sizes))
 
-    def _indices(self, step):
+    def _indices(self, step: int) -> list[int]:
         """Positions in the shuffled epochs; all processes together see each image once an
         epoch."""
         batch, total = self.train.batch, len(self.bank)
@@ -157,7 +159,7 @@ def _worse(picture, rng, augment):
     return augmentation.photometric(picture.image, rng, augment)
 
 
-def _targets(pictures, size):
+def _targets(pictures: Sequence[Picture], size: int) -> dict[str, torch.Tensor]:
     boxes = torch.from_numpy(np.concatenate([picture.boxes for picture in pictures])) / size
     owners = np.repeat(np.arange(len(pictures)), [len(picture.boxes) for picture in pictures])
     centres_sizes = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from face_attributes_ros.training.detector.score import Result
 
 # sqrt(w h) over the image's longer side
 SIZES = {'all': (0.0, 9.0), 'small': (0.0, 0.06), 'medium': (0.06, 0.2), 'large': (0.2, 9.0)}
 _MOST_BOXES = 300
 
 
-def coco_metrics(results):
+def coco_metrics(results: Sequence[Result]) -> dict[str, float | None]:
     """AP@.5 (all, small, medium, large) and AP@.5:.95 of all `Result`s: 0..1, or None where no
     face counts.
     """
@@ -25,11 +31,11 @@ def coco_metrics(results):
     return found | by_size
 
 
-def _mean(precision):
+def _mean(precision: np.ndarray) -> float | None:
     return round(float(precision.mean()), 4) if (precision > -1).any() else None
 
 
-def _evaluate(results):
+def _evaluate(results: Sequence[Result]) -> Any:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
     truth = COCO()
@@ -44,8 +50,8 @@ def _evaluate(results):
     return evaluation
 
 
-def _truth(results):
-    annotations = []
+def _truth(results: Sequence[Result]) -> dict[str, Any]:
+    annotations: list[dict[str, Any]] = []
     for image, result in enumerate(results, 1):
         for boxes, crowd in ((result.faces, 0), (result.ignore, 1)):
             for box in boxes:
@@ -57,7 +63,7 @@ def _truth(results):
             'categories': [{'id': 1, 'name': 'face'}], 'annotations': annotations}
 
 
-def _box(box_xyxy, longer_side):
+def _box(box_xyxy: np.ndarray, longer_side: int) -> dict[str, Any]:
     """COCO's box, and as `area` the squared size relative to the image, which the size classes
     compare."""
     x0, y0, x1, y1 = (float(v) for v in box_xyxy)
@@ -66,9 +72,9 @@ def _box(box_xyxy, longer_side):
     }
 
 
-def _detections(results, truth):
+def _detections(results: Sequence[Result], truth: Any) -> Any:
     from pycocotools.coco import COCO
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for image, result in enumerate(results, 1):
         for box, score in zip(result.boxes, result.scores):
             annotations.append({

@@ -10,6 +10,7 @@ WIDER: DIR/wider_face_split/wider_face_{train,val}_bbx_gt.txt and
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +35,10 @@ class Sample:
     maybe_unlabelled: bool = False
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.path.stem
 
-    def image(self):
+    def image(self) -> np.ndarray:
         """The decoded picture (H, W, 3) uint8 BGR; DataError where it is no whole picture."""
         try:
             return read(self.path)
@@ -45,7 +46,7 @@ class Sample:
             raise DataError(str(error)) from error
 
 
-def read_samples(root, split):
+def read_samples(root: Path, split: str) -> list[Sample]:
     """The samples of `split` ('train', 'val' or 'test') under `root`, in the order of its list."""
     root = Path(root)
     if (root / f'{split}.txt').is_file():
@@ -55,7 +56,7 @@ def read_samples(root, split):
     raise DataError(f'{root} holds neither {split}.txt (YOLO) nor wider_face_split/ (WIDER FACE)')
 
 
-def split_small(boxes, width, height):
+def split_small(boxes: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Faces to find and faces to ignore: boxes under `SMALLEST_FACE` of the longer side go to the
     second."""
     sides = (boxes[:, 2:] - boxes[:, :2]) * np.array([width, height], np.float32)
@@ -63,7 +64,7 @@ def split_small(boxes, width, height):
     return boxes[~small], boxes[small]
 
 
-def data_hash(samples):
+def data_hash(samples: Sequence[Sample]) -> str:
     """SHA-256 over names, boxes and image sizes on disk: a changed data set gives a changed
     hash."""
     digest = hashlib.sha256()
@@ -73,13 +74,13 @@ def data_hash(samples):
     return digest.hexdigest()
 
 
-def _read_yolo(root, split):
+def _read_yolo(root: Path, split: str) -> list[Sample]:
     flagged = doubtful_names(root / 'manifest.csv')
     lines = (root / f'{split}.txt').read_text().split()
     return [_yolo_sample(root, root / line, flagged) for line in lines]
 
 
-def _yolo_sample(root, path, flagged):
+def _yolo_sample(root: Path, path: Path, flagged: frozenset[str]) -> Sample:
     if not path.is_file():
         raise DataError(f'{path} is listed but does not exist')
     boxes, ignore = (yolo_boxes(root / folder / f'{path.stem}.txt', np.float32).clip(0, 1)
@@ -87,7 +88,7 @@ def _yolo_sample(root, path, flagged):
     return Sample(path, boxes, ignore, path.stem in flagged)
 
 
-def _read_wider(root, split):
+def _read_wider(root: Path, split: str) -> list[Sample]:
     lines = (root / 'wider_face_split' / f'wider_face_{split}_bbx_gt.txt').read_text().splitlines()
     samples, at = [], 0
     while at < len(lines):
@@ -100,10 +101,11 @@ def _read_wider(root, split):
     return samples
 
 
-def _wider_sample(path, rows):
+def _wider_sample(path: Path, rows: Sequence[str]) -> Sample:
     if not path.is_file():
         raise DataError(f'{path} is listed but does not exist')
-    height, width = Sample(path, None, None).image().shape[:2]
+    nothing = np.zeros((0, 4), np.float32)
+    height, width = Sample(path, nothing, nothing).image().shape[:2]
     table = np.array([row.split()[:10] for row in rows], np.float32).reshape(len(rows), 10)
     size = np.array([width, height] * 2, np.float32)
     boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], 1) / size

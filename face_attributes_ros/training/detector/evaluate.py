@@ -17,8 +17,11 @@ curve, and with `--worst 64` contact sheets of the worst misses and false alarms
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,6 +41,7 @@ from face_attributes_ros.training.detector.measures import (
 from face_attributes_ros.training.detector.peers import load_peers
 from face_attributes_ros.training.detector.plots import plot_precision_recall
 from face_attributes_ros.training.detector.predict import (
+    Detect,
     labels,
     make_detect,
     predict,
@@ -59,7 +63,7 @@ CROWD_FACES = 6  # a picture with so many is a crowd
 MOST_FALSE_ALARMS = 0.05  # a face-free picture, at the quiet threshold
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `evaluate detector`."""
     parser.add_argument(
         '--data', type=Path, required=True, help='YOLO-format folder or WIDER FACE'
@@ -102,7 +106,7 @@ def add_arguments(parser):
     )
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Prints the tables, writes JSON and plot; returns the exit status."""
     detectors = open_detectors(args)
     torch.set_flush_denormal(
@@ -150,7 +154,7 @@ def run(args):
     return 0
 
 
-def open_detectors(args):
+def open_detectors(args: argparse.Namespace) -> dict[str, Detect]:
     """`detect(image_bgr) -> (boxes, scores)` of each model of ours, then of each peer, by name."""
     names = args.model or [name for name, model in shipped().items() if model.task == 'detector']
     detectors = {
@@ -159,7 +163,7 @@ def open_detectors(args):
     return detectors | (load_peers(args.peers) if args.peers else {})
 
 
-def open_detector(name, args):
+def open_detector(name: str, args: argparse.Namespace) -> Detect:
     """The detect function of a manifest entry, an ONNX file, or a training run's safetensors."""
     if name.endswith('.safetensors'):
         return make_detect(torch_detector(Path(name)), args.input_px or 448)
@@ -216,7 +220,7 @@ def robustness(detect, samples):
     return table
 
 
-def _degraded(detect, sample, change, rng):
+def _degraded(detect: Detect, sample: Sample, change: Change, rng: np.random.Generator) -> Result:
     image = sample.image()
     faces, ignore = labels(sample, image)
     image, boxes = change(image, np.concatenate([faces, ignore]), rng)
@@ -235,7 +239,8 @@ def write_worst(args, name, results, samples, threshold):
         )
 
 
-def _write(args, report, curves, part):
+def _write(args: argparse.Namespace, report: dict[str, Any], curves: dict[str, Judged],
+           part: str) -> None:
     if not report['detectors']:
         raise DataError('nothing to evaluate: give --model or a manifest with detectors')
     for path in (args.json, args.plot):

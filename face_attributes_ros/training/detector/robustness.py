@@ -11,11 +11,15 @@ lux white is 320 electrons and the picture stays three times too dark.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from face_attributes_ros.training.detector.augment import motion_blur, warp_boxes, warp_pixels
 from face_attributes_ros.training.detector.occlusion import hide_side, put_mask
+
+Change = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""`change(image, boxes, rng) -> (image, boxes)`."""
 
 ROTATIONS_DEG = (0, 10, 20, 30)
 LIGHTS_LUX = (1000, 400, 200, 100, 40)
@@ -23,7 +27,7 @@ BLURS_PX = (0, 5, 10, 15)
 _FULL_LUX, _WHITE_ELECTRONS, _READ_ELECTRONS, _MOST_GAIN, _GAMMA = 1000, 8000, 4, 8, 2.2
 
 
-def degradations():
+def degradations() -> dict[str, Change]:
     """Each degradation by name: `change(image, boxes, rng) -> (image, boxes)`."""
     table = {f'rotation {angle} deg': _rotation(angle) for angle in ROTATIONS_DEG}
     table |= {f'light {lux} lux': _light(lux) for lux in LIGHTS_LUX}
@@ -31,7 +35,8 @@ def degradations():
     return table | {f'motion blur {length} px': _blur(length) for length in BLURS_PX}
 
 
-def rotated(image, boxes, angle_deg):
+def rotated(image: np.ndarray, boxes: np.ndarray,
+            angle_deg: float) -> tuple[np.ndarray, np.ndarray]:
     """The image turned about its middle on a canvas that holds it all, and the boxes of the turned
     faces.
     """
@@ -44,7 +49,7 @@ def rotated(image, boxes, angle_deg):
     return turned, warp_boxes(boxes, linear, shift)
 
 
-def at_light(image, lux, rng):
+def at_light(image: np.ndarray, lux: float, rng: np.random.Generator) -> np.ndarray:
     """The picture as the sensor in this file's docstring records it at `lux`."""
     electrons = (image / 255.0) ** _GAMMA * (_WHITE_ELECTRONS * lux / _FULL_LUX)
     electrons = rng.poisson(electrons) + rng.normal(0, _READ_ELECTRONS, image.shape)
@@ -58,12 +63,13 @@ def _rotation(angle_deg):
     )
 
 
-def _light(lux):
+def _light(lux: float) -> Change:
     return lambda image, boxes, rng: (at_light(image, lux, rng), boxes)
 
 
-def _blur(length_px):
-    def change(image, boxes, rng):
+def _blur(length_px: float) -> Change:
+    def change(image: np.ndarray, boxes: np.ndarray,
+               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         return (motion_blur(image, length_px, rng.uniform(0, 180)) if length_px else image), boxes
 
     return change

@@ -4,6 +4,7 @@ F1."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,7 +36,8 @@ class Judged:
     faces: int
 
 
-def match(boxes, faces, ignore, iou_threshold=0.5):
+def match(boxes: np.ndarray, faces: np.ndarray, ignore: np.ndarray,
+          iou_threshold: float = 0.5) -> np.ndarray:
     """1 right, 0 wrong, -1 neutral for each box; boxes (N, 4) must be sorted, best first.
 
     Each face is found once, by the best-scored box that overlaps it enough; what is left is
@@ -54,7 +56,7 @@ def match(boxes, faces, ignore, iou_threshold=0.5):
     return verdict
 
 
-def _neutral(boxes, ignore, iou_threshold):
+def _neutral(boxes: np.ndarray, ignore: np.ndarray, iou_threshold: float) -> np.ndarray:
     if not len(ignore) or not len(boxes):
         return np.zeros(len(boxes), bool)
     low = np.maximum(boxes[:, None, :2], ignore[None, :, :2])
@@ -63,34 +65,34 @@ def _neutral(boxes, ignore, iou_threshold):
     return ((inside >= NEUTRAL_OVERLAP) | (iou(boxes, ignore) >= iou_threshold)).any(1)
 
 
-def judge(results, iou_threshold=0.5):
+def judge(results: Iterable[Result], iou_threshold: float = 0.5) -> Judged:
     """`Judged` from the `Result` of each image."""
-    scores, correct, count = [], [], 0
+    scores, correct, count = [np.zeros(0)], [np.zeros(0, bool)], 0
     for result in results:
         order = np.argsort(-result.scores, kind='stable')
         verdict = match(result.boxes[order], result.faces, result.ignore, iou_threshold)
         scores.append(result.scores[order][verdict >= 0])
         correct.append(verdict[verdict >= 0] == 1)
         count += len(result.faces)
-    scores, correct = (np.concatenate(part) if part else np.zeros(0) for part in (scores, correct))
-    order = np.argsort(-scores, kind='stable')
-    return Judged(scores[order], correct[order].astype(bool), count)
+    every = np.concatenate(scores)
+    order = np.argsort(-every, kind='stable')
+    return Judged(every[order], np.concatenate(correct)[order], count)
 
 
-def precision_recall(judged):
+def precision_recall(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
     """(precision, recall) after each detection, best score first."""
     right = np.cumsum(judged.correct)
     return right / np.maximum(np.arange(1, len(right) + 1), 1), right / max(judged.faces, 1)
 
 
-def average_precision(judged):
+def average_precision(judged: Judged) -> float:
     """Area under the precision envelope at every recall (PASCAL VOC 2010 on), 0..1."""
     precision, recall = precision_recall(judged)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
 
 
-def best_f1(judged):
+def best_f1(judged: Judged) -> tuple[float, float]:
     """(F1, score threshold) where F1, the harmonic mean of both, is largest; (0, 1) without
     detections."""
     precision, recall = precision_recall(judged)

@@ -9,14 +9,21 @@ which rounding alone does not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from face_attributes_ros.training.int8.ranges import session
 
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
 
-def trunk_readers(model):
+
+def trunk_readers(model: ModelProto) -> list[NodeProto]:
     """Fully connected layers with a bias and no other one before them."""
-    behind, found = set(), []
+    behind: set[str] = set()
+    found = []
     for node in model.graph.node:
         follows = not behind.isdisjoint(node.input)
         if node.op_type == 'Gemm' and not follows and len(node.input) == 3:
@@ -26,7 +33,8 @@ def trunk_readers(model):
     return found
 
 
-def means(model, names, batches):
+def means(model: ModelProto, names: Sequence[str],
+          batches: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """{tensor (B, C): mean (C,)} over all rows of all batches."""
     running = session(model, names)
     parts = [running.run(names, {'image': batch}) for batch in batches]
@@ -36,7 +44,7 @@ def means(model, names, batches):
     }
 
 
-def centre(quantised, floats, batches):
+def centre(quantised: ModelProto, floats: ModelProto, batches: Sequence[np.ndarray]) -> ModelProto:
     """Shifts biases of `quantised`, in place, so that its trunk readers give the means that they
     give in `floats`."""
     from onnx import numpy_helper

@@ -31,7 +31,7 @@ Drops = dict[str, dict[str, float]]
 """By runtime: the figures that dropped too much, and by how much."""
 
 
-class Recipe(NamedTuple):
+class Ingredients(NamedTuple):
     """What every candidate is made from: the float model, ranges of its tensors, and the training
     batches that they were read off."""
 
@@ -60,14 +60,14 @@ def _leads_to_conv(model: ModelProto, node: NodeProto) -> bool:
     return any(other.input[0] in reached for other in convolutions(model))
 
 
-def made(recipe: Recipe, kept: Sequence[str]) -> bytes:
+def int8_file(given: Ingredients, kept: Sequence[str]) -> bytes:
     """The int8 file in which the convolutions `kept` stay in float."""
-    quantised = quantise(recipe.source, recipe.ranges, recipe.batches[0], kept)
-    quantised = centre(quantised, recipe.source, recipe.batches)
+    quantised = quantise(given.source, given.ranges, given.batches[0], kept)
+    quantised = centre(quantised, given.source, given.batches)
     weights = {tensor for node in quantised.graph.node
                if node.op_type in ('Conv', 'Gemm', 'MatMul') for tensor in node.input[1:2]}
     store_half(quantised, weights)
-    note(quantised, {**recipe.note, 'floats': list(kept)})
+    note(quantised, {**given.note, 'floats': list(kept)})
     data: bytes = quantised.SerializeToString()
     return data
 
@@ -80,11 +80,11 @@ def choose(model: Model, room: Room, out: Path, images: int,
 
     source, batches = whole(onnx.load(str(model.path))), room.batches(images, seed)
     about = {'int8_made_from': model.sha256, 'images': images, 'seed': seed}
-    recipe = Recipe(source, activation_ranges(source, batches), batches, about)
+    given = Ingredients(source, activation_ranges(source, batches), batches, about)
     floats = room.figures(opened(model.path, 'fp32', 'onnxruntime'), 'val')
     tried: dict[str, Drops] = {}
     for name, kept in candidates(source).items():
-        write(out, made(recipe, kept))
+        write(out, int8_file(given, kept))
         tried[name] = {backend: drops(room, floats, out, backend) for backend in installed()}
         print(f'{name}: {tried[name]}', flush=True)
         if not any(tried[name].values()):

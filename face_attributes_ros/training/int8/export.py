@@ -27,10 +27,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from face_attributes_ros.engines.models import Model, file_sha256, load_manifest, tomllib
-from face_attributes_ros.errors import ModelError
+from face_attributes_ros.engines.models import Model, file_sha256, load_manifest
 from face_attributes_ros.training.common.files import part_of
-from face_attributes_ros.training.common.manifest_table import put_table
+from face_attributes_ros.training.common.manifest_table import model_table, put_table
 from face_attributes_ros.training.common.results import put_result
 from face_attributes_ros.training.int8.choose import choose
 from face_attributes_ros.training.int8.measure import measure, speed, table
@@ -90,22 +89,12 @@ def judged(model: Model, part: Path, args: argparse.Namespace) -> dict[str, Any]
 def find(manifest: Path, name: str) -> Model:
     """The manifest's entry without its int8 file, which is about to be made anew and may be of
     other weights; its float file checked. Changes nothing."""
-    kept = floats_of(entry(manifest, name))
+    kept = floats_of(model_table(manifest, name))
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(folder) / 'manifest.toml'
         put_table(alone, name, kept)
         model = load_manifest(alone)[name]
     return replace(model, path=Path(manifest).parent / kept['file']).checked()
-
-
-def entry(manifest: Path, name: str) -> dict[str, Any]:
-    """The table of a model as it stands in the manifest."""
-    try:
-        values: dict[str, Any] = tomllib.loads(
-            Path(manifest).read_text(encoding='utf-8'))['models'][name]
-    except (OSError, KeyError) as error:
-        raise ModelError(f'model {name!r} is not in {manifest}') from error
-    return values
 
 
 def floats_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +106,7 @@ def put_int8(manifest: Path, model: Model, out: Path, result: Mapping[str, Any])
     """Names the file in the manifest's entry, with its checksum and figures."""
     figures = result['runtimes']['onnxruntime']['figures']
     put_table(
-        manifest, model.name, entry(manifest, model.name) | {
+        manifest, model.name, model_table(manifest, model.name) | {
             'int8_file': out.name, 'int8_sha256': file_sha256(out), 'int8_made_from': model.sha256,
             'int8_metrics': figures
         })
@@ -126,6 +115,6 @@ def put_int8(manifest: Path, model: Model, out: Path, result: Mapping[str, Any])
 def forget_stale(manifest: Path, model: Model) -> None:
     """Takes an int8 file of other weights out of the manifest, where a measured one is not to
     replace it: a manifest that names it cannot be loaded."""
-    values = entry(manifest, model.name)
+    values = model_table(manifest, model.name)
     if values.get('int8_made_from', model.sha256) != model.sha256:
         put_table(manifest, model.name, floats_of(values))

@@ -13,11 +13,16 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from face_attributes_ros.training.int8.ranges import best_range, histograms
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
 
 JOINS = ('Concat', 'Add')
 CALM = ('Relu', 'LeakyRelu', 'MaxPool', 'Resize', *JOINS)
@@ -26,7 +31,7 @@ join is int8."""
 PAIR_LEVELS, MOST_LEVELS = 128, 127
 
 
-def whole(model):
+def whole(model: ModelProto) -> ModelProto:
     """The model with weights that were stored as fp16 back in fp32 and their casts gone, in
     place."""
     from onnx import numpy_helper
@@ -42,12 +47,12 @@ def whole(model):
     return model
 
 
-def convolutions(model):
+def convolutions(model: ModelProto) -> list[NodeProto]:
     """The convolutions in order."""
     return [node for node in model.graph.node if node.op_type == 'Conv']
 
 
-def quantisable(model, floats=()):
+def quantisable(model: ModelProto, floats: Sequence[str] = ()) -> list[NodeProto]:
     """Nodes to quantise: convolutions not named in `floats`, and what follows from them alone
     before the next one."""
     chosen, quantised = [], set()
@@ -61,7 +66,7 @@ def quantisable(model, floats=()):
     return chosen
 
 
-def pair_safe_scales(weights):
+def pair_safe_scales(weights: np.ndarray) -> np.ndarray:
     """(C,) scale of each output channel of (C, ...) weights: no two of its levels sum to more than
     PAIR_LEVELS."""
     sizes = np.sort(np.abs(weights.reshape(len(weights), -1)), 1)
@@ -71,7 +76,8 @@ def pair_safe_scales(weights):
         1e-8).astype(np.float32)
 
 
-def activation_ranges(model, batches):
+def activation_ranges(model: ModelProto,
+                      batches: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
     """{tensor: (low, high)} of everything that `quantise` may want to quantise, over uint8
     calibration batches."""
     nodes = quantisable(model)
@@ -85,13 +91,14 @@ def activation_ranges(model, batches):
     return ranges | {inputs[0]: found[inputs[0]][1:]}     # pixels are kept as they are
 
 
-def _slope(node):
+def _slope(node: NodeProto) -> float:
     if node.op_type == 'Relu':
         return 0.
     return next((attribute.f for attribute in node.attribute if attribute.name == 'alpha'), .01)
 
 
-def quantise(model, ranges, batch, floats=()):
+def quantise(model: ModelProto, ranges: Mapping[str, tuple[float, float]], batch: np.ndarray,
+             floats: Sequence[str] = ()) -> ModelProto:
     """The int8 model: every convolution but `floats` with the given activation ranges; `batch` is
     any uint8 input."""
     import onnx
@@ -114,7 +121,7 @@ def quantise(model, ranges, batch, floats=()):
         return onnx.load(out)
 
 
-def _no_advice(record):
+def _no_advice(record: logging.LogRecord) -> bool:
     # ONNX Runtime advises to run its own preparation first; here batch norms are folded and shapes
     # are known.
     return 'pre-processing before quantization' not in record.getMessage()
@@ -123,17 +130,18 @@ def _no_advice(record):
 class _Once:
     """What ONNX Runtime's calibration reads: one batch, because the ranges are ours."""
 
-    def __init__(self, batch):
+    def __init__(self, batch: np.ndarray):
         self.batches = [{'image': batch}]
 
-    def get_next(self):
+    def get_next(self) -> dict[str, np.ndarray] | None:
         return self.batches.pop() if self.batches else None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 1
 
 
-def _weight_scales(model, nodes):
+def _weight_scales(model: ModelProto,
+                   nodes: Sequence[NodeProto]) -> dict[str, list[dict[str, Any]]]:
     from onnx import numpy_helper
     from onnxruntime.quantization import QuantType
 

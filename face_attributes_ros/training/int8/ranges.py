@@ -4,14 +4,20 @@ calibration batches."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 BINS = 2048
 LEVELS = 255
 _FRACTIONS = np.linspace(.1, 1, 46)
 
 
-def session(model, extra_outputs=(), optimise=True):
+def session(model: ModelProto, extra_outputs: Sequence[str] = (), optimise: bool = True) -> Any:
     """An ONNX Runtime session on one thread that also gives `extra_outputs`; without `optimise`
     every node runs as written."""
     import onnx
@@ -32,7 +38,8 @@ def session(model, extra_outputs=(), optimise=True):
                                         providers=['CPUExecutionProvider'])
 
 
-def histograms(model, names, batches):
+def histograms(model: ModelProto, names: Sequence[str],
+               batches: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, float, float]]:
     """{tensor: (counts (BINS,), lowest, highest)} of the tensors over all batches; zero is always
     in the range."""
     running = session(model, names)
@@ -49,7 +56,8 @@ def histograms(model, names, batches):
     return {name: (counts[name], low[name], high[name]) for name in names}
 
 
-def best_range(counts, low, high, negative_weight=1.):
+def best_range(counts: np.ndarray, low: float, high: float,
+               negative_weight: float = 1.) -> tuple[float, float]:
     """(low, high) of 256 levels with the least squared error over a histogram; values outside are
     clipped.
 
@@ -68,7 +76,7 @@ def best_range(counts, low, high, negative_weight=1.):
     return float(best[0]), float(best[1])
 
 
-def _error(values, weights, low, high):
+def _error(values: np.ndarray, weights: np.ndarray, low: float, high: float) -> float:
     scale = max(high - low, 1e-9) / LEVELS
     zero = np.round(-low / scale)
     levels = np.clip(np.round(values / scale) + zero, 0, LEVELS)

@@ -53,11 +53,8 @@ def detector_figures(network: Network, samples: Sequence[Sample],
     figures: dict[str, float] = {}
     for part, chosen in parts_of(samples).items():
         found = coco_metrics([results[index] for index in chosen])
-        figures |= {
-            f'{part}_{kind}': found[kind]
-            for kind in ('ap50', 'ap50_95')
-            if found[kind] is not None
-        }
+        figures |= {f'{part}_{kind}': value for kind, value in found.items()
+                    if kind in ('ap50', 'ap50_95') and value is not None}
     return figures
 
 

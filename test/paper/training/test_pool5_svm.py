@@ -175,7 +175,7 @@ def test_the_command_measures_and_saves_a_machine_that_runs(command, tmp_path, c
     assert entry['pictures'] == 84 and entry['persons'] == 4 and entry['faces_not_found'] == 0
     assert entry['leave_one_subject_out linear']['accuracy'] > .8  # drawn circles of seven sizes
     assert (tmp_path / 'confusion.png').stat().st_size > 5000
-    contract, about = _open_pool5_svm(*read_weights(saved))
+    contract, about = _open_pool5_svm(saved, *read_weights(saved))
     assert isinstance(contract, Pool5Contract) and isinstance(
         contract.features, Features) and about['trunk'] == 'compact'
     probs = contract(torch.zeros(2, 96, 96, 3, dtype=torch.uint8))['expression']

@@ -30,7 +30,7 @@ from face_attributes_ros.paper.training.recipe import (
 )
 from face_attributes_ros.paper.training.regions import read_regions
 from face_attributes_ros.paper.training.results import record
-from face_attributes_ros.paper.training.vgg_age import accuracy, group_of, years_in_group
+from face_attributes_ros.paper.training.vgg_age import accuracy, group_of_range, years_in_group
 from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions
 from face_attributes_ros.training.attributes.data.tables import Sample, table_of
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
@@ -240,7 +240,7 @@ def test_regions_are_labelled_by_overlap(tmp_path):
                                               (20, 29, None), (60, 60, 7), (70, 110, 7),
                                               (116, 116, 7)])
 def test_ages_fall_into_one_group_or_none(low, high, group):
-    assert group_of(low, high) == group
+    assert group_of_range(low, high) == group
 
 
 def test_years_within_a_group_follow_the_labels():

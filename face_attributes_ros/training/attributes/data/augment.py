@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from face_attributes_ros.alignment import FLIP_68
 
@@ -40,12 +41,13 @@ class AugmentConfig:
     erase: float = 0.2
 
 
-def uniform(generator, count, low, high):
+def uniform(generator: torch.Generator, count: int | tuple[int, ...], low: float,
+            high: float) -> Tensor:
     """(count,) floats in [low, high)."""
     return low + (high - low) * torch.rand(count, generator=generator)
 
 
-def chosen(generator, count, share):
+def chosen(generator: torch.Generator, count: int, share: float) -> Tensor:
     """(count,) bool, true with probability `share`."""
     return torch.rand(count, generator=generator) < share
 
@@ -61,7 +63,7 @@ class Motion:
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def forward_matrices(self):
+    def forward_matrices(self) -> Tensor:
         """(B, 2, 2) from old to new coordinates, both in half-sides from the crop's centre."""
         cos, sin = self.turn_rad.cos() * self.scale, self.turn_rad.sin() * self.scale
         mirror = 1 - 2 * self.mirrored.float()
@@ -70,7 +72,7 @@ class Motion:
              torch.stack([sin * mirror, cos], 1)], 1)
 
 
-def random_motion(generator, count, config):
+def random_motion(generator: torch.Generator, count: int, config: AugmentConfig) -> Motion:
     """A `Motion` for `count` faces."""
     scale = torch.exp(uniform(generator, count, -1, 1) * float(np.log(config.scale)))
     shift = uniform(generator, (count, 2), -2 * config.shift, 2 * config.shift)
@@ -78,17 +80,17 @@ def random_motion(generator, count, config):
                   uniform(generator, count, -config.turn_rad, config.turn_rad), scale, shift)
 
 
-def move_pixels(pixels, motion, size):
+def move_pixels(pixels: Tensor, motion: Motion, size: int) -> Tensor:
     """(B, C, H, W) resampled to (B, C, size, size) under a motion; outside of the picture its edge
     repeats.
     """
     back = torch.linalg.inv(motion.forward_matrices())
     theta = torch.cat([back, -back @ motion.shift[:, :, None]], 2)
-    grid = F.affine_grid(theta, (len(pixels), pixels.shape[1], size, size), align_corners=False)
+    grid = F.affine_grid(theta, [len(pixels), pixels.shape[1], size, size], align_corners=False)
     return F.grid_sample(pixels, grid, 'bilinear', 'border', align_corners=False)
 
 
-def move_labels(labels, motion):
+def move_labels(labels: dict[str, Tensor], motion: Motion) -> dict[str, Tensor]:
     """Labels after a motion: mirrored points change places, yaw and roll change sign, a turn adds
     to roll."""
     labels = dict(labels)
@@ -103,7 +105,7 @@ def move_labels(labels, motion):
     return labels
 
 
-def relight(pixels, generator, config):
+def relight(pixels: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
     """Brightness, contrast, gamma, tint and a share of grey; pixels (B, 3, H, W) in 0..1."""
     count = len(pixels)
     shape = (count, 1, 1, 1)
@@ -119,7 +121,8 @@ def relight(pixels, generator, config):
     return pixels.clamp_(0, 1)
 
 
-def shrink(pixels, generator, config):
+def shrink(pixels: Tensor, generator: torch.Generator,
+           config: AugmentConfig) -> tuple[Tensor, Tensor]:
     """(pixels, left_px (B,)): two groups are shrunk to a random size each and enlarged again, as
     far faces are.
     """
@@ -139,7 +142,8 @@ def shrink(pixels, generator, config):
     return pixels, left_px
 
 
-def erase(pixels, generator, config):
+def erase(pixels: Tensor, generator: torch.Generator,
+          config: AugmentConfig) -> tuple[Tensor, Tensor]:
     """(pixels, left (B,)): a share of the faces gets one grey or noisy rectangle; `left` is the
     share of the crop left.
     """
@@ -154,7 +158,7 @@ def erase(pixels, generator, config):
     return torch.where(mask, paint, pixels), 1 - mask.float().mean((1, 2, 3))
 
 
-def spoil(pixels, generator, config):
+def spoil(pixels: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
     """Sensor noise on one share of the batch, JPEG blocks on another."""
     count = len(pixels)
     noisy = chosen(generator, count, config.noise)
@@ -167,20 +171,22 @@ def spoil(pixels, generator, config):
     return pixels
 
 
-def jpeg(pixels, quality):
+def jpeg(pixels: Tensor, quality: int) -> Tensor:
     """(3, H, W) floats in 0..1 after JPEG at a quality of 0..100."""
     picture = (pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     _, data = cv2.imencode('.jpg', picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
     return torch.from_numpy(cv2.imdecode(data, cv2.IMREAD_COLOR)).permute(2, 0, 1).float() / 255
 
 
-def quality_target(left_px, uncovered):
+def quality_target(left_px: Tensor, uncovered: Tensor) -> Tensor:
     """(B,) 0..1 from the pixels of resolution left across the crop and the share of it in view."""
     low, high = np.log(QUALITY_PX)
     return ((left_px.log() - low) / (high - low)).clamp(0, 1) * uncovered
 
 
-def augment(crops, native_px, labels, size, generator, config=AugmentConfig()):
+def augment(crops: np.ndarray, native_px: np.ndarray, labels: dict[str, Tensor], size: int,
+            generator: torch.Generator,
+            config: AugmentConfig = AugmentConfig()) -> tuple[Tensor, dict[str, Tensor]]:
     """(pixels (B, 3, size, size) in 0..1, labels with `quality` added) from uint8 crops (B, H, W,
     3) BGR."""
     motion = random_motion(generator, len(crops), config)

@@ -11,22 +11,23 @@ import numpy as np
 import torch
 
 from face_attributes_ros.errors import DataError, ParameterError
-from face_attributes_ros.training.attributes.data.augment import augment
+from face_attributes_ros.training.attributes.data.augment import AugmentConfig, augment
+from face_attributes_ros.training.attributes.data.tables import LabelTable
 from face_attributes_ros.training.attributes.scores import bin_of
 
 
-def source_counts(shares, batch):
+def source_counts(shares: dict[str, float], batch: int) -> dict[str, int]:
     """{source: faces in every batch}, in proportion to `shares`; each source has at least one."""
     total = sum(shares.values())
     counts = {source: max(1, round(batch * share / total)) for source, share in shares.items()}
-    largest = max(counts, key=counts.get)
+    largest = max(counts, key=lambda source: counts[source])
     counts[largest] += batch - sum(counts.values())
     if counts[largest] < 1:
         raise ParameterError(f'a batch of {batch} has no room for {len(shares)} sources')
     return counts
 
 
-def passing_rows(rows, start, count, seed):
+def passing_rows(rows: np.ndarray, start: int, count: int, seed: int) -> np.ndarray:
     """`count` row numbers from position `start` of an endless run of fresh shuffles of `rows`."""
     positions = np.arange(start, start + count)
     passes = positions // len(rows)
@@ -37,7 +38,7 @@ def passing_rows(rows, start, count, seed):
     return picked
 
 
-def rarity_classes(table, rows):
+def rarity_classes(table: LabelTable, rows: np.ndarray) -> np.ndarray:
     """A class number for each row: its age range where it has an age, else its likeliest
     expression, else -1."""
     ages, expressions = table.labels['age_low'][rows], table.labels['expression'][rows]
@@ -46,7 +47,8 @@ def rarity_classes(table, rows):
     return np.where(np.isnan(ages), by_expression, by_age)
 
 
-def balanced_rows(table, source, power, most=4.0, seed=0):
+def balanced_rows(table: LabelTable, source: str, power: float, most: float = 4.0,
+                  seed: int = 0) -> np.ndarray:
     """Row numbers of a source, those of rarer classes repeated: (the largest class's count over
     its own) ** power times.
 
@@ -70,29 +72,29 @@ class Batches:
     `pools` holds the rows that each source passes through, see `balanced_rows`.
     """
 
-    table: object
+    table: LabelTable
     crops: np.ndarray
     native_px: np.ndarray
     counts: dict[str, int]
     pools: dict[str, np.ndarray]
     seed: int
-    augment_config: object
+    augment_config: AugmentConfig
     rank: int = 0
     world: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for source in self.counts:
             if not len(self.pools[source]):
                 raise DataError(
                     f'the configuration asks for {source!r}, of which the data holds no picture')
 
-    def rows(self, step):
+    def rows(self, step: int) -> np.ndarray:
         """Row numbers of this rank's part of a step's batch."""
         picked = [passing_rows(self.pools[source], step * count, count, self.seed + 1000 * number)
                   for number, (source, count) in enumerate(self.counts.items())]
         return np.concatenate(picked)[self.rank::self.world]
 
-    def make(self, step, size):
+    def make(self, step: int, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """(pixels (B, 3, size, size) in 0..1, labels) of a step."""
         rows = self.rows(step)
         labels = {
@@ -103,7 +105,7 @@ class Batches:
                        self.augment_config)
 
 
-def plain_batch(crops, size):
+def plain_batch(crops: np.ndarray, size: int) -> torch.Tensor:
     """(B, 3, size, size) in 0..1 without augmentation, from uint8 crops (B, H, W, 3)."""
     pixels = torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2).float() / 255
     return torch.nn.functional.interpolate(pixels, (size, size), mode='bilinear',

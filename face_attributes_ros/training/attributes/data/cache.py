@@ -17,10 +17,11 @@ import numpy as np
 
 from face_attributes_ros.errors import DataError, ImageError
 from face_attributes_ros.pictures.reader import decode
+from face_attributes_ros.training.attributes.data.tables import LabelTable
 
 
 @lru_cache(maxsize=16)
-def open_archive(path):
+def open_archive(path: str) -> zipfile.ZipFile:
     """An open zip; the few newest stay open."""
     try:
         return zipfile.ZipFile(path)
@@ -28,7 +29,7 @@ def open_archive(path):
         raise DataError(f'cannot read archive {path}: {error}') from error
 
 
-def read_bytes(image):
+def read_bytes(image: str) -> bytes:
     """The stored bytes of a path or of `archive.zip!member`."""
     archive, _, member = image.partition('.zip!')
     try:
@@ -37,7 +38,7 @@ def read_bytes(image):
         raise DataError(f'cannot read picture {image}: {error}') from error
 
 
-def read_picture(image):
+def read_picture(image: str) -> np.ndarray:
     """(H, W, 3) uint8 BGR. Raises `DataError` where it is no whole picture."""
     try:
         return decode(read_bytes(image), image)
@@ -45,7 +46,7 @@ def read_picture(image):
         raise DataError(str(error)) from error
 
 
-def cut(picture, box_fraction):
+def cut(picture: np.ndarray, box_fraction: tuple[float, ...] | None) -> np.ndarray:
     """The part of a picture inside a box of fractions; the picture where the box is None."""
     if box_fraction is None:
         return picture
@@ -56,19 +57,19 @@ def cut(picture, box_fraction):
     return picture[rows, columns]
 
 
-def resized(picture, side):
+def resized(picture: np.ndarray, side: int) -> np.ndarray:
     """A square copy: area averages down, cubic up."""
     shrinks = max(picture.shape[:2]) > side
     return cv2.resize(picture, (side, side),
                       interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def cache_key(table, side):
+def cache_key(table: LabelTable, side: int) -> str:
     """A short hash over the pictures, boxes and size."""
     return hashlib.sha256(json.dumps([table.images, table.boxes, side]).encode()).hexdigest()[:16]
 
 
-def cached_crops(table, side, folder):
+def cached_crops(table: LabelTable, side: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """(crops (N, side, side, 3) uint8 mapped read-only, native (N,) stored sides in pixels); built
     on the first call.
     """
@@ -81,7 +82,7 @@ def cached_crops(table, side, folder):
     return np.load(crops_path, mmap_mode='r'), np.load(native_path)
 
 
-def build_cache(table, side, crops_path, native_path):
+def build_cache(table: LabelTable, side: int, crops_path: Path, native_path: Path) -> None:
     """Writes both files beside their final names, then renames; the second rename marks the pair
     complete."""
     parts = [
@@ -95,5 +96,5 @@ def build_cache(table, side, crops_path, native_path):
         crops[row] = resized(part, side)
     crops.flush()
     np.save(parts[1], native)
-    for part, path in zip(parts, (crops_path, native_path), strict=True):
-        os.replace(part, path)
+    for written, path in zip(parts, (crops_path, native_path), strict=True):
+        os.replace(written, path)

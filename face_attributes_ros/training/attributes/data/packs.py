@@ -11,6 +11,7 @@ gender, votes (our expression order, then contempt and unknown).
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ VOTE_COLUMNS = ('neutral', 'happiness', 'sadness', 'surprise', 'fear', 'disgust'
 """FER+ names of EXPRESSIONS, in our order."""
 
 
-def read_csv(path):
+def read_csv(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV with a header, as dicts. Raises `DataError` where there is no such file."""
     try:
         with open(path, newline='', encoding='utf-8') as file:
@@ -33,18 +34,19 @@ def read_csv(path):
         raise DataError(f'cannot read {path}: {error}') from error
 
 
-def number(text):
+def number(text: str | None) -> float | None:
     """The float that a CSV cell holds, or None where it is empty."""
     return float(text) if text not in ('', None) else None
 
 
-def archived(folder, path):
+def archived(folder: Path, path: str) -> str:
     """`folder/source.zip!name` for a row's `source/name`."""
     source, name = path.split('/', 1)
     return f'{Path(folder) / source}.zip!{name}'
 
 
-def read_pack(folder, splits, sources=None):
+def read_pack(folder: Path, splits: Sequence[str],
+              sources: Sequence[str] | None = None) -> list[Sample]:
     """Samples of `folder/labels.csv` in the named splits (and sources), with votes and points
     where there are any.
     """
@@ -58,12 +60,13 @@ def read_pack(folder, splits, sources=None):
     ]
 
 
-def pack_sample(folder, row, votes, points):
+def pack_sample(folder: Path, row: Mapping[str, str], votes: Sequence[float] | None,
+                points: np.ndarray | None) -> Sample:
     """The sample of one row of `labels.csv`."""
     expression = shares(votes) if votes else one_hot(
         row['expression']) if row['expression'] else None
     smile = number(row['smile'])
-    pose = tuple(number(row[name]) for name in ('yaw', 'pitch', 'roll')) if row['yaw'] else None
+    pose = tuple(float(row[name]) for name in ('yaw', 'pitch', 'roll')) if row['yaw'] else None
     image = archived(folder, row['path'])
     landmarks = None if points is None else points / picture_size(image)
     return Sample(image, row['source'], number(row['age_min']), number(row['age_max']),
@@ -72,21 +75,21 @@ def pack_sample(folder, row, votes, points):
                   group=row['group'])
 
 
-def picture_size(image):
+def picture_size(image: str) -> np.ndarray:
     """(width, height) of a stored picture, for points given in its pixels."""
     from face_attributes_ros.training.attributes.data.cache import read_picture
     height, width = read_picture(image).shape[:2]
     return np.array([width, height], np.float32)
 
 
-def read_votes(path):
+def read_votes(path: Path) -> dict[str, list[float]]:
     """{path: seven votes in our order} of a FER+ votes table; empty where there is no file."""
     if not path.is_file():
         return {}
     return {row['path']: [float(row[name]) for name in VOTE_COLUMNS] for row in read_csv(path)}
 
 
-def read_points(path):
+def read_points(path: Path) -> dict[str, np.ndarray]:
     """{path: (68, 2) pixels} of `landmarks68.npz`; empty where there is no file."""
     if not path.is_file():
         return {}
@@ -94,7 +97,7 @@ def read_points(path):
         return dict(zip(arrays['paths'].tolist(), arrays['points'], strict=True))
 
 
-def read_full_pack(folder, source):
+def read_full_pack(folder: Path, source: str) -> list[Sample]:
     """Samples of `<source>_full.csv` and its zip."""
     samples = []
     for row in read_csv(Path(folder) / f'{source}_full.csv'):
@@ -106,7 +109,8 @@ def read_full_pack(folder, source):
     return samples
 
 
-def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
+def read_backgrounds(folder: Path, per_picture: int, seed: int = 0,
+                     listing: str = 'train.txt') -> list[Sample]:
     """Faceless squares cut from the pictures that a YOLO-format detection set lists: at most a
     sliver of any face in them.
 
@@ -126,10 +130,11 @@ def read_backgrounds(folder, per_picture, seed=0, listing='train.txt'):
     return samples
 
 
-def faceless_boxes(faces, count, generator, tries=8):
+def faceless_boxes(faces: np.ndarray, count: int, generator: np.random.Generator,
+                   tries: int = 8) -> list[tuple[float, ...]]:
     """Up to `count` random squares in fractions of the picture, each covering under a fifth of any
     face."""
-    found = []
+    found: list[tuple[float, ...]] = []
     for _ in range(count * tries):
         side = generator.uniform(0.1, 0.5)
         corner = generator.uniform(0, 1 - side, 2)

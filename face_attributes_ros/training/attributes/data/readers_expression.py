@@ -25,7 +25,7 @@ JAFFE_CODES = {
 }
 
 
-def read_ferplus(folder, split='train'):
+def read_ferplus(folder: Path, split: str = 'train') -> list[Sample]:
     """FER+: `FER2013Train/label.csv` (name, box, ten votes; no header) beside the PNGs; votes
     become shares.
 
@@ -48,7 +48,7 @@ def read_ferplus(folder, split='train'):
     return samples
 
 
-def read_fer2013(folder, split='train'):
+def read_fer2013(folder: Path, split: str = 'train') -> list[Sample]:
     """FER2013: `fer2013.csv` (emotion, pixels, Usage). Its pictures are in the table: they are
     unpacked once, beside it.
     """
@@ -67,7 +67,7 @@ def read_fer2013(folder, split='train'):
     return samples
 
 
-def read_jaffe(folder, split='train'):
+def read_jaffe(folder: Path, split: str = 'train') -> list[Sample]:
     """JAFFE: `KA.AN1.39.tiff`, person, expression and number; ten women, so every sample says
     female."""
     if split != 'train':

@@ -21,7 +21,7 @@ OLDEST = 100.0
 IMDB_COLUMNS = ('full_path', 'dob', 'photo_taken', 'gender', 'face_score', 'second_face_score')
 
 
-def listed(folder, pattern):
+def listed(folder: Path, pattern: str) -> list[Path]:
     """Sorted files below a folder. Raises `DataError` where there are none."""
     found = sorted(Path(folder).rglob(pattern))
     if not found:
@@ -29,7 +29,7 @@ def listed(folder, pattern):
     return found
 
 
-def read_utkface(folder, split='train'):
+def read_utkface(folder: Path, split: str = 'train') -> list[Sample]:
     """UTKFace: `AGE_GENDER_RACE_DATE.jpg.chip.jpg`, gender 0 male, 1 female; the few names with
     missing parts are left out.
 
@@ -42,7 +42,7 @@ def read_utkface(folder, split='train'):
             for path, match in found if match]
 
 
-def read_fairface(folder, split='train'):
+def read_fairface(folder: Path, split: str = 'train') -> list[Sample]:
     """FairFace: `fairface_label_{train,val}.csv` (file, age '20-29' or 'more than 70', gender
     'Male' or 'Female').
     """
@@ -56,7 +56,7 @@ def read_fairface(folder, split='train'):
     ]
 
 
-def age_range(text):
+def age_range(text: str) -> tuple[float, float]:
     """(low, high) years of '20-29' or 'more than 70'."""
     if text.startswith('more than'):
         return float(text.split()[-1]), OLDEST
@@ -64,7 +64,7 @@ def age_range(text):
     return float(low), float(high)
 
 
-def read_celeba(folder, split='train'):
+def read_celeba(folder: Path, split: str = 'train') -> list[Sample]:
     """CelebA: `list_attr_celeba.txt` (Male and Smiling, 1 or -1), `list_eval_partition.txt`,
     `img_align_celeba/`.
     """
@@ -84,7 +84,7 @@ def read_celeba(folder, split='train'):
     return samples
 
 
-def read_adience(folder, split='train'):
+def read_adience(folder: Path, split: str = 'train') -> list[Sample]:
     """Adience: `fold_{0..4}_data.txt` and `faces/USER/coarse_tilt_aligned_face.ID.NAME`; fold 4
     tests, fold 3 validates.
 
@@ -98,14 +98,15 @@ def read_adience(folder, split='train'):
         for line in lines:
             row = dict(zip(header.split('\t'), line.split('\t'), strict=False))
             name = f'coarse_tilt_aligned_face.{row["face_id"]}.{row["original_image"]}'
-            ages = [float(number) for number in re.findall(r'\d+', row['age'])] or [None]
+            ages: list[float | None] = [float(age) for age in re.findall(r'\d+', row['age'])]
+            ages = ages or [None]
             samples.append(
                 Sample(str(Path(folder) / 'faces' / row['user_id'] / name), 'adience', ages[0],
                        ages[-1], {'f': 1.0, 'm': 0.0}.get(row['gender']), group=row['user_id']))
     return samples
 
 
-def read_imdb_wiki(folder, split='train'):
+def read_imdb_wiki(folder: Path, split: str = 'train') -> list[Sample]:
     """IMDB-WIKI crops: `imdb.mat` or `wiki.mat`; gender 0 female, 1 male, NaN unknown; age from
     the dates of birth and photo.
 
@@ -130,7 +131,7 @@ def read_imdb_wiki(folder, split='train'):
     return samples
 
 
-def age_at(birth_datenum, year):
+def age_at(birth_datenum: int, year: int) -> float:
     """Whole years on the first of July of a year, from MATLAB's day number of birth."""
     if birth_datenum <= 366:
         return -1.0
@@ -138,7 +139,7 @@ def age_at(birth_datenum, year):
     return float(year - birth.year - (birth.month >= 7))
 
 
-def read_morph(folder, split='train'):
+def read_morph(folder: Path, split: str = 'train') -> list[Sample]:
     """MORPH II: `PERSON_NUMBERxAGE.JPG`, x is M or F."""
     if split != 'train':
         return []

@@ -18,7 +18,7 @@ MARGIN = 0.25
 """Share of the landmarks' extent that is added on every side to cut a face out."""
 
 
-def read_genki(folder, split='train'):
+def read_genki(folder: Path, split: str = 'train') -> list[Sample]:
     """GENKI-4K: `labels.txt` (smile, yaw, pitch, roll in radians, a line a picture),
     `files/file0001.jpg` and so on.
 
@@ -35,7 +35,7 @@ def read_genki(folder, split='train'):
             for number, row in enumerate(rows, 1)]
 
 
-def read_300w_lp(folder, split='train'):
+def read_300w_lp(folder: Path, split: str = 'train') -> list[Sample]:
     """300W-LP and AFLW2000-3D: a `.mat` beside each `.jpg` with Pose_Para (pitch, yaw, roll, ...)
     and 68 points.
 
@@ -61,7 +61,7 @@ def read_300w_lp(folder, split='train'):
     return samples
 
 
-def framed(points):
+def framed(points: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
     """(box, points as fractions of the box): the points' extent with a margin, cut off at the
     picture's edge.
     """
@@ -77,7 +77,7 @@ FaceRect rect ON rect.face_id = faces.face_id JOIN FacePose pose ON pose.face_id
 LEFT JOIN FaceMetaData meta ON meta.face_id = faces.face_id ORDER BY faces.face_id"""
 
 
-def read_aflw(folder, split='train'):
+def read_aflw(folder: Path, split: str = 'train') -> list[Sample]:
     """AFLW: `aflw.sqlite` (tables Faces, FaceImages, FaceRect, FacePose, FaceMetaData) and
     `flickr/`.
 

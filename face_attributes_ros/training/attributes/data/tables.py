@@ -6,6 +6,7 @@ NaN is "no label".
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,11 +39,11 @@ class Sample:
     p_female: float | None = None
     expression: tuple[float, ...] | None = None
     smile: float | None = None
-    pose: tuple[float, float, float] | None = None
+    pose: tuple[float, ...] | None = None
     landmarks: np.ndarray | None = None
     face: float = 1.0
     group: str = ''
-    box_fraction: tuple[float, float, float, float] | None = None
+    box_fraction: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,21 @@ class LabelTable:
     boxes: tuple[tuple | None, ...]
     labels: dict[str, np.ndarray] = field(repr=False)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def rows_of(self, source):
+    def rows_of(self, source: str) -> np.ndarray:
         """Row numbers of one source."""
         return np.flatnonzero(self.sources == source)
 
-    def subset(self, rows):
+    def subset(self, rows: np.ndarray | Sequence[int]) -> LabelTable:
         """The table of some rows."""
         return LabelTable(tuple(self.images[row] for row in rows), self.sources[rows],
                           tuple(self.groups[row] for row in rows),
                           tuple(self.boxes[row] for row in rows),
                           {name: column[rows] for name, column in self.labels.items()})
 
-    def digest(self):
+    def digest(self) -> str:
         """A hash over pictures and labels, for the checkpoint."""
         state = hashlib.sha256('\n'.join(self.images).encode())
         for name in sorted(self.labels):
@@ -79,7 +80,7 @@ class LabelTable:
         return state.hexdigest()
 
 
-def table_of(samples):
+def table_of(samples: Sequence[Sample]) -> LabelTable:
     """The `LabelTable` of a list of samples."""
     labels = {
         name: np.full((len(samples), *width), np.nan, np.float32)
@@ -96,7 +97,7 @@ def table_of(samples):
                       tuple(sample.box_fraction for sample in samples), labels)
 
 
-def one_hot(expression):
+def one_hot(expression: str) -> tuple[float, ...]:
     """Shares over EXPRESSIONS with all mass on one name. Raises `DataError` on a name that is not
     among them.
     """
@@ -105,14 +106,14 @@ def one_hot(expression):
     return tuple(float(name == expression) for name in EXPRESSIONS)
 
 
-def shares(votes, least=3):
+def shares(votes: Sequence[float], least: float = 3) -> tuple[float, ...] | None:
     """Votes over EXPRESSIONS as shares, or None where fewer than `least` annotators chose one of
     them."""
     total = sum(votes)
     return tuple(vote / total for vote in votes) if total >= least else None
 
 
-def smile_of(expression):
+def smile_of(expression: Sequence[float] | None) -> float | None:
     """Whether annotators saw a smile, from expression shares: 1 at 80 % happy, 0 where nobody said
     happy, else None.
     """

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing of ours looks up a host or writes a file that nobody asked for, seen from outside of the
+process; and the watch sees who does."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.measure import traced
+
+pytestmark = pytest.mark.skipif(shutil.which('strace') is None,
+                                reason='strace is not installed: apt-get install strace')
+
+
+def seen(folder, code, allowed=()):
+    log = folder / 'log'
+    done = subprocess.run([*traced.strace(log), sys.executable, '-c', code], cwd=folder,
+                          capture_output=True, text=True, timeout=60)
+    if 'ptrace' in done.stderr:
+        pytest.skip('this machine does not let strace trace')
+    return traced.report(log, allowed)
+
+
+@pytest.mark.parametrize('code, kind, what', [
+    ('import socket\ntry: socket.getaddrinfo("nowhere.invalid", 80)\nexcept OSError: pass',
+     'looked_up', '/etc/hosts'),
+    ('import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))',
+     'hosts', '192.0.2.1'),
+    ('open("FOLDER/secret", "w").write("x")', 'files', 'FOLDER/secret'),
+    ('import os\nos.makedirs("FOLDER/cache")', 'files', 'FOLDER/cache'),
+])
+def test_the_watch_sees_who_leaves(tmp_path, code, kind, what):
+    found = seen(tmp_path, code.replace('FOLDER', str(tmp_path)))
+    assert what.replace('FOLDER', str(tmp_path)) in found[kind], found
+
+
+def test_the_watch_is_quiet_about_what_is_allowed(tmp_path):
+    found = seen(tmp_path, f'open("{tmp_path}/asked", "w"); open("/dev/null", "w")\n'
+                 'import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)'
+                 '.connect(("127.0.0.1", 9))', [tmp_path])
+    assert (found['looked_up'], found['hosts'], found['files']) == ([], [], [])
+
+
+@pytest.mark.slow
+def test_node_image_source_and_recorder_look_up_no_host_and_write_what_was_asked(tmp_path):
+    """From the first instruction of each, with a picture in which there may be faces."""
+    pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+    if importlib.util.find_spec('onnxruntime') is None:
+        pytest.skip('no runtime is installed')
+    picture = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'a.png'), picture)
+    work = tmp_path / 'work'
+    work.mkdir()
+    seen(tmp_path, '')
+    reports = traced.run_traced(tmp_path / 'a.png', 10., work)
+    assert traced.offences(reports) == []
+    assert reports['recorder']['messages'] > 0, 'nothing was at work'
+    assert {each['exit'] for each in reports.values()} == {0}
+
+
+@pytest.mark.skipif(importlib.util.find_spec('onnxruntime') is None,
+                    reason='ONNX Runtime is not installed')
+def test_onnx_runtime_is_silent_wherever_of_ours_it_is_imported(tmp_path, monkeypatch):
+    """Without the variable, version 1.32 looks up a host and writes to ~/.cache."""
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('PYTHONDONTWRITEBYTECODE', '1')
+    monkeypatch.delenv('ORT_DISABLE_TELEMETRY', raising=False)
+    found = seen(tmp_path, 'import face_attributes_ros.errors, onnxruntime, time\n'
+                 'time.sleep(2)')
+    assert (found['looked_up'], found['hosts'], found['files']) == ([], [], [])
