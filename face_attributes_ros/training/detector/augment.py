@@ -120,7 +120,7 @@ def warp_boxes(boxes: np.ndarray, linear: np.ndarray, shift: np.ndarray) -> np.n
     return np.concatenate([centres - radii, centres + radii], 1).astype(np.float32)
 
 
-def erase_lost(image, boxes):
+def erase_lost(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The picture with faces too small or mostly outside painted over, and the remaining boxes."""
     height, width = image.shape[:2]
     clipped = boxes.clip(0, [width, height] * 2).astype(np.float32)
@@ -175,7 +175,8 @@ def _inside(centre: np.ndarray, source_size: tuple[int, int], view_size: tuple[f
     return np.array(moved)
 
 
-def mosaic(pictures, size, rng, augment):
+def mosaic(pictures: Sequence[Picture], size: int, rng: np.random.Generator,
+           augment: Augment) -> Picture:
     """Four (or nine, or sixteen) pictures in one `size` x `size` canvas, divided at random lines.
     """
     columns = math.isqrt(len(pictures))
@@ -212,7 +213,7 @@ def composite(background: Picture, givers: Sequence[Picture], size: int, rng: np
     return Picture(canvas, np.concatenate(boxes).astype(np.float32))
 
 
-def cut_face(picture, wanted_px, rng):
+def cut_face(picture: Picture, wanted_px: float, rng: np.random.Generator) -> Picture:
     """One face, `wanted_px` large, with some surroundings and whoever else is in them."""
     box = picture.boxes[rng.integers(len(picture.boxes))]
     side = math.sqrt(max(1.0, (box[2] - box[0]) * (box[3] - box[1])))
@@ -247,7 +248,7 @@ def _free_spot(shape: tuple[int, ...], boxes: np.ndarray, size: int,
     return None
 
 
-def paste_soft(canvas, patch, spot):
+def paste_soft(canvas: np.ndarray, patch: np.ndarray, spot: tuple[int, int]) -> None:
     height, width = patch.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     alpha = ((1 - (x**4 + y**4)) * 4).clip(0, 1)[..., None].astype(np.float32)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -13,10 +14,13 @@ import torch
 
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.detector import augment as augmentation
-from face_attributes_ros.training.detector.augment import Picture
-from face_attributes_ros.training.detector.data import split_small
+from face_attributes_ros.training.detector.augment import Augment, Picture
+from face_attributes_ros.training.detector.config import Recipe
+from face_attributes_ros.training.detector.data import Sample, split_small
 from face_attributes_ros.training.detector.occlusion import hide_parts
 from face_attributes_ros.training.detector.scenes import crowd, distant
+
+Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
 class PictureBank:
@@ -24,7 +28,8 @@ class PictureBank:
     over.
     """
 
-    def __init__(self, samples, longest_px=416, repeats=None):
+    def __init__(self, samples: Sequence[Sample], longest_px: int = 416,
+                 repeats: Mapping[str, int] | None = None):
         chosen = [sample for sample in samples if not sample.maybe_unlabelled]
         if not chosen:
             raise DataError('the training list holds no usable image')
@@ -33,24 +38,24 @@ class PictureBank:
         self.empty = [picture for picture in self.pictures if not len(picture.boxes)]
         self.peopled = [index for index in self.deck if len(self.pictures[index].boxes)]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.deck)
 
-    def picture(self, card):
+    def picture(self, card: int) -> Picture:
         """The picture at a place of the deck, where one stands as often as its source is repeated.
         """
         return self.pictures[self.deck[card]]
 
-    def draw(self, rng):
+    def draw(self, rng: np.random.Generator) -> Picture:
         """Any picture."""
         return self.picture(rng.integers(len(self.deck)))
 
-    def draw_peopled(self, rng):
+    def draw_peopled(self, rng: np.random.Generator) -> Picture:
         """Any picture with a face."""
         return self.pictures[self.peopled[rng.integers(len(self.peopled))]]
 
 
-def _deck(names, repeats):
+def _deck(names: Sequence[str], repeats: Mapping[str, int]) -> np.ndarray:
     """Indices of the pictures, each as often as `repeats` says for its name's prefix: whole times,
     once without.
     """
@@ -111,7 +116,8 @@ class Batches:
         }
         return [int(order[at // total][at % total]) for at in range(first, first + batch)]
 
-    def _picture(self, index, size, rng, augment):
+    def _picture(self, index: int, size: int, rng: np.random.Generator,
+                 augment: Augment) -> Picture:
         kind = self._kind(rng, augment)
         picture = self.bank.picture(index)
         if kind == 'mosaic':
@@ -128,7 +134,7 @@ class Batches:
         return augmentation.composite(background, givers, size, rng, augment)
 
     @staticmethod
-    def _kind(rng, augment):
+    def _kind(rng: np.random.Generator, augment: Augment) -> str:
         draw = rng.random()
         for kind in ('mosaic', 'composite', 'crowd', 'distant'):
             draw -= getattr(augment, kind)
@@ -140,19 +146,21 @@ class Batches:
 class Ahead:
     """Batches, each made by a second thread while the step before it computes."""
 
-    def __init__(self, batches):
-        self.batches, self.asked, self.coming = batches, None, None
+    def __init__(self, batches: Batches):
+        self.batches = batches
+        self.asked: tuple[int, bool] | None = None
+        self.coming: Future[Batch] | None = None
         self.maker = ThreadPoolExecutor(1)
 
-    def __call__(self, step, calm=False):
-        ready = self.asked == (step, calm)
-        batch = self.coming.result() if ready else self.batches(step, calm)
+    def __call__(self, step: int, calm: bool = False) -> Batch:
+        ready = self.coming if self.asked == (step, calm) else None
+        batch = ready.result() if ready else self.batches(step, calm)
         self.asked = (step + 1, calm)
         self.coming = self.maker.submit(self.batches, *self.asked)
         return batch
 
 
-def _worse(picture, rng, augment):
+def _worse(picture: Picture, rng: np.random.Generator, augment: Augment) -> np.ndarray:
     """The picture's pixels with faces partly hidden, under other light, through a worse camera."""
     if rng.random() < augment.occlusion:
         hide_parts(picture.image, picture.boxes, rng)

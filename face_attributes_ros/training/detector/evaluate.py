@@ -31,7 +31,7 @@ from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model, load_manifest, shipped
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.common.manifest_table import put_metrics
-from face_attributes_ros.training.detector.data import read_samples
+from face_attributes_ros.training.detector.data import Sample, read_samples
 from face_attributes_ros.training.detector.measures import (
     headline_metrics,
     measure,
@@ -47,8 +47,9 @@ from face_attributes_ros.training.detector.predict import (
     predict,
     torch_detector,
 )
-from face_attributes_ros.training.detector.robustness import degradations
+from face_attributes_ros.training.detector.robustness import Change, degradations
 from face_attributes_ros.training.detector.score import (
+    Judged,
     Result,
     average_precision,
     best_f1,
@@ -177,11 +178,11 @@ def open_detector(name: str, args: argparse.Namespace) -> Detect:
     )
 
 
-def _thinned(samples, limit):
+def _thinned(samples: list[Sample], limit: int) -> list[Sample]:
     return samples[:: max(1, len(samples) // limit)] if limit else samples
 
 
-def parts_of(samples):
+def parts_of(samples: Sequence[Sample]) -> dict[str, list[int]]:
     """Indices of the samples in `all`, in each of `PARTS` that the data has."""
     parts = {'all': list(range(len(samples)))}
     for part, prefixes in PARTS.items():
@@ -193,7 +194,7 @@ def parts_of(samples):
     return parts
 
 
-def parts_and_crowds(samples):
+def parts_and_crowds(samples: Sequence[Sample]) -> dict[str, list[int]]:
     """`parts_of`, and `crowd`: the pictures of `CROWD_FACES` and more, where there are others too.
     """
     crowds = [index for index, s in enumerate(samples) if len(s.boxes) >= CROWD_FACES]
@@ -201,7 +202,7 @@ def parts_and_crowds(samples):
     return parts_of(samples) | ({'crowd': crowds} if there else {})
 
 
-def curve_part(samples):
+def curve_part(samples: Sequence[Sample]) -> tuple[str, list[int]]:
     """(name, indices) of the part for the plot and the robustness table: the hard one where there
     is one.
     """
@@ -210,7 +211,7 @@ def curve_part(samples):
     return name, parts[name]
 
 
-def robustness(detect, samples):
+def robustness(detect: Detect, samples: list[Sample]) -> dict[str, float]:
     """AP@.5 under each degradation."""
     table = {}
     for name, change in degradations().items():
@@ -227,7 +228,8 @@ def _degraded(detect: Detect, sample: Sample, change: Change, rng: np.random.Gen
     return Result(*detect(image), boxes[: len(faces)], boxes[len(faces) :], max(image.shape[:2]))
 
 
-def write_worst(args, name, results, samples, threshold):
+def write_worst(args: argparse.Namespace, name: str, results: Sequence[Result],
+                samples: Sequence[Sample], threshold: float) -> None:
     """Writes NAME_misses.png and NAME_false_alarms.png, judged at `threshold`."""
     args.worst_folder.mkdir(parents=True, exist_ok=True)
     for kind, failures in (

@@ -11,14 +11,14 @@ import numpy as np
 SHARE_OF_FACES = 0.6
 
 
-def hide_parts(image, boxes, rng):
+def hide_parts(image: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> None:
     """Hides a part of some of the faces (N, 4) xyxy px, in place."""
     for box in boxes:
         if rng.random() < SHARE_OF_FACES:
             (put_mask, _glasses, _object)[rng.integers(3)](image, box, rng)
 
 
-def put_mask(image, box, rng):
+def put_mask(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
     """A polygon over mouth and chin, the nose perhaps."""
     x, y, width, height = _frame(box)
     top = rng.uniform(0.5, 0.68)
@@ -39,7 +39,7 @@ def put_mask(image, box, rng):
     cv2.fillPoly(image, [points.round().astype(np.int32)], _colour(rng), cv2.LINE_AA)
 
 
-def _glasses(image, box, rng):
+def _glasses(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
     """Two dark ellipses where the eyes are."""
     x, y, width, height = _frame(box)
     colour = tuple(int(level) for level in rng.integers(0, 60, 3))
@@ -58,11 +58,12 @@ def _glasses(image, box, rng):
         )
 
 
-def _object(image, box, rng):
+def _object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
     hide_side(image, box, rng, rng.uniform(0.15, 0.4))
 
 
-def hide_side(image, box, rng, share):
+def hide_side(image: np.ndarray, box: np.ndarray, rng: np.random.Generator,
+              share: float) -> None:
     """A piece of the same picture, or a colour, in front of `share` of the face, from a random
     side.
     """
@@ -80,7 +81,8 @@ def hide_side(image, box, rng, share):
         image[y0:y1, x0:x1] = _stuff(image, x1 - x0, y1 - y0, rng)
 
 
-def _stuff(image, width, height, rng):
+def _stuff(image: np.ndarray, width: int, height: int,
+           rng: np.random.Generator) -> np.ndarray | tuple[int, ...]:
     """What stands in front: a colour, or a piece (`height`, `width`, 3) of the picture."""
     if rng.random() < 0.5:
         return _colour(rng)
@@ -89,9 +91,9 @@ def _stuff(image, width, height, rng):
     return image[top : top + height, left : left + width].copy()
 
 
-def _frame(box):
+def _frame(box: np.ndarray) -> tuple[float, float, float, float]:
     return box[0], box[1], box[2] - box[0], box[3] - box[1]
 
 
-def _colour(rng):
+def _colour(rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(int(level) for level in rng.integers(0, 256, 3))

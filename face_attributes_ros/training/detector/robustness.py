@@ -20,6 +20,8 @@ from face_attributes_ros.training.detector.occlusion import hide_side, put_mask
 
 Change = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 """`change(image, boxes, rng) -> (image, boxes)`."""
+Hide = Callable[[np.ndarray, np.ndarray, np.random.Generator], None]
+"""`hide(image, box, rng)`, in place."""
 
 ROTATIONS_DEG = (0, 10, 20, 30)
 LIGHTS_LUX = (1000, 400, 200, 100, 40)
@@ -57,7 +59,7 @@ def at_light(image: np.ndarray, lux: float, rng: np.random.Generator) -> np.ndar
     return (linear.clip(0, 1) ** (1 / _GAMMA) * 255).round().astype(np.uint8)
 
 
-def _rotation(angle_deg):
+def _rotation(angle_deg: float) -> Change:
     return lambda image, boxes, rng: (
         rotated(image, boxes, angle_deg) if angle_deg else (image, boxes)
     )
@@ -75,12 +77,13 @@ def _blur(length_px: float) -> Change:
     return change
 
 
-def _hide_third(image, box, rng):
+def _hide_third(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
     hide_side(image, box, rng, 1 / 3)
 
 
-def _hidden(hide):
-    def change(image, boxes, rng):
+def _hidden(hide: Hide) -> Change:
+    def change(image: np.ndarray, boxes: np.ndarray,
+               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         image = image.copy()
         for box in boxes:
             hide(image, box, rng)

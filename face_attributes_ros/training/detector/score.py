@@ -4,7 +4,7 @@ F1."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def best_f1(judged: Judged) -> tuple[float, float]:
     return float(f1.max()), float(judged.scores[f1.argmax()])
 
 
-def quiet_threshold(results, most):
+def quiet_threshold(results: Sequence[Result], most: float) -> float:
     """The lowest score at which face-free images show at most `most` false alarms each on average;
     0 without any.
     """

@@ -100,7 +100,7 @@ def names_in(path):
 
 
 def without_faces(picture):
-    """The picture as one without a face: what the voters took for a face is to be told from one."""
+    """The picture as one without a face: what the voters took for a face is to be told from it."""
     return picture._replace(faces=picture.faces[:0])
 
 
