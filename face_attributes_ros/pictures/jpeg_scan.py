@@ -100,7 +100,8 @@ class _Grid:
         y, x = np.divmod(np.arange(self.count), self.columns)
         seen = (y * self.block_px[1] != height - 1) & (x * self.block_px[0] != width - 1)
         lasts: np.ndarray = np.maximum.accumulate(np.where(seen, np.arange(self.count), -1))
-        return lasts[blocks]
+        found: np.ndarray = lasts[blocks]
+        return found
 
     def grey(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(count,) whether each block is grey, at its border in brightness only, as neighbours'

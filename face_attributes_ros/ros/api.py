@@ -24,7 +24,7 @@ INPUTS = {
 }
 
 
-def topics():
+def topics() -> str:
     """The table of topics, for one camera without a name."""
     rows = ['| Topic | Type | QoS | Meaning |', '|---|---|---|---|']
     rows += [
@@ -41,7 +41,7 @@ def topics():
     return '\n'.join(rows) + '\n'
 
 
-def services():
+def services() -> str:
     """The table of services; those of every lifecycle node come on top."""
     rows = ['| Service | Type | Meaning |', '|---|---|---|']
     return '\n'.join(

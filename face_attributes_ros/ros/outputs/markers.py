@@ -23,7 +23,7 @@ ARROW_M = .3
 class Markers:
     """`markers`: heads, facing directions and captions."""
 
-    TOPICS = {'markers': Topic(MarkerArray, 1, 'Heads, facing directions and captions for RViz; '
+    TOPICS: ClassVar[dict[str, Topic]] = {'markers': Topic(MarkerArray, 1, 'Heads, facing directions and captions for RViz; '
                                'needs camera_info.')}
 
     def messages(self, look: Look, wanted: Collection[str]) -> Messages:
