@@ -36,8 +36,8 @@ def topics() -> str:
         rows.append(f'| out `~/{name}` | {kind} | reliable, depth {topic.depth} | '
                     f'{topic.meaning} |')
     rows.append(
-        '| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a second: rates, latency, '
-        'drops, models, device; and why, when no image comes. |')
+        '| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a '
+        'second: rates, latency, drops, models, device; and why, when no image comes. |')
     return '\n'.join(rows) + '\n'
 
 

@@ -202,17 +202,23 @@ def _print_picture(source, messages, sent):
         return
     received = [message['received_s'] for message in messages]
     rate = (len(received) - 1) / (received[-1] - received[0]) if len(received) > 1 else 0.
-    latencies = [message['latency_ms'] for message in messages]
-    p95 = quantiles(latencies, n=20)[-1] if len(latencies) > 1 else latencies[0]
+    latencies = [message['latency_ms'] for message in messages
+                 if message['latency_ms'] is not None]
     last = messages[-1]
     size = f'{last["image_width"]}x{last["image_height"]}'
-    latency = f'{median(latencies):.0f}, {p95:.0f}'
+    latency = ', '.join(f'{value:.0f}' for value in _median_and_p95(latencies)) or 'unknown'
     say(
         f'{name:<24}{size:>11}{sent:>6}{len(messages):>6}{rate:>6.1f} Hz{latency:>27}'
         f'{len(last["faces"]):>7}'
     )
     for face in last['faces']:
         say('    ' + describe(face))
+
+
+def _median_and_p95(values):
+    if len(values) < 2:
+        return values * 2
+    return median(values), quantiles(values, n=20)[-1]
 
 
 def describe(face: Mapping[str, Any]) -> str:
