@@ -113,7 +113,8 @@ def test_other_data_are_refused(tmp_path):
         Run(arguments(tmp_path, 2, resume=True), Line(data='others'))
 
 
-@pytest.mark.parametrize('steps, minutes', [(0, math.inf), (-1, math.inf), (0, 0.), (5, 0.), (5, -1.)])
+@pytest.mark.parametrize('steps, minutes', [(0, math.inf), (-1, math.inf), (0, 0.), (5, 0.),
+                                            (5, -1.)])
 def test_a_run_without_an_end_is_refused(steps, minutes):
     with pytest.raises(ParameterError, match='--minutes, --steps'):
         check_budget(Namespace(steps=steps, minutes=minutes))
