@@ -19,7 +19,7 @@ from face_attributes_ros.ros.outputs.faces import Faces
 from face_attributes_ros.ros.outputs.look import Look, Output, Topic
 from face_attributes_ros.ros.outputs.markers import Markers
 
-KINDS: tuple[type[Any], ...] = (Faces, Annotated, Markers)
+KINDS: tuple[type[Output], ...] = (Faces, Annotated, Markers)
 """One row a kind of output."""
 
 TOPICS: dict[str, Topic] = {name: topic for kind in KINDS for name, topic in kind.TOPICS.items()}
