@@ -2,10 +2,10 @@
 """Whether the last scan of a progressive JPEG holds all its blocks.
 
 Earlier scans that end too early are followed by no others, which the segments tell. The last one
-mostly refines the brightness by its last bit (T.81, annex G.1.2.3): where its data is there, nearly
-every block with something in it differs from what it is without that scan; behind the place where
-its data ends, only those that libjpeg smooths differently. A scan that lacks less than a twentieth
-of such blocks is not found out."""
+mostly refines the brightness by its last bit (T.81, annex G.1.2.3): where its data is there,
+nearly every block with something in it differs from what it is without that scan; behind the place
+where its data ends, only those that libjpeg smooths differently. A scan that lacks less than a
+twentieth of such blocks is not found out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each format whole, cut short, with bytes behind it, turned, and with a header that lies."""
 
-import io
 import os
 import struct
 import time

@@ -32,8 +32,8 @@ class RecorderSettings:
     """The parameters of recorder."""
 
     folder: str = once(
-        'recording', 'Where messages.jsonl and the pictures go; made, for its owner only, if it is '
-        'not there, added to if it is.')
+        'recording', 'Where messages.jsonl and the pictures go; made, for its owner only, if it '
+        'is not there, added to if it is.')
     seconds_between_pictures: float = once(
         1., 'At most one picture in that time; 0 writes all.', unit='s', low=0., high=3600.)
     messages: int = once(
