@@ -2,10 +2,10 @@
 """Whether the last scan of a progressive JPEG holds all its blocks.
 
 Earlier scans that end too early are followed by no others, which the segments tell. The last one
-mostly refines the brightness by its last bit (T.81, annex G.1.2.3): where its data is there, nearly
-every block with something in it differs from what it is without that scan; behind the place where
-its data ends, only those that libjpeg smooths differently. A scan that lacks less than a twentieth
-of such blocks is not found out."""
+mostly refines the brightness by its last bit (T.81, annex G.1.2.3): where its data is there,
+nearly every block with something in it differs from what it is without that scan; behind the place
+where its data ends, only those that libjpeg smooths differently. A scan that lacks less than a
+twentieth of such blocks is not found out."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def whole(data: bytes, last_scan: int, pixels: np.ndarray) -> bool:
     if without is None or without.shape != pixels.shape or min(pixels.shape[:2]) < 8:
         return True
     plane = _blocks(cv2.cvtColor(without, cv2.COLOR_BGR2GRAY))
-    textured = plane.max((1, 3)) - plane.min((1, 3)) >= _TEXTURE
-    refined = _blocks((pixels != without).any(2)).any((1, 3))[textured]
+    textured = np.asarray(plane.max((1, 3)) - plane.min((1, 3)) >= _TEXTURE)
+    changed = np.asarray(_blocks((pixels != without).any(2)).any((1, 3)))
+    refined = changed[textured]
     some = max(_FEW, len(refined) // 20)
     return len(refined) < 2 * some or not (
         refined[:some].mean() > _REFINED and refined[-some:].mean() < _UNREFINED)

@@ -17,7 +17,8 @@ def test_pictures_never_take_a_name_that_is_taken(tmp_path):
     (tmp_path / 'x_3.png').symlink_to('/nowhere/else')
     out = NewPictures(tmp_path)
     names = [out.write('x', GREY).name for _ in range(3)]
-    assert names == ['x_2.png', 'x_4.png', 'x_5.png'] and (tmp_path / 'x.png').read_text() == 'mine'
+    assert names == ['x_2.png', 'x_4.png', 'x_5.png']
+    assert (tmp_path / 'x.png').read_text() == 'mine'
     assert np.array_equal(cv2.imread(str(tmp_path / 'x_4.png')), GREY)
 
 
