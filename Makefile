@@ -3,6 +3,7 @@
 # make test    all tests
 # make lint    ruff and mypy, as pyproject.toml has them
 # make check   what CI runs: lint, all tests with branch coverage, demo
+# make fuzz    N=10000 inputs of each kind that nobody meant to send, counted
 # make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are
 #              not ours, ONLY="node soak" runs parts
 # make docs    the files that are generated from the code and from measured files
@@ -15,7 +16,9 @@ IMAGES ?=
 PEERS ?=
 ONLY ?=
 
-.PHONY: venv demo test lint coverage check bench docs clean
+N ?= 10000
+
+.PHONY: venv demo test lint coverage check fuzz bench docs clean
 
 venv: $(VENV)/.installed
 
@@ -43,6 +46,9 @@ coverage: venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --cov --cov-report=term
 
 check: lint coverage demo
+
+fuzz: venv
+	$(PY) -m tools.fuzz $(N)
 
 bench: venv
 	$(PY) -m bench.measure.speed $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))

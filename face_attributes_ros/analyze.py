@@ -97,7 +97,7 @@ def to_json(track: Track) -> dict[str, Any]:
     return out
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `face-attributes analyze`."""
     parser.add_argument('paths', nargs='+', metavar='PATH', type=Path,
                         help='pictures, or folders of pictures (with those below them)')
@@ -151,7 +151,8 @@ def _with_progress(paths: list[Path]) -> Iterable[Path]:
         return paths
     from tqdm import tqdm
 
-    return tqdm(paths, unit='picture', file=sys.stderr)
+    shown_paths: Iterable[Path] = tqdm(paths, unit='picture', file=sys.stderr)
+    return shown_paths
 
 
 def _analyze_one(analyzer: Analyzer, path: Path, out: NewPictures | None,

@@ -31,17 +31,13 @@ def gemm_rates(repeats: int = 10) -> dict[str, float]:
     torch.set_num_threads(1)
     numbers = np.random.default_rng(0).standard_normal((SIDE, SIDE)).astype(np.float32)
     tensor = torch.from_numpy(numbers)
-    products = {
-        'fp32': [lambda: numbers @ numbers, lambda: tensor @ tensor], 'int8': [int8_product()]
-    }
+    products = {'fp32': [lambda: numbers @ numbers, lambda: tensor @ tensor],
+                'int8': [int8_product()]}
     if machine.not_offered('bf16') is None:
         half = tensor.bfloat16()
         products['bf16'] = [lambda: half @ half]
-    return {
-        name: round(max(_rate(call, repeats)
-                        for call in calls), 1)
-        for name, calls in products.items()
-    }
+    return {name: round(max(_rate(call, repeats) for call in calls), 1)
+            for name, calls in products.items()}
 
 
 def _rate(call: Callable[[], object], repeats: int) -> float:
@@ -106,10 +102,11 @@ def networks() -> Iterator[tuple[str, Model, tuple[int, ...]]]:
     from face_attributes_ros.engines.models import shipped
 
     for name, model in shipped().items():
-        size = canvas_size(*IMAGE,
-                           model.input_px)[::-1] if model.task == 'detector' else (model.input_px,
-                                                                                   model.input_px)
-        yield name, model, (1 if model.task == 'detector' else FACES, *size, 3)
+        if model.task == 'detector':
+            width, height = canvas_size(*IMAGE, model.input_px)
+            yield name, model, (1, height, width, 3)
+        else:
+            yield name, model, (FACES, model.input_px, model.input_px, 3)
 
 
 def measure(rounds: int) -> Report:

@@ -2,8 +2,9 @@
 """The device path beside ultralytics' predict() and a torch network once a face, on one GPU.
 
     python -m bench.measure.gpu                     # writes bench/results/gpu_NAME.json
-    python -m bench.measure.gpu --device cpu        # does the script run? prints, writes \
-        nothing, and its times mean nothing
+    python -m bench.measure.gpu --device cpu        # does the script run? prints, writes nothing
+
+The times of the second mean nothing.
 
 A 1280x720 frame and 4 faces, with the architectures of YOLOv3 and of the shipped tiny detector.
 The detector's weights are fresh: time does not depend on them, and the faces are put among its
@@ -61,16 +62,14 @@ class Told(torch.nn.Module):
     def __init__(self, detector: torch.nn.Module, device: torch.device) -> None:
         super().__init__()
         letterbox = Letterbox(WIDTH, HEIGHT, *canvas_size(WIDTH, HEIGHT, LONGEST))
-        rows = np.column_stack(
-            [letterbox.to_canvas(np.array(BOXES, np.float32)),
-             np.full(FACES, .9, np.float32)])
+        boxes_xyxy = letterbox.to_canvas(np.array(BOXES, np.float32))
+        rows = np.column_stack([boxes_xyxy, np.full(FACES, .9, np.float32)])
         self.detector, self.rows = detector, torch.from_numpy(rows).float().to(device)
         self.hidden = torch.tensor([1., 1, 1, 1, 0], device=device)
 
     def forward(self, canvases: torch.Tensor) -> torch.Tensor:
-        return torch.cat(
-            [self.rows.expand(len(canvases), -1, -1),
-             self.detector(canvases) * self.hidden], 1)
+        told = self.rows.expand(len(canvases), -1, -1)
+        return torch.cat([told, self.detector(canvases) * self.hidden], 1)
 
 
 class Ours:
@@ -78,16 +77,16 @@ class Ours:
 
     def __init__(self, name: str, device: str) -> None:
         network = TorchNetwork(ContractDetector(build_yolov3(architecture(name))),
-                               ('detections', ), device)
+                               ('detections',), device)
         model = find_model(Settings.attributes_model, 'attributes')
         looks = open_file(model.torch_weights(), device=device)
         estimator = AttributeEstimator(looks, looks.outputs, size_px=model.input_px,
                                        crop_scale=model.crop_scale)
-        detector, estimator = device_views(FaceDetector(network, imgsz_px=LONGEST), estimator)
+        detector, view = device_views(FaceDetector(network, imgsz_px=LONGEST), estimator)
         path = detector.path
         path.networks = path.networks._replace(detector=Told(path.networks.detector, path.device))
-        self.pipeline, self.path, self.about, self.stamp_s = Pipeline(
-            detector, estimator), path, network.description, 0.
+        self.pipeline, self.path = Pipeline(detector, view), path
+        self.about, self.stamp_s = network.description, 0.
         self.pipeline.update(self.pipeline.settings)
 
     def __call__(self, image: np.ndarray) -> None:
@@ -128,10 +127,8 @@ class Naive:
     def _look(self, image: np.ndarray, box: Sequence[float]) -> list[np.ndarray]:
         x0, y0, x1, y1 = (int(value) for value in box)
         crop = np.ascontiguousarray(cv2.resize(image[y0:y1, x0:x1], (self.crop_px, self.crop_px)))
-        return [
-            head.cpu().numpy()
-            for head in self.attributes(torch.from_numpy(crop)[None].to(self.device))
-        ]
+        heads = self.attributes(torch.from_numpy(crop)[None].to(self.device))
+        return [head.cpu().numpy() for head in heads]
 
 
 def operations(ours: Ours) -> dict[str, int]:
@@ -139,6 +136,8 @@ def operations(ours: Ours) -> dict[str, int]:
     one frame, by part."""
     found = {}
     networks = ours.path.networks
+    if networks.attributes is None:
+        raise ValueError('operations: the path has no attribute network')
     plan = next(iter(ours.path._plans.values()))
     crops = torch.zeros(FACES, networks.size_px, networks.size_px, 3, device=ours.path.device)
     canvases = plan.draw(plan.frames.to(plan.dtype))
@@ -156,10 +155,8 @@ def _operations(module: torch.nn.Module, given: torch.Tensor) -> int:
         nonlocal total
         total += 2 * layer.weight.numel() * output.shape[0] * output.shape[2:].numel()
 
-    layers = [
-        layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)
-    ]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
+    hooks = [layer.register_forward_hook(count) for layer in module.modules()
+             if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
     module(given)
     for hook in hooks:
         hook.remove()
@@ -219,20 +216,20 @@ def interleaved(contenders: Mapping[str, Callable[[np.ndarray], object]], image:
             start = time.perf_counter()
             call(image)
             rows[name].append(1e3 * (time.perf_counter() - start))
-    return {
-        name: dict(
-            zip(('low', 'median', 'high'),
-                np.percentile(values, [25, 50, 75]).round(3).tolist()))
-        for name, values in rows.items()
-    }
+    return {name: _middle_half(values) for name, values in rows.items()}
+
+
+def _middle_half(values: Sequence[float]) -> dict[str, float]:
+    low, median, high = np.percentile(values, [25, 50, 75]).round(3).tolist()
+    return {'low': low, 'median': median, 'high': high}
 
 
 def measure(device: str, detectors: Sequence[str], rounds: int) -> Report:
     image = frame()
     report: Report = {
         'device': device_name(device), 'torch': torch.__version__, 'cuda': torch.version.cuda,
-        'python': platform.python_version(), 'frame': [WIDTH,
-                                                       HEIGHT], 'faces': FACES, 'detectors': {}
+        'python': platform.python_version(), 'frame': [WIDTH, HEIGHT], 'faces': FACES,
+        'detectors': {}
     }
     if torch.device(device).type != 'cuda':
         report['smoke_test'] = 'run on a CPU: says that the script runs, and nothing about speed'
@@ -256,8 +253,8 @@ def measure(device: str, detectors: Sequence[str], rounds: int) -> Report:
 
 
 def device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if torch.device(
-        device).type == 'cuda' else platform.machine()
+    on_gpu = torch.device(device).type == 'cuda'
+    return torch.cuda.get_device_name(device) if on_gpu else platform.machine()
 
 
 def main() -> None:

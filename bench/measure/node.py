@@ -62,14 +62,15 @@ def _figures(sent: Report, heard: Report, node_cpu_s: float, elapsed_s: float) -
     found = stream(sent['stamps_s'], {row['stamp_s']: row['received_s'] for row in rows})
     if not rows:
         return found
-    inference_ms, count = statistics.median(row['inference_ms']
-                                            for row in rows), Counter(row['faces'] for row in rows)
+    inference_ms = statistics.median(row['inference_ms'] for row in rows)
+    count = Counter(row['faces'] for row in rows)
     return found | {
         'faces_found': count.most_common(1)[0][0], 'pipeline_ms': round(inference_ms, 2),
         'latency_over_pipeline': round(found['P50_LATENCY'] / inference_ms, 3),
         'publish_image_ms': round(sent['publish_ms'], 2), 'message_bytes': rows[-1]['bytes'],
-        'node_cpu_ms_a_frame': round(1e3 * node_cpu_s / len(rows), 2), 'node_cpu_cores': round(
-            node_cpu_s / elapsed_s, 3), 'stage_ms': _stages(heard['diagnostics'])
+        'node_cpu_ms_a_frame': round(1e3 * node_cpu_s / len(rows), 2),
+        'node_cpu_cores': round(node_cpu_s / elapsed_s, 3),
+        'stage_ms': _stages(heard['diagnostics'])
     }
 
 
@@ -109,6 +110,10 @@ def measure_node(args: argparse.Namespace) -> Report:
     return {'auto': first, 'runtimes': report}
 
 
+PRINTED = ('MEAN_FRAME_RATE', 'NUM_MISSED_FRAMES', 'P50_LATENCY', 'P95_LATENCY',
+           'latency_over_pipeline', 'faces_found', 'node_cpu_ms_a_frame')
+
+
 def _on_runtime(backend: str, streams: Iterable[tuple[int, int]], seconds: float) -> Report:
     with ready_node(backend) as (process, listener):
         figures = {}
@@ -116,13 +121,7 @@ def _on_runtime(backend: str, streams: Iterable[tuple[int, int]], seconds: float
             for name, rate in RATES.items():
                 key = f'{height}p_{faces}faces_{name}'
                 figures[key] = one_stream(process, listener, height, faces, rate, seconds)
-                print(
-                    backend, key, {
-                        k: figures[key].get(k)
-                        for k in ('MEAN_FRAME_RATE', 'NUM_MISSED_FRAMES', 'P50_LATENCY',
-                                  'P95_LATENCY', 'latency_over_pipeline', 'faces_found',
-                                  'node_cpu_ms_a_frame')
-                    }, flush=True)
+                print(backend, key, {k: figures[key].get(k) for k in PRINTED}, flush=True)
         first = next(iter(figures.values()))
         return {'engines': _engines(process), 'torch_loaded': loads(process.pid, 'libtorch'),
                 'steady_memory_mb': first['memory_mb'], 'streams': figures}
@@ -149,11 +148,10 @@ def measure_cold_start(args: argparse.Namespace) -> Report:
                     while listener.output.count('first at ') == before and time.monotonic() < end:
                         time.sleep(.02)
                     if listener.output.count('first at ') == before:
-                        raise RuntimeError(
-                            f'no face message within 60 s:\n{process.output[-2000:]}')
-                    times.append(
-                        float(listener.output.rpartition('first at ')[2].split()[0]) -
-                        process.started_s)
+                        raise RuntimeError('no face message within 60 s:\n'
+                                           f'{process.output[-2000:]}')
+                    first_s = float(listener.output.rpartition('first at ')[2].split()[0])
+                    times.append(first_s - process.started_s)
                 listener.heard()
             report[backend] = {
                 'seconds': [round(value, 2) for value in times],
@@ -180,14 +178,14 @@ def measure_soak(args: argparse.Namespace) -> Report:
     received = {row['stamp_s']: row['received_s'] for row in rows}
     report = {
         'seconds': args.soak_seconds, 'busy_processes': len(busy),
-        'whole': stream(sent['stamps_s'],
-                        received), 'windows_10s': windows(sent['stamps_s'], received, 10.),
-        'node_cpu_ms_a_frame': round(1e3 * cpu / max(1, len(rows)),
-                                     2), 'rss_mb_start': memory['rss'], 'rss_mb_end': after['rss']
+        'whole': stream(sent['stamps_s'], received),
+        'windows_10s': windows(sent['stamps_s'], received, 10.),
+        'node_cpu_ms_a_frame': round(1e3 * cpu / max(1, len(rows)), 2),
+        'rss_mb_start': memory['rss'], 'rss_mb_end': after['rss']
     }
     print('soak', report['whole'], [(w['P50_LATENCY'], w['P99_LATENCY'], w['MAX_LATENCY'])
-                                    for w in report['windows_10s']
-                                    if 'P50_LATENCY' in w], flush=True)
+                                    for w in report['windows_10s'] if 'P50_LATENCY' in w],
+          flush=True)
     return report
 
 
@@ -208,10 +206,9 @@ def measure_dds(args: argparse.Namespace) -> Report:
                 rows = list(_matched(listener.heard()['rows'], set(sent['stamps_s'])))
             received = {row['stamp_s']: row['received_s'] for row in rows}
             figures: Report = stream(sent['stamps_s'], received)
+            missed = figures['NUM_MISSED_FRAMES'] / max(1, figures['NUM_FRAMES_SENT'])
             figures |= {
-                'delivered': round(
-                    1 - figures['NUM_MISSED_FRAMES'] / max(1, figures['NUM_FRAMES_SENT']),
-                    4), 'publish_ms': round(sent['publish_ms'], 2),
+                'delivered': round(1 - missed, 4), 'publish_ms': round(sent['publish_ms'], 2),
                 'subscriber_cpu_ms_a_frame': round(1e3 * cpu / len(rows), 2) if rows else None
             }
             report[f'{height}p_{profile}'] = figures

@@ -69,17 +69,14 @@ def stages(one: Ours, image: np.ndarray, boxes: Boxes, rounds: int) -> dict[str,
         start = time.process_time()
         tracks = one(pixels, boxes)
         pipeline_ms = 1e3 * (time.process_time() - start)
-        row = {
-            'decode': decode_ms,
-            **one.pipeline.stage_ms, 'other': pipeline_ms - sum(one.pipeline.stage_ms.values())
-        }
+        stages = one.pipeline.stage_ms
+        row = {'decode': decode_ms, **stages, 'other': pipeline_ms - sum(stages.values())}
         row['publish'] = cpu_ms(partial(_serialized, (image.shape[1], image.shape[0]), tracks))
         rows.append(row)
     for watch in one.watches:
         watch.clock = time.perf_counter
-    return {
-        stage: round(float(np.median([row[stage] for row in rows[2:]])), 3) for stage in rows[0]
-    }
+    return {stage: round(float(np.median([row[stage] for row in rows[2:]])), 3)
+            for stage in rows[0]}
 
 
 def _serialized(size: tuple[int, int], tracks: list[Track]) -> bytes:
@@ -103,10 +100,8 @@ def compare(count: int, threads: int, rounds: int, folder: Path | None, detector
     everybody: dict[str, Contender] = {**able, **others}
     values = interleaved(everybody, image, boxes, rounds,
                          cpu_ms if threads == 1 else wall_ms)
-    row = {
-        name: {**summary(v), 'frames': len(v), 'faces_found': everybody[name].found}
-        for name, v in values.items()
-    }
+    row = {name: {**summary(v), 'frames': len(v), 'faces_found': everybody[name].found}
+           for name, v in values.items()}
     label = '' if detector == 'detector_tiny' else f'_{detector.removeprefix("detector_")}'
     ratios: dict[str, float] = {}
     for peer in others:

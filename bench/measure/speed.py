@@ -2,12 +2,11 @@
 """How fast everything is, beside peers in the same run: writes bench/results/speed.json and plots
 beside it.
 
-    python -m bench.measure.speed                                   # all parts, under ten \
-        minutes on two idle cores
-    python -m bench.measure.speed --only pipeline floor             # these parts; the others \
-        stay in the file as they were
-    python -m bench.measure.speed --peers DIR                       # with YuNet + \
-        face-api.js, whose weights are in DIR
+    python -m bench.measure.speed                           # all parts
+    python -m bench.measure.speed --only pipeline floor     # the others stay as they were
+    python -m bench.measure.speed --peers DIR               # with YuNet + face-api.js
+
+All parts take under ten minutes on two idle cores; DIR holds the weights of YuNet and face-api.js.
 
 Parts: `pipeline` (CPU milliseconds a frame at one thread, and by the clock at two, in turn with
 the peers), `floor` (the networks against the rate of a matrix product), `node` (processes over

@@ -61,9 +61,8 @@ def _ratios(report: Report) -> Iterator[Goal]:
 
 
 def _why(skipped: dict[str, str], precision: str) -> str:
-    return '; '.join(
-        sorted({reason for name, reason in skipped.items() if name.endswith(precision)
-                })) or 'not measured'
+    reasons = {reason for name, reason in skipped.items() if name.endswith(precision)}
+    return '; '.join(sorted(reasons)) or 'not measured'
 
 
 def _slower_than_hoped(report: Report, precision: str) -> str:
@@ -133,9 +132,9 @@ def _transport(report: Report, stream: Report) -> str:
 def _floor(report: Report) -> Iterator[Goal]:
     for network, about in report.get('floor', {}).get('networks', {}).items():
         for name, row in as_named(about['runtimes']).items():
-            reason = 'small layers do not reach the rate of a large matrix product' + (
-                ', and quantising between layers is work that the floor does not count'
-                if name.endswith('int8') else '')
+            reason = 'small layers do not reach the rate of a large matrix product'
+            if name.endswith('int8'):
+                reason += ', and quantising between layers is work that the floor does not count'
             goal = f'{network}, {name.replace("_", " ")}: times its arithmetic floor'
             yield Goal(goal, TIMES_FLOOR, row['times_floor'], 'x', True, reason)
 
@@ -150,9 +149,8 @@ def _rest(report: Report) -> Iterator[Goal]:
     for name, row in _runtimes(report).items():
         rest = {stage: ms for stage, ms in row.items() if stage not in ('detect', 'attributes')}
         most = max(rest, key=rest.__getitem__)
-        goal, value = f'not network, {name.replace("_", " ")}, 720p, 4 faces, CPU', round(
-            sum(rest.values()), 2)
-        yield Goal(goal, NOT_NETWORK_MS, value, ' ms', True,
+        goal = f'not network, {name.replace("_", " ")}, 720p, 4 faces, CPU'
+        yield Goal(goal, NOT_NETWORK_MS, round(sum(rest.values()), 2), ' ms', True,
                    f'most of it is {most}, {rest[most]:.2f} ms{busy(report["pipeline"])}')
     for name, runtime in report.get('node', {}).get('runtimes', {}).items():
         yield Goal(f'steady memory of the node, {name}', RSS_MB,

@@ -97,8 +97,10 @@ def by_stage(plt: Any, report: Report) -> Any:
 
 def by_ratio(plt: Any, report: Report) -> Any:
     """How many times a peer's time ours is, for each number of faces."""
-    names = sorted(key.removesuffix('_720p_4faces_1t') for key in report['ratios'] if re.fullmatch(
-        r'(naive|strong|yunet_faceapi)_(onnxruntime|openvino)_\w+?_720p_4faces_1t', key))
+    four_faces = re.compile(
+        r'(naive|strong|yunet_faceapi)_(onnxruntime|openvino)_\w+?_720p_4faces_1t')
+    names = sorted(key.removesuffix('_720p_4faces_1t')
+                   for key in report['ratios'] if four_faces.fullmatch(key))
     figure, axes = plt.subplots(figsize=(8, .45 * len(names) + 2))
     faces = [count for count, _ in rows(report)]
     for number, count in enumerate(faces):

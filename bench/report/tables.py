@@ -17,20 +17,15 @@ NOT_MEASURED = 'Not measured yet: `make bench`.\n'
 
 def overview(report: Report) -> str:
     """CPU milliseconds a frame of ours and the peers, and the node over DDS in a sentence."""
-    frames = {
-        key: row
-        for key, row in report.get('pipeline', {}).get('frames', {}).items()
-        if key.endswith('faces_1t')
-    }
+    frames = {key: row for key, row in report.get('pipeline', {}).get('frames', {}).items()
+              if key.endswith('faces_1t')}
     if not frames:
         return NOT_MEASURED
     names = list(next(iter(frames.values())))
-    rows = [[name.replace('_', ' '), *(_with_ratio(row, name)
-                                       for row in frames.values())]
+    rows = [[name.replace('_', ' '), *(_with_ratio(row, name) for row in frames.values())]
             for name in names]
-    table = grid([
-        '720p', *(f'{_faces(key)} {"face" if _faces(key) == "1" else "faces"}' for key in frames)
-    ], rows)
+    counts = [f'{_faces(key)} {"face" if _faces(key) == "1" else "faces"}' for key in frames]
+    table = grid(['720p', *counts], rows)
     about = report['machine']
     note = (
         'CPU milliseconds a frame at one thread, median (times faster than naive), taken in turn '
@@ -41,8 +36,8 @@ def overview(report: Report) -> str:
 
 def _with_ratio(row: dict[str, Any], name: str) -> str:
     median = row[name]['median']
-    return f'{median:.1f}' + (f' ({row["naive"]["median"] / median:.1f}x)' if 'naive' in row
-                              else '')
+    ratio = f' ({row["naive"]["median"] / median:.1f}x)' if 'naive' in row else ''
+    return f'{median:.1f}{ratio}'
 
 
 def _faces(key: str) -> str:
@@ -51,11 +46,8 @@ def _faces(key: str) -> str:
 
 def contenders(report: Report) -> str:
     """Every contender on every frame: median, the middle half, faces that it found."""
-    rows = [[
-        key.replace('_', ' '),
-        name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["low"]:.1f} to {row["high"]:.1f}',
-        row['faces_found'], values['unit']
-    ]
+    rows = [[key.replace('_', ' '), name.replace('_', ' '), f'{row["median"]:.1f}',
+             f'{row["low"]:.1f} to {row["high"]:.1f}', row['faces_found'], values['unit']]
             for values in (report.get('pipeline', {}), report.get('pipeline_2t', {}))
             for key, frame in values.get('frames', {}).items()
             for name, row in frame.items()]
@@ -93,13 +85,12 @@ def goals_table(report: Report) -> str:
 
 def machines(report: Report) -> str:
     """What each part was measured on, and how busy that machine was."""
-    rows = [[
-        part, about['time'], about['cpu'], about['cores'], ' '.join(about['flags']),
-        about['load_1min'], about['busy_others'], took_s
-    ] for part, about, took_s in _parts(report)]
-    return grid([
-        'part', 'when', 'CPU', 'cores', 'features', 'load', 'cores busy with other work', 'took, s'
-    ], rows)
+    rows = [[part, about['time'], about['cpu'], about['cores'], ' '.join(about['flags']),
+             about['load_1min'], about['busy_others'], took_s]
+            for part, about, took_s in _parts(report)]
+    heads = ['part', 'when', 'CPU', 'cores', 'features', 'load', 'cores busy with other work',
+             'took, s']
+    return grid(heads, rows)
 
 
 def _parts(report: Report) -> list[tuple[str, Report, Any]]:
@@ -113,11 +104,8 @@ def stages(report: Report) -> str:
     found = report.get('pipeline', {}).get('stages')
     if not found:
         return NOT_MEASURED
-    rows = [[
-        key.removesuffix('_1t').replace('_', ' '),
-        name.replace('_', ' '), *(f'{row.get(stage, 0):.2f}'
-                                  for stage in STAGES), f'{not_network(row):.2f}'
-    ]
+    rows = [[key.removesuffix('_1t').replace('_', ' '), name.replace('_', ' '),
+             *(f'{row.get(stage, 0):.2f}' for stage in STAGES), f'{not_network(row):.2f}']
             for key, runtimes in found.items()
             for name, row in runtimes.items()]
     return grid(['frame', 'runtime', *STAGES, 'not network'], rows)
@@ -153,17 +141,21 @@ def floor(report: Report) -> str:
     found = report.get('floor', {})
     if 'networks' not in found:
         return NOT_MEASURED
-    rows = [[
-        network, f'{about["gflop"]:.2f}', 'x'.join(map(str, about['input'])),
-        name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["floor_ms"]:.1f}',
-        f'{row["times_floor"]:.2f}'
-    ]
+    rows = [[network, f'{about["gflop"]:.2f}', 'x'.join(map(str, about['input'])),
+             name.replace('_', ' '), f'{row["median"]:.1f}', f'{row["floor_ms"]:.1f}',
+             f'{row["times_floor"]:.2f}']
             for network, about in found['networks'].items()
             for name, row in as_named(about['runtimes']).items()]
     rates = ', '.join(f'{rate:.0f} in {name}' for name, rate in found['gemm_gops_1t'].items())
     heads = ['network', 'GFLOP', 'input', 'runtime', 'CPU ms', 'floor, ms', 'times the floor']
-    return grid(heads, rows) + (
-        f'\nMatrix product of this core, one thread, giga-operations a second: {rates}.\n')
+    note = f'\nMatrix product of this core, one thread, giga-operations a second: {rates}.\n'
+    return grid(heads, rows) + note
+
+
+STREAM_FIGURES = {
+    'results/s': 'MEAN_FRAME_RATE', 'p50, ms': 'P50_LATENCY', 'p95': 'P95_LATENCY',
+    'p99': 'P99_LATENCY', 'jitter': 'MEAN_JITTER', 'pipeline, ms': 'pipeline_ms',
+    'latency / pipeline': 'latency_over_pipeline', 'CPU ms a frame': 'node_cpu_ms_a_frame'}
 
 
 def node(report: Report) -> str:
@@ -175,20 +167,13 @@ def node(report: Report) -> str:
     for backend, runtime in runtimes.items():
         for key, row in runtime.get('streams', {}).items():
             size, faces, rate = key.split('_')
-            rows.append([
-                backend, size,
-                faces.removesuffix('faces'), rate,
-                row.get('faces_found',
-                        ''), f'{row["NUM_MISSED_FRAMES"]} of {row["NUM_FRAMES_SENT"]}',
-                *(_number(row.get(name))
-                  for name in ('MEAN_FRAME_RATE', 'P50_LATENCY', 'P95_LATENCY', 'P99_LATENCY',
-                               'MEAN_JITTER', 'pipeline_ms', 'latency_over_pipeline',
-                               'node_cpu_ms_a_frame')), row['memory_mb']['rss']
-            ])
-    return grid([
-        'runtime', 'image', 'faces', 'sent at', 'found', 'missed', 'results/s', 'p50, ms', 'p95',
-        'p99', 'jitter', 'pipeline, ms', 'latency / pipeline', 'CPU ms a frame', 'RSS, MB'
-    ], rows)
+            missed = f'{row["NUM_MISSED_FRAMES"]} of {row["NUM_FRAMES_SENT"]}'
+            rows.append([backend, size, faces.removesuffix('faces'), rate,
+                         row.get('faces_found', ''), missed,
+                         *(_number(row.get(name)) for name in STREAM_FIGURES.values()),
+                         row['memory_mb']['rss']])
+    heads = ['runtime', 'image', 'faces', 'sent at', 'found', 'missed', *STREAM_FIGURES, 'RSS, MB']
+    return grid(heads, rows)
 
 
 def _number(value: float | None) -> str:
@@ -198,11 +183,9 @@ def _number(value: float | None) -> str:
 def dds(report: Report) -> str:
     """What the shipped Fast DDS profile is worth."""
     found = report.get('dds', {})
-    rows = [[
-        f'{height}p', profile, f'{row["delivered"]:.0%}',
-        *(_number(row.get(name))
-          for name in ('P50_LATENCY', 'P95_LATENCY', 'publish_ms', 'subscriber_cpu_ms_a_frame'))
-    ]
+    figures = ('P50_LATENCY', 'P95_LATENCY', 'publish_ms', 'subscriber_cpu_ms_a_frame')
+    rows = [[f'{height}p', profile, f'{row["delivered"]:.0%}',
+             *(_number(row.get(name)) for name in figures)]
             for height in (480, 720, 1080)
             for profile in ('shipped', 'defaults')
             if (row := found.get(f'{height}p_{profile}'))]

@@ -9,6 +9,7 @@ left ear, 13-15 nose, 16 right ear, 17-19 mouth, 20 chin. A point that is not kn
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from face_attributes_ros.alignment import similarity_from_points
 
@@ -17,9 +18,10 @@ LEFT_EYE, RIGHT_EYE, EARS = 7, 10, (12, 16)
 FLIP_21 = np.array([5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 16, 15, 14, 13, 12, 19, 18, 17, 20])
 """FLIP_21[i] is the point that point i becomes in the mirrored face; it is its own inverse."""
 
-FROM_68 = ((17, ), (19, ), (21, ), (22, ), (24, ), (26, ), (36, ), (36, 37, 38, 39, 40, 41),
-           (39, ), (42, ), (42, 43, 44, 45, 46, 47), (45, ), (), (31, ), (30, ), (35, ), (),
-           (48, ), tuple(range(60, 68)), (54, ), (8, ))
+FROM_68: tuple[tuple[int, ...], ...] = (
+    (17,), (19,), (21,), (22,), (24,), (26,), (36,), (36, 37, 38, 39, 40, 41), (39,),
+    (42,), (42, 43, 44, 45, 46, 47), (45,), (), (31,), (30,), (35,), (), (48,),
+    (60, 61, 62, 63, 64, 65, 66, 67), (54,), (8,))
 """The iBUG landmarks whose mean is each point; they have no ears."""
 
 _LEFT_HALF = np.array([[-.905, -.256], [-.59, -.359], [-.292, -.304], [-.69, -.012], [-.5, 0],
@@ -33,7 +35,7 @@ distances between the eyes."""
 FEWEST_POINTS = 4
 
 
-def _template():
+def _template() -> np.ndarray:
     points = np.full((POINTS, 2), np.nan)
     left = [0, 1, 2, 6, 7, 8, 12, 13, 17]
     points[left], points[FLIP_21[left]] = _LEFT_HALF, _LEFT_HALF * [-1, 1]
@@ -48,7 +50,7 @@ down; ears NaN. The symmetrised median of 1,023 near-frontal faces (turned uprig
 of YouTube Faces with 68 points."""
 
 
-def from_68(landmarks):
+def from_68(landmarks: ArrayLike) -> np.ndarray:
     """The 21 points (..., 21, 2) of 68 landmarks (..., 68, 2); ears are NaN."""
     landmarks = np.asarray(landmarks)
     points = np.full((*landmarks.shape[:-2], POINTS, 2), np.nan, landmarks.dtype)
@@ -58,7 +60,7 @@ def from_68(landmarks):
     return points
 
 
-def upright(points, visible=None):
+def upright(points: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray | None:
     """The similarity (2, 3) from TEMPLATE's units to the picture that fits the visible points
     best.
 
@@ -76,7 +78,7 @@ def upright(points, visible=None):
     return transform if np.linalg.det(transform[:, :2]) > 1e-9 else None
 
 
-def face_square(points, visible=None):
+def face_square(points: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray | None:
     """The face's square x0, y0, x1, y1 from 21 points (21, 2): side 2.56 eye distances, centre
     half of one below the eyes.
 
@@ -90,7 +92,8 @@ def face_square(points, visible=None):
     return np.concatenate([centre - half, centre + half])
 
 
-def aligned_transform(points, visible, size_px, scale=1.):
+def aligned_transform(points: np.ndarray, visible: np.ndarray | None, size_px: int,
+                      scale: float = 1.) -> np.ndarray | None:
     """The transform (2, 3) to the upright crop of the face square, `scale` times as wide; None
     where there is no face."""
     transform = upright(points, visible)

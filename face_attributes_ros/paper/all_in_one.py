@@ -11,7 +11,9 @@ grid, because pooling rounds up as Caffe's does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,30 +43,31 @@ class AllInOneConfig:
     width: float = 1.
     dropout: float = .6
 
-    def of(self, channels):
+    def of(self, channels: int) -> int:
         """A layer's size at this width."""
         return max(1, round(channels * self.width))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return asdict(self)
 
 
-def convolution(channels_in, channels_out, kernel, stride=1, padding=0):
+def convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1,
+                padding: int = 0) -> nn.Sequential:
     """A convolution followed by its PReLU, one slope a channel."""
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, stride, padding),
                          nn.PReLU(channels_out))
 
 
-def pooling():
+def pooling() -> nn.MaxPool2d:
     """Maximum over 3 x 3, every second cell, rounding up as Caffe does."""
     return nn.MaxPool2d(3, 2, ceil_mode=True)
 
 
-def branch(inputs, hidden, outputs, dropout):
+def branch(inputs: int, hidden: Sequence[int], outputs: int, dropout: float) -> nn.Sequential:
     """Fully connected layers of the sizes `hidden` with PReLU and dropout, then the output
     layer."""
-    layers = []
+    layers: list[nn.Module] = []
     for size in hidden:
         layers += [nn.Linear(inputs, size), nn.PReLU(size), nn.Dropout(dropout)]
         inputs = size
@@ -89,15 +92,11 @@ class AllInOneNet(nn.Module):
         self.conv_all = convolution(2 * of(256) + of(512), of(256), 1)
         self.fc_full = nn.Sequential(nn.Linear(of(256) * GRID ** 2, of(2048)), nn.PReLU(of(2048)),
                                      nn.Dropout(config.dropout))
-        heads = {
-            name: branch(of(2048), (of(512), ), size, config.dropout)
-            for name, size in SHARED_HEADS.items()
-        }
+        heads = {name: branch(of(2048), (of(512),), size, config.dropout)
+                 for name, size in SHARED_HEADS.items()}
         deep = of(512) * GRID**2
-        heads |= {
-            name: branch(deep, (of(1024), of(128)), size, config.dropout)
-            for name, size in DEEP_HEADS.items()
-        }
+        heads |= {name: branch(deep, (of(1024), of(128)), size, config.dropout)
+                  for name, size in DEEP_HEADS.items()}
         self.heads = nn.ModuleDict(heads)
         self.apply(lambda module: initialise(module, .01 / config.width**.5))
 
@@ -105,21 +104,18 @@ class AllInOneNet(nn.Module):
         """By head: `face` `smile` `gender` (B, 2) logits (no/yes; gender male/female), `landmarks`
         (B, 42) x, y of AFLW's points from the crop's centre in sides, `visibility` (B, 21), `pose`
         (B, 3) yaw, pitch, roll in radians, `age` (B, 1) years."""
-        tap1 = self.pool1(self.conv1(x))  # (B, 96, 27, 27)
-        tap3 = self.conv3(self.pool2(self.conv2(tap1)))  # (B, 384, 13, 13)
-        deep = self.conv5(self.conv4(tap3))  # (B, 512, 13, 13)
-        fused = self.conv_all(
-            torch.cat([self.conv1a(tap1), self.conv3a(tap3),
-                       self.pool5(deep)], 1))  # (B, 256, 6, 6)
-        shared = self.fc_full(fused.flatten(1))  # (B, 2048)
-        deep = self.pool6(self.conv6(deep)).flatten(1)  # (B, 18432)
-        return {
-            name: head(deep if name in DEEP_HEADS else shared)
-            for name, head in self.heads.items()
-        }
+        tap1 = self.pool1(self.conv1(x))                    # (B, 96, 27, 27)
+        tap3 = self.conv3(self.pool2(self.conv2(tap1)))     # (B, 384, 13, 13)
+        deep = self.conv5(self.conv4(tap3))                 # (B, 512, 13, 13)
+        taps = [self.conv1a(tap1), self.conv3a(tap3), self.pool5(deep)]
+        fused = self.conv_all(torch.cat(taps, 1))           # (B, 256, 6, 6)
+        shared = self.fc_full(fused.flatten(1))             # (B, 2048)
+        deep = self.pool6(self.conv6(deep)).flatten(1)      # (B, 18432)
+        return {name: head(deep if name in DEEP_HEADS else shared)
+                for name, head in self.heads.items()}
 
 
-def initialise(module: nn.Module, std=.01):
+def initialise(module: nn.Module, std: float = .01) -> None:
     """The paper's N(0, 0.01) and zero bias for fully connected layers; He for convolutions, which
     it takes pretrained."""
     if isinstance(module, nn.Linear):
@@ -127,10 +123,11 @@ def initialise(module: nn.Module, std=.01):
         nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, a=.25)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
-def age_distribution(years: Tensor, sigma=AGE_SIGMA_YEARS) -> Tensor:
+def age_distribution(years: Tensor, sigma: float = AGE_SIGMA_YEARS) -> Tensor:
     """(B, 101) probabilities over whole years around (B,) years.
 
     A Gaussian, narrower where it would hang over 0 or 100, so that its mean stays the number it
@@ -152,7 +149,7 @@ class AllInOneContract(nn.Module):
 
     outputs = ('age', 'gender', 'smile', 'pose', 'face', 'landmarks', 'visibility')
 
-    def __init__(self, network: AllInOneNet, kind='signed'):
+    def __init__(self, network: AllInOneNet, kind: str = 'signed'):
         super().__init__()
         self.network, self.normalise = network, Normalise(kind)
         self.eval()
@@ -160,9 +157,7 @@ class AllInOneContract(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         raw = self.network(self.normalise(image))
         outputs = {name: raw[name].softmax(1)[:, 1] for name in ('gender', 'smile', 'face')}
-        outputs |= {
-            'pose': raw['pose'], 'visibility': raw['visibility'],
-            'age': age_distribution(raw['age'][:, 0])
-        }
+        outputs |= {'pose': raw['pose'], 'visibility': raw['visibility'],
+                    'age': age_distribution(raw['age'][:, 0])}
         outputs['landmarks'] = raw['landmarks'].reshape(-1, POINTS, 2) + .5
         return outputs

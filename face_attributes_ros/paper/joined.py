@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several networks that look at the same crop, as one."""
 
+from collections.abc import Iterable, Sequence
+
 from torch import Tensor, nn
 
 
@@ -8,7 +10,7 @@ class Joined(nn.Module):
     """uint8 (B, S, S, 3) BGR crops to a tuple of the named outputs of all modules; each gives a
     dict of them."""
 
-    def __init__(self, modules, outputs):
+    def __init__(self, modules: Iterable[nn.Module], outputs: Sequence[str]):
         super().__init__()
         self.parts, self.outputs = nn.ModuleList(modules), tuple(outputs)
 

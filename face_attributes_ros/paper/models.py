@@ -12,11 +12,22 @@ parameters do not fit this repository. torch is imported when a model is opened,
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from face_attributes_ros.build import PAPER_MODELS, AttributeModel, open_attributes
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.weights import read_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from face_attributes_ros.engines.torch import TorchNetwork
+
+    Opened = tuple[nn.Module, dict[str, Any]]
+    Tensors = Mapping[str, Tensor]
+    Module = TypeVar('Module', bound=nn.Module)
 
 WEIGHTS_FOLDER = 'FACE_ATTRIBUTES_PAPER_WEIGHTS'
 COMPACT_M = 'attributes_m'
@@ -25,8 +36,9 @@ LIVE_HEADS = ('age', 'gender', 'expression', 'smile', 'pose', 'face')
 two-stage test."""
 
 
-def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, backend='auto',
-                     precision='auto', threads=0):
+def open_paper_model(name: str, device: str = 'auto', *, folder: str | Path | None = None,
+                     heads: Sequence[str] | None = LIVE_HEADS, backend: str = 'auto',
+                     precision: str = 'auto', threads: int = 0) -> AttributeModel:
     """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the
     environment's).
 
@@ -46,23 +58,28 @@ def open_paper_model(name, device='auto', *, folder=None, heads=LIVE_HEADS, back
                           about.get('crop_scale', 1.3), thresholds | about.get('thresholds', {}))
 
 
-def _network(modules, heads, device, precision, threads):
+def _network(modules: Sequence[nn.Module], heads: Sequence[str] | None, device: str,
+             precision: str, threads: int) -> TorchNetwork:
     import torch
 
     from face_attributes_ros.engines.torch import TorchNetwork
     from face_attributes_ros.paper.joined import Joined
-    given = [name for module in modules for name in module.outputs]
+    given = [name for module in modules for name in _outputs(module)]
     outputs = tuple(name for name in heads or given if name in given)
     if threads:
         torch.set_num_threads(threads)
     return TorchNetwork(Joined(modules, outputs), outputs, device, precision)
 
 
-def _opened(part, path):
+def _outputs(module: Any) -> Sequence[str]:
+    return module.outputs
+
+
+def _opened(part: str, path: Path) -> Opened:
     return _OPENERS[part](path, *read_weights(path))
 
 
-def weights_path(part, folder=None):
+def weights_path(part: str, folder: str | Path | None = None) -> Path:
     """Where the user's weights of a network are; ModelError names the folder and the file where
     they are not."""
     folder = folder or os.environ.get(WEIGHTS_FOLDER)
@@ -76,7 +93,7 @@ def weights_path(part, folder=None):
     return path
 
 
-def _filled(module, tensors, path):
+def _filled(module: Module, tensors: Tensors, path: Path) -> Module:
     own = {name: value.shape for name, value in module.state_dict().items()}
     if own != {name: value.shape for name, value in tensors.items()}:
         raise ModelError(f'{path} does not fit the network that its metadata describes')
@@ -84,14 +101,14 @@ def _filled(module, tensors, path):
     return module
 
 
-def _described(metadata, path, system):
+def _described(metadata: dict[str, Any], path: Path, system: str) -> dict[str, Any]:
     if metadata.get('system') != system:
         raise ModelError(
             f'{path}: its metadata says system {metadata.get("system")!r}, needs {system!r}')
     return metadata
 
 
-def _open_all_in_one(path, tensors, metadata):
+def _open_all_in_one(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> Opened:
     from face_attributes_ros.paper.all_in_one import (
         INPUT_PX,
         AllInOneConfig,
@@ -103,7 +120,7 @@ def _open_all_in_one(path, tensors, metadata):
     return AllInOneContract(network), {**about, 'input_px': INPUT_PX}
 
 
-def _open_vgg_age(path, tensors, metadata):
+def _open_vgg_age(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> Opened:
     from face_attributes_ros.paper.vgg_age import INPUT_PX, VggAgeConfig, VggAgeContract, VggAgeNet
     about = _described(metadata, path, 'vgg_age')
     if about.get('convolutions') == 'random':
@@ -112,19 +129,18 @@ def _open_vgg_age(path, tensors, metadata):
     return VggAgeContract(network), {**about, 'input_px': INPUT_PX}
 
 
-def _open_pool5_svm(path, tensors, metadata):
+def _open_pool5_svm(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> Opened:
     from face_attributes_ros.paper.pool5 import Features, Pool5Contract, SvmHead, new_trunk
     about = _described(metadata, path, 'pool5_svm')
-    trunk = _filled(new_trunk(about['trunk'], about.get('network')), _under('trunk.', tensors),
-                    path)
+    empty = new_trunk(about['trunk'], about.get('network'))
+    trunk = _filled(empty, _under('trunk.', tensors), path)
     head = _filled(SvmHead(len(tensors['head.mean'])), _under('head.', tensors), path)
     return Pool5Contract(Features(trunk), head), about
 
 
-def _under(prefix, tensors):
-    return {
-        name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
-    }
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {name[len(prefix):]: tensor
+            for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 _OPENERS = {'all_in_one': _open_all_in_one, 'vgg_age': _open_vgg_age, 'pool5_svm': _open_pool5_svm}

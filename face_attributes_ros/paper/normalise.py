@@ -27,6 +27,9 @@ of this package."""
 class Normalise(nn.Module):
     """uint8 (B, H, W, 3) BGR to float (B, 3, H, W) as one of KINDS."""
 
+    mean: Tensor
+    divisor: Tensor
+
     def __init__(self, kind: str):
         super().__init__()
         if kind not in KINDS:
@@ -37,4 +40,5 @@ class Normalise(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         pixels = image.permute(0, 3, 1, 2).to(self.mean.dtype)
-        return ((pixels.flip(1) if self.order == 'rgb' else pixels) - self.mean) / self.divisor
+        pixels = pixels.flip(1) if self.order == 'rgb' else pixels
+        return (pixels - self.mean) / self.divisor

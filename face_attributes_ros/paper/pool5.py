@@ -9,6 +9,9 @@ the same algorithm on the trunk of the attribute network that this package train
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
-from face_attributes_ros.networks.compact import CompactConfig, CompactNet
+from face_attributes_ros.networks.compact import VARIANTS, CompactConfig, CompactNet
 from face_attributes_ros.paper.all_in_one import initialise, pooling
 from face_attributes_ros.paper.normalise import Normalise
 from face_attributes_ros.paper.preprocessing import LUMA_RGB
@@ -39,21 +42,21 @@ class CaffeNetPool5(nn.Module):
 
     kind, input_px = 'caffe', 227
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 96, 11, 4), nn.ReLU(inplace=True), pooling(),
-                                    nn.LocalResponseNorm(5),
-                                    nn.Conv2d(96, 256, 5, padding=2, groups=2),
-                                    nn.ReLU(inplace=True), pooling(), nn.LocalResponseNorm(5),
-                                    nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(inplace=True),
-                                    nn.Conv2d(384, 384, 3, padding=1, groups=2),
-                                    nn.ReLU(inplace=True),
-                                    nn.Conv2d(384, 256, 3, padding=1, groups=2),
-                                    nn.ReLU(inplace=True), pooling())
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 96, 11, 4), nn.ReLU(inplace=True),
+            pooling(), nn.LocalResponseNorm(5),
+            nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(inplace=True),
+            pooling(), nn.LocalResponseNorm(5),
+            nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(inplace=True), pooling())
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x).flatten(1)
+        features: Tensor = self.layers(x)
+        return features.flatten(1)
 
 
 class AlexNetPool5(nn.Module):
@@ -62,7 +65,7 @@ class AlexNetPool5(nn.Module):
 
     kind, input_px = 'imagenet', 224
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
@@ -73,7 +76,8 @@ class AlexNetPool5(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x).flatten(1)
+        features: Tensor = self.layers(x)
+        return features.flatten(1)
 
 
 class CompactPool(nn.Module):
@@ -82,19 +86,21 @@ class CompactPool(nn.Module):
 
     kind, input_px = 'signed', 96
 
-    def __init__(self, config: CompactConfig = CompactConfig()):
+    def __init__(self, config: CompactConfig = VARIANTS['m']):
         super().__init__()
         network = CompactNet(config)
         self.stages = nn.Sequential(network.stem, network.stage1, network.stage2, network.stage3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.stages(x).flatten(1)
+        features: Tensor = self.stages(x)
+        return features.flatten(1)
 
 
 TRUNKS = ('caffenet', 'alexnet', 'compact')
+Trunk = CaffeNetPool5 | AlexNetPool5 | CompactPool
 
 
-def new_trunk(name, config=None):
+def new_trunk(name: str, config: Mapping[str, Any] | None = None) -> Trunk:
     """The named trunk with fresh weights; `config` is the compact network's table."""
     if name not in TRUNKS:
         raise ModelError(f'trunk is {name!r}, needs one of {", ".join(TRUNKS)}')
@@ -103,7 +109,7 @@ def new_trunk(name, config=None):
     return CaffeNetPool5() if name == 'caffenet' else AlexNetPool5()
 
 
-def load_trunk(trunk, tensors, path):
+def load_trunk(trunk: Trunk, tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Fills a trunk from a user's tensors: Caffe's or torchvision's names, or those of our
     attribute network."""
     if isinstance(trunk, CompactPool):
@@ -115,13 +121,13 @@ def load_trunk(trunk, tensors, path):
     missing = [name for name, own in trunk.state_dict().items()
                if name not in found or tuple(found[name].shape) != tuple(own.shape)]
     if missing:
-        raise ModelError(
-            f'{path} does not fit {type(trunk).__name__}: {", ".join(missing[:3])} missing or of another shape'
-        )
+        raise ModelError(f'{path} does not fit {type(trunk).__name__}: {", ".join(missing[:3])} '
+                         'missing or of another shape')
     trunk.load_state_dict(found)
 
 
-def _convolutions(trunk, tensors):
+def _convolutions(trunk: CaffeNetPool5 | AlexNetPool5,
+                  tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     own = [i for i, layer in enumerate(trunk.layers) if isinstance(layer, nn.Conv2d)]
     for number, (alexnet, index) in enumerate(zip(ALEXNET_INDICES, own), 1):
         for part in ('weight', 'bias'):
@@ -134,7 +140,9 @@ class GreyFace(nn.Module):
     """uint8 (B, H, W, 3) BGR to (B, side, side, 3) floats 0..255: grey, shrunk to 64 x 64,
     enlarged, thrice the same."""
 
-    def __init__(self, side):
+    luma: Tensor
+
+    def __init__(self, side: int):
         super().__init__()
         self.side = side
         self.register_buffer('luma', torch.tensor(LUMA_RGB[::-1]), persistent=False)
@@ -151,14 +159,15 @@ class Features(nn.Module):
     """uint8 (B, H, W, 3) BGR face crops to a trunk's features (B, F), as Algorithm 2 prepares
     them."""
 
-    def __init__(self, trunk):
+    def __init__(self, trunk: Trunk):
         super().__init__()
         self.prepare = nn.Sequential(GreyFace(trunk.input_px), Normalise(trunk.kind))
         self.trunk = trunk
         self.eval()
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.trunk(self.prepare(image))
+        features: Tensor = self.trunk(self.prepare(image))
+        return features
 
 
 class SvmHead(nn.Module):
@@ -170,6 +179,12 @@ class SvmHead(nn.Module):
     that the machine was not trained on.
     """
 
+    mean: Tensor
+    scale: Tensor
+    coefficients: Tensor
+    intercepts: Tensor
+    temperature: Tensor
+
     def __init__(self, features: int):
         super().__init__()
         self.register_buffer('mean', torch.zeros(features))
@@ -180,9 +195,8 @@ class SvmHead(nn.Module):
 
     def scores(self, features: Tensor) -> Tensor:
         """(B, 7) in the order of EXPRESSIONS."""
-        duels = (
-            features - self.mean
-        ) / self.scale @ self.coefficients.T + self.intercepts  # > 0: the pair's first class
+        # Above 0 the pair's first class has won.
+        duels = (features - self.mean) / self.scale @ self.coefficients.T + self.intercepts
         scores = duels.new_zeros(len(duels), len(EXPRESSIONS))
         clear = torch.zeros_like(scores)
         for column, (first, second) in enumerate(PAIRS):

@@ -10,7 +10,10 @@ in pooling.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,16 +37,16 @@ class VggAgeConfig:
     dropout: float = .6
     kind: str = 'vgg_face'
 
-    def of(self, channels):
+    def of(self, channels: int) -> int:
         """A layer's size at this width."""
         return max(1, round(channels * self.width))
 
     @property
-    def features(self):
+    def features(self) -> int:
         """Length of what the convolutions give: 25088 at width 1."""
         return self.of(BLOCKS[-1][0]) * GRID**2
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return asdict(self)
 
@@ -54,13 +57,13 @@ class VggConvolutions(nn.Module):
 
     def __init__(self, config: VggAgeConfig = VggAgeConfig()):
         super().__init__()
-        self.pool, self.names, inputs = nn.MaxPool2d(2, 2), [], 3
+        self.pool, inputs = nn.MaxPool2d(2, 2), 3
+        self.names: list[str] = []
         for number, (channels, layers) in enumerate(BLOCKS, 1):
             for layer in range(1, layers + 1):
                 name, outputs = f'conv{number}_{layer}', config.of(channels)
-                self.add_module(
-                    name,
-                    nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)))
+                convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
+                self.add_module(name, nn.Sequential(convolution, nn.ReLU(inplace=True)))
                 self.names.append(name)
                 inputs = outputs
         self.apply(initialise)
@@ -78,13 +81,10 @@ class VggAgeHeads(nn.Sequential):
 
     def __init__(self, config: VggAgeConfig = VggAgeConfig()):
         sizes = [config.features, config.of(4096), config.of(5000), config.of(5000)]
-        layers = []
+        layers: list[nn.Module] = []
         for inputs, outputs in zip(sizes, sizes[1:]):
-            layers += [
-                nn.Linear(inputs, outputs),
-                nn.ReLU(inplace=True),
-                nn.Dropout(config.dropout)
-            ]
+            layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True),
+                       nn.Dropout(config.dropout)]
         super().__init__(*layers, nn.Linear(sizes[-1], len(AGE_GROUPS_YEARS)))
         self.apply(initialise)
 
@@ -97,6 +97,8 @@ class VggAgeNet(nn.Module):
     own labels' histogram in.
     """
 
+    years_in_group: Tensor
+
     def __init__(self, config: VggAgeConfig = VggAgeConfig()):
         super().__init__()
         self.config = config
@@ -104,7 +106,8 @@ class VggAgeNet(nn.Module):
         self.register_buffer('years_in_group', even_years())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.heads(self.convolutions(x).flatten(1))
+        logits: Tensor = self.heads(self.convolutions(x).flatten(1))
+        return logits
 
 
 def even_years() -> Tensor:
@@ -135,7 +138,8 @@ TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Where torchvision's vgg16 keeps its thirteen convolutions within `features`."""
 
 
-def load_convolutions(convolutions: VggConvolutions, tensors: dict[str, Tensor], path):
+def load_convolutions(convolutions: VggConvolutions, tensors: Mapping[str, Tensor],
+                      path: str | Path) -> None:
     """Fills the convolutions from a user's tensors, named `conv1_1.weight` (VGG-Face) or
     `features.0.weight` (torchvision).
 
@@ -147,9 +151,8 @@ def load_convolutions(convolutions: VggConvolutions, tensors: dict[str, Tensor],
         for part, own in (('weight', layer.weight), ('bias', layer.bias)):
             found = tensors.get(f'{name}.{part}', tensors.get(f'features.{index}.{part}'))
             if found is None or found.shape != own.shape:
-                raise ModelError(
-                    f'{path}: {name}.{part} (or features.{index}.{part}) is '
-                    f'{"missing" if found is None else tuple(found.shape)}, needs {tuple(own.shape)}'
-                )
+                shape = 'missing' if found is None else tuple(found.shape)
+                raise ModelError(f'{path}: {name}.{part} (or features.{index}.{part}) is {shape}, '
+                                 f'needs {tuple(own.shape)}')
             state[f'{name}.0.{part}'] = found.float()
     convolutions.load_state_dict(state)

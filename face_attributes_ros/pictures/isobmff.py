@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from face_attributes_ros.pictures.header import CutShort, Header, Malformed
 
 _TURNS = (1, 8, 3, 6)  # EXIF's word for so many quarter turns against the clock
-_MIRRORED = {1: (4, 2), 8: (7, 5), 3: (2, 4), 6: (5, 7)}
+_MIRRORED = {1: (4, 2), 8: (5, 7), 3: (2, 4), 6: (7, 5)}
 """EXIF's word for a turn followed by a mirror: top with bottom (axis 0), left with right (1)."""
 
 Box = tuple[bytes, int, int]

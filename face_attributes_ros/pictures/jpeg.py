@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
+
+from face_attributes_ros.pictures import jpeg_progressive, jpeg_scan
 from face_attributes_ros.pictures.exif import orientation
 from face_attributes_ros.pictures.header import CutShort, Header, Malformed
-from face_attributes_ros.pictures.jpeg_scan import Scan, whole
+from face_attributes_ros.pictures.jpeg_scan import Scan
 
 _SIZES = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
 _TABLES, _END, _SCAN, _RESTARTS, _APP1 = 0xc4, 0xd9, 0xda, 0xdd, 0xe1
@@ -45,10 +49,17 @@ def measure(data: bytes) -> Header:
     if not parts.kind or not parts.scans:
         raise CutShort
     _check_scans(parts)
-    simple = parts.kind in _HUFFMAN and len(parts.scans) == 1
-    check = partial(whole, data, parts.scans[0], parts.components, parts.interval) \
-        if simple else None
-    return Header(parts.width, parts.height, end, parts.turn, whole=check)
+    return Header(parts.width, parts.height, end, parts.turn, whole=_check_of(data, parts))
+
+
+def _check_of(data: bytes, parts: _Parts) -> Callable[[np.ndarray], bool] | None:
+    last = parts.scans[-1]
+    if parts.kind in _HUFFMAN and len(parts.scans) == 1:
+        return partial(jpeg_scan.whole, data, last, parts.components, parts.interval)
+    brightness = next(iter(parts.components))
+    if parts.kind in _PROGRESSIVE and last.refines and last.components[0][0] == brightness:
+        return partial(jpeg_progressive.whole, data, last.segment)
+    return None
 
 
 def _walk(data: bytes, parts: _Parts) -> int:
@@ -112,8 +123,9 @@ def _behind_scan(data: bytes, at: int, parts: _Parts, segment: bytes) -> int:
     names = segment[1:1 + 2 * segment[0]:2]
     chosen = segment[2:2 + 2 * segment[0]:2]
     first, last, step = struct.unpack_from('>BBB', segment, 1 + 2 * segment[0])
-    parts.scans.append(Scan(at, found.start(), tuple(zip(names, chosen)), first, last, step & 15,
-                            dict(parts.tables), parts.width, parts.height))
+    parts.scans.append(Scan(at - 4 - len(segment), at, found.start(), tuple(zip(names, chosen)),
+                            first, last, step & 15, step > 15, dict(parts.tables), parts.width,
+                            parts.height))
     return found.start()
 
 

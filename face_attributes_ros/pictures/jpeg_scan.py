@@ -24,15 +24,18 @@ _GREY, _NEAR = 128, 3
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan: where its data starts and ends, (component, tables) of each component, the first
-    and last coefficient and the lowest bit, the Huffman tables, and the picture's size."""
+    """A scan: where its segment starts, where its data starts and ends, (component, tables) of
+    each component, the first and last coefficient and the lowest bit, whether it `refines` earlier
+    ones, the Huffman tables, and the picture's size."""
 
+    segment: int
     start: int
     stop: int
     components: tuple[tuple[int, int], ...]
     first: int
     last: int
     bit: int
+    refines: bool
     tables: Mapping[int, bytes]
     width: int
     height: int
@@ -100,7 +103,8 @@ class _Grid:
         y, x = np.divmod(np.arange(self.count), self.columns)
         seen = (y * self.block_px[1] != height - 1) & (x * self.block_px[0] != width - 1)
         lasts: np.ndarray = np.maximum.accumulate(np.where(seen, np.arange(self.count), -1))
-        return lasts[blocks]
+        found: np.ndarray = lasts[blocks]
+        return found
 
     def grey(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(count,) whether each block is grey, at its border in brightness only, as neighbours'
@@ -157,11 +161,12 @@ def _is_filling(scan: bytes, code: str | None, grey: np.ndarray, near: np.ndarra
     if not code:
         return True
     scan = scan.rstrip(b'\xff')  # a marker may have any number of these before it
-    tail = scan[-(len(code) * (run + 2) // 8 + 16) * 2:].replace(b'\xff\0', b'\xff')
+    most = run + 15 // len(code)  # what stands before may happen to look like it
+    tail = scan[-(len(code) * (most + 2) // 8 + 16) * 2:].replace(b'\xff\0', b'\xff')
     bits = format(int.from_bytes(b'\1' + tail, 'big'), 'b')[1:]
-    repeats = {_repeats(bits, len(bits) - pad, code, run + 1) for pad in range(8)
+    repeats = {_repeats(bits, len(bits) - pad, code, most + 1) for pad in range(8)
                if bits[len(bits) - pad:] in ('1' * pad, '0' * pad)}
-    return not any((run - 1) // 2 <= found <= run for found in repeats)
+    return not any(max(run - 2, 1) <= found <= most for found in repeats)
 
 
 def _repeats(bits: str, end: int, code: str, most: int) -> int:

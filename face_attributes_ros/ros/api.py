@@ -24,29 +24,26 @@ INPUTS = {
 }
 
 
-def topics():
+def topics() -> str:
     """The table of topics, for one camera without a name."""
     rows = ['| Topic | Type | QoS | Meaning |', '|---|---|---|---|']
-    rows += [
-        f'| in `{name}` | {kind} | best effort, depth 1 | {text} |'
-        for name, (kind, text) in INPUTS.items()
-    ]
+    rows += [f'| in `{name}` | {kind} | best effort, depth 1 | {text} |'
+             for name, (kind, text) in INPUTS.items()]
     for name, topic in TOPICS.items():
         kind = f'{topic.kind.__module__.split(".")[0]}/{topic.kind.__name__}'
         rows.append(f'| out `~/{name}` | {kind} | reliable, depth {topic.depth} | '
                     f'{topic.meaning} |')
     rows.append(
-        '| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a second: rates, latency, '
-        'drops, models, device; and why, when no image comes. |')
+        '| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a '
+        'second: rates, latency, drops, models, device; and why, when no image comes. |')
     return '\n'.join(rows) + '\n'
 
 
-def services():
+def services() -> str:
     """The table of services; those of every lifecycle node come on top."""
     rows = ['| Service | Type | Meaning |', '|---|---|---|']
-    return '\n'.join(
-        rows + [f'| `{name}` | {kind} | {text} |'
-                for name, (kind, text) in SERVICES.items()]) + '\n'
+    rows += [f'| `{name}` | {kind} | {text} |' for name, (kind, text) in SERVICES.items()]
+    return '\n'.join(rows) + '\n'
 
 
 TABLES = {

@@ -78,9 +78,10 @@ class Camera:
         return f'{base.rpartition("/")[0]}/camera_info'  # beside the image, as everywhere in ROS
 
     @property
-    def message_type(self) -> type[Image] | type[CompressedImage]:
+    def message_type(self) -> type[Any]:
         """What is subscribed to."""
-        return CompressedImage if self.compressed else Image
+        kind: type[Any] = CompressedImage if self.compressed else Image
+        return kind
 
     @property
     def subscription(self) -> Subscription[Any] | None:

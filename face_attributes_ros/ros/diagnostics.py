@@ -75,7 +75,8 @@ def _idle(camera: Camera) -> Verdict:
 
 def _troubles(camera: Camera, new: Counter[str]) -> Verdict | None:
     if new['failed']:
-        return ERROR, f'{new["failed"]} images on {camera.topic} made the pipeline fail: see the log'
+        return ERROR, (f'{new["failed"]} images on {camera.topic} made the pipeline fail: '
+                       'see the log')
     if new['unreadable']:
         return WARN, f'{new["unreadable"]} images on {camera.topic} could not be read: see the log'
     return None

@@ -130,7 +130,8 @@ class Processor:
         dropped = self._newly_dropped(name)
 
         def message() -> FaceAttributesArray:
-            focal = camera.calibration and camera.calibration.focal_px(frame.size[0])
+            known = camera.calibration
+            focal = None if known is None else known.focal_px(frame.size[0])
             return faces_array(frame.header, name, frame.size, tracks, focal=focal,
                                face_width_m=settings.position_face_width, latency_ms=latency_ms,
                                inference_ms=inference_ms, dropped_frames=dropped,

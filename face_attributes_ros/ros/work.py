@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -48,7 +49,7 @@ class Work:
                 camera.subscribe()
             elif camera.subscription is not None:
                 camera.unsubscribe()
-                self.worker.order(lambda name=name: self.pipeline.reset(name))
+                self.worker.order(partial(self.pipeline.reset, name))
 
     def forget_silent(self) -> None:
         """Says of cameras that stopped sending that nothing is seen any more, once each."""
@@ -56,7 +57,7 @@ class Work:
         for name, camera in self.cameras.items():
             silent = camera.arrived_s is not None and now - camera.arrived_s > patience_s
             if silent and name not in self._silent and self._running:
-                self.worker.order(lambda name=name: self._end_view(name))
+                self.worker.order(partial(self._end_view, name))
             self._silent = self._silent | {name} if silent else self._silent - {name}
 
     def _end_view(self, name: str) -> None:

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from face_attributes_ros.errors import ImageError
+from face_attributes_ros.pictures.depth import Depth
 from face_attributes_ros.ros import compressed, images
 
 GREY = 120
@@ -76,7 +77,10 @@ CASES = [
     ('mono16', GREY_RAMP.astype('<u2') * 257, bgr_of(GREY_RAMP), 0),
     ('16UC1', GREY_RAMP.astype('<u2') * 257, bgr_of(GREY_RAMP), 0),
     ('bgr16', RANDOM[..., :3].astype('<u2') * 257, RANDOM[..., :3], 0),
+    ('16UC3', RANDOM[..., :3].astype('<u2') * 257, RANDOM[..., :3], 0),
     ('rgb16', RANDOM[..., :3].astype('<u2') * 257, RANDOM[..., 2::-1], 0),
+    ('bgra16', RANDOM.astype('<u2') * 257, RANDOM[..., :3], 0),
+    ('rgba16', RANDOM.astype('<u2') * 257, RANDOM[..., 2::-1], 0),
     ('32FC1', (GREY_RAMP / 255).astype('<f4'), bgr_of(GREY_RAMP), 0),
     ('32FC3', (RANDOM[..., :3] / 255).astype('<f4'), RANDOM[..., :3], 0),
     ('yuv422', packed('uyvy'), COLOUR, 3),
@@ -199,12 +203,13 @@ def fake_bridge(monkeypatch, convert):
     return CvBridge.calls
 
 
-def test_cv_bridge_does_the_arithmetic_where_there_is_one(monkeypatch):
+def test_cv_bridge_is_asked_for_what_we_do_not_know_and_nothing_else(monkeypatch):
     calls = fake_bridge(monkeypatch, lambda msg: np.full((6, 8, 3), 5, np.uint8))
-    assert images.to_bgr(message('mono16', GREY_RAMP.astype('u2')))[0, 0, 0] == 5
-    for encoding in ('bgr8', 'mono8'):  # views stay ours
-        images.to_bgr(message(encoding, RANDOM[..., :images.ENCODINGS[encoding].channels]))
-    assert calls == [('mono16', 'bgr8')]
+    for encoding, pixels, expected, tolerance in CASES:
+        found = images.to_bgr(message(encoding, pixels, height=6, width=8))
+        assert np.abs(found.astype(int) - expected).max() <= tolerance, encoding
+    assert images.to_bgr(message('64FC1', GREY_RAMP.astype('f8')))[0, 0, 0] == 5
+    assert calls == [('64FC1', 'bgr8')]
 
 
 def _broken(msg):
@@ -213,10 +218,11 @@ def _broken(msg):
 
 @pytest.mark.parametrize('convert',
                          [_broken, lambda msg: None, lambda msg: np.zeros((6, 8), np.uint8)])
-def test_ours_steps_in_where_cv_bridge_cannot_and_it_is_not_asked_again(monkeypatch, convert):
+def test_what_cv_bridge_cannot_do_is_refused_and_it_is_not_asked_again(monkeypatch, convert):
     calls = fake_bridge(monkeypatch, convert)
     for _ in range(2):
-        assert np.array_equal(images.to_bgr(message('bayer_rggb8', mosaic('rggb'))), COLOUR)
+        with pytest.raises(ImageError, match="encoding is '64FC1', needs one of bgr8"):
+            images.to_bgr(message('64FC1', GREY_RAMP.astype('f8')))
     assert len(calls) == 1
 
 
@@ -238,29 +244,66 @@ def encoded(suffix, pixels=COLOUR):
 
 
 @pytest.mark.parametrize('suffix, tolerance', [('.png', 0), ('.jpg', 3)])
-@pytest.mark.parametrize('tail', [b'', b'\0' * 5])
-def test_compressed_images_become_bgr(suffix, tolerance, tail):
+@pytest.mark.parametrize('tail', [
+    b'', b'\0' * 5, b'\r\n', b'\xff\xd9', b'\0\0\0\0IEND\xaeB`\x82', bytes(range(256)) * 40,
+    encoded('.jpg'), encoded('.png')[:60]
+], ids=['none', 'zeros', 'crlf', 'an end', 'a chunk', 'stale', 'a picture', 'half a picture'])
+def test_bytes_behind_the_end_are_ignored(suffix, tolerance, tail):
     found = compressed.to_bgr(CompressedImage(format='whatever', data=encoded(suffix) + tail))
     assert found.shape == (6, 8, 3) and np.abs(found.astype(int) - COLOUR).max() <= tolerance
 
 
-def test_sixteen_bit_and_grey_png_become_bgr():
-    data = encoded('.png', GREY_RAMP.astype(np.uint16) * 257)
-    assert np.array_equal(compressed.to_bgr(CompressedImage(data=data)), bgr_of(GREY_RAMP))
+@pytest.mark.parametrize('bits', [8, 10, 12, 14, 16])
+def test_sixteen_bit_png_is_scaled_by_what_is_in_it(bits):
+    ramp = np.round(GREY_RAMP / 255 * ((1 << bits) - 1))
+    ramp[0, 0] = (1 << bits) - 1
+    found = compressed.to_bgr(CompressedImage(data=encoded('.png', ramp.astype(np.uint16))))
+    assert np.abs(found.astype(int) - bgr_of(ramp / ((1 << bits) - 1) * 255)).max() <= 1
 
 
 @pytest.mark.parametrize('data, text', [
-    (b'', "format 'x' begins with b'', needs JPEG or PNG"),
-    (b'RIFF????WEBP', 'needs JPEG or PNG'),
-    (encoded('.jpg')[:-2], 'jpeg image is cut short after'),
+    (b'', "format 'x': not a picture, begins with b'', needs JPEG, PNG"),
+    (b'RIFF????WEBP', 'needs JPEG, PNG'),
+    (encoded('.bmp'), 'needs JPEG, PNG'),
+    (encoded('.jpg')[:-2], 'JPEG picture is cut short after'),
     (encoded('.jpg')[:300], 'cut short'),
-    (encoded('.png')[:-20], 'png image is cut short'),
-    (b'\xff\xd8\xff' + b'rubbish' * 9 + b'\xff\xd9', 'cannot be decoded'),
+    (encoded('.png')[:-20], 'PNG picture is cut short'),
+    (encoded('.png')[:-20] + encoded('.png')[-12:], 'PNG picture'),
+    (b'\xff\xd8\xff' + b'rubbish' * 9 + b'\xff\xd9', 'cut short'),
 ])
 def test_wrong_compressed_images_are_refused_with_the_reason(data, text):
     with pytest.raises(ImageError) as caught:
         compressed.to_bgr(CompressedImage(format='x', data=data))
     assert text in str(caught.value)
+
+
+def test_pictures_that_a_header_calls_huge_are_refused_before_they_are_decoded():
+    data = bytearray(encoded('.jpg'))
+    at = data.index(b'\xff\xc0') + 5
+    data[at:at + 4] = (30000).to_bytes(2, 'big') * 2
+    with pytest.raises(ImageError, match='30000x30000 pixels .900.0 megapixels., allowed are 64'):
+        compressed.to_bgr(CompressedImage(data=bytes(data)))
+    with pytest.raises(ImageError, match='allowed are 1e-05'):
+        compressed.to_bgr(CompressedImage(data=encoded('.png')), max_megapixels=1e-5)
+
+
+# --- more bits than 8
+
+
+@pytest.mark.parametrize('encoding', ['mono16', '16UC1', 'bgr16', 'bayer_rggb16'])
+@pytest.mark.parametrize('bits', [10, 12, 14, 16])
+def test_sixteen_bits_are_scaled_by_those_in_use(encoding, bits):
+    white = (1 << bits) - 1
+    shape = (6, 8, 3) if encoding == 'bgr16' else (6, 8)
+    pixels = np.full(shape, white, '<u2')
+    assert (images.to_bgr(message(encoding, pixels)) == 255).all()
+
+
+def test_a_cameras_bits_are_kept_when_it_gets_dark():
+    bits = Depth()
+    bright, dark = np.full((6, 8), 4000, '<u2'), np.full((6, 8), 200, '<u2')
+    assert images.to_bgr(message('mono16', bright), bits)[0, 0, 0] == round(4000 / 4095 * 255)
+    assert images.to_bgr(message('mono16', dark), bits)[0, 0, 0] == round(200 / 4095 * 255)
 
 
 def test_jpeg_out_can_be_read_back():

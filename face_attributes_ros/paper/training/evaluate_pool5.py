@@ -30,7 +30,7 @@ from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.paper.models import COMPACT_M
-from face_attributes_ros.paper.pool5 import TRUNKS, Features, load_trunk, new_trunk
+from face_attributes_ros.paper.pool5 import TRUNKS, Features, Trunk, load_trunk, new_trunk
 from face_attributes_ros.paper.training.jaffe import (
     Portrait,
     face_crops,
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def open_features(args: argparse.Namespace,
-                  portraits: Sequence[Portrait]) -> tuple[np.ndarray, nn.Module, dict[str, Any]]:
+                  portraits: Sequence[Portrait]) -> tuple[np.ndarray, Trunk, dict[str, Any]]:
     """(features (N, F), trunk, what they are) of the portraits, as the arguments say."""
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -133,7 +133,7 @@ def open_detector(args: argparse.Namespace) -> FaceDetector | None:
                         imgsz_px=model.input_px, threshold=model.thresholds.get('score', .5))
 
 
-def open_trunk(name: str, weights: Path | None = None) -> tuple[nn.Module, dict[str, Any]]:
+def open_trunk(name: str, weights: Path | None = None) -> tuple[Trunk, dict[str, Any]]:
     """(trunk with weights, what it is); ModelError without weights: random convolutions are no
     result."""
     if weights is None and name == 'compact':

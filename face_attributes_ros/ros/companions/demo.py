@@ -21,10 +21,10 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, TextIO
 
 from face_attributes_ros import captions
 from face_attributes_ros.console import say
@@ -35,12 +35,13 @@ from face_attributes_ros.ros.companions.pictures import expand
 from face_attributes_ros.ros.companions.recorder import FOUND
 from face_attributes_ros.ros.messages import to_track
 
+Process = subprocess.Popen[bytes]
 _OWN = re.compile(r'recording|(recorder|node|image_source)\.log|\d+_.*\.png', re.DOTALL)
 START_S = 60.
 """How long loading and warming up may take on a slow machine."""
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demonstration; its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('paths', nargs='*', help='pictures or folders')
@@ -61,10 +62,10 @@ def main(arguments=None):
     return report(sources, options.out, problem)
 
 
-def photographs():
+def photographs() -> Path:
     """The folder of photographs in the package ultralytics, which is found but not imported."""
     spec = importlib.util.find_spec('ultralytics')
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise ParameterError(
             'no picture given, and the package ultralytics, whose photographs would do, is not '
             'installed'
@@ -72,7 +73,7 @@ def photographs():
     return Path(spec.origin).parent / 'assets'
 
 
-def own_folder(path):
+def own_folder(path: Path) -> Path:
     """The folder, made if need be; ParameterError if it holds what no earlier demo put there."""
     folder = make_folder(path)
     names = os.listdir(folder)
@@ -84,7 +85,7 @@ def own_folder(path):
     return folder
 
 
-def run(sources, options):
+def run(sources: list[str], options: argparse.Namespace) -> str | None:
     """Runs node, image source and recorder until every picture was shown; what went wrong, or
     None."""
     recording = options.out / 'recording'
@@ -108,7 +109,8 @@ def run(sources, options):
             f'published_log:={json.dumps(str(recording / "published.jsonl"))}'
         ],
     }
-    processes, logs = {}, {name: open(options.out / f'{name}.log', 'w') for name in commands}
+    processes: dict[str, Process] = {}
+    logs = {name: open(options.out / f'{name}.log', 'w') for name in commands}
     try:
         for name in ('recorder', 'node'):
             processes[name] = _start(commands[name], logs[name])
@@ -128,11 +130,12 @@ def run(sources, options):
             log.close()
 
 
-def _start(command, log):
+def _start(command: list[str], log: TextIO) -> Process:
     return subprocess.Popen([sys.executable, *command], stdout=log, stderr=subprocess.STDOUT)
 
 
-def _wait(processes, done, limit_s, out):
+def _wait(processes: Mapping[str, Process], done: Callable[[], bool], limit_s: float,
+          out: Path) -> str | None:
     """Waits until `done()`; what went wrong meanwhile, or None."""
     end = time.monotonic() + limit_s
     while True:
@@ -146,12 +149,12 @@ def _wait(processes, done, limit_s, out):
         time.sleep(.05)
 
 
-def _last_line(path):
+def _last_line(path: Path) -> str:
     lines = path.read_text(errors='replace').strip().splitlines()
     return lines[-1] if lines else 'without a word'
 
 
-def _stop(processes):
+def _stop(processes: Iterable[Process]) -> None:
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -163,7 +166,7 @@ def _stop(processes):
             process.wait()
 
 
-def report(sources, out, problem):
+def report(sources: list[str], out: Path, problem: str | None) -> int:
     """Prints what was seen in each picture and leaves its annotated PNG in `out`; 0 if every
     picture brought a message."""
     recording = out / 'recording'
@@ -191,22 +194,22 @@ def report(sources, out, problem):
     return 1 if problem or missing else 0
 
 
-def _json_lines(path):
+def _json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def _print_picture(source, messages, sent):
+def _print_picture(source: str, messages: list[dict[str, Any]], sent: int) -> None:
     name = printable(Path(source).name)
     if not messages:
         say(f'{name:<24}{"":>11}{sent:>6}{0:>6}')
         return
     received = [message['received_s'] for message in messages]
     rate = (len(received) - 1) / (received[-1] - received[0]) if len(received) > 1 else 0.
-    latencies = [message['latency_ms'] for message in messages]
-    p95 = quantiles(latencies, n=20)[-1] if len(latencies) > 1 else latencies[0]
+    latencies = [message['latency_ms'] for message in messages
+                 if message['latency_ms'] is not None]
     last = messages[-1]
     size = f'{last["image_width"]}x{last["image_height"]}'
-    latency = f'{median(latencies):.0f}, {p95:.0f}'
+    latency = ', '.join(f'{value:.0f}' for value in _median_and_p95(latencies)) or 'unknown'
     say(
         f'{name:<24}{size:>11}{sent:>6}{len(messages):>6}{rate:>6.1f} Hz{latency:>27}'
         f'{len(last["faces"]):>7}'
@@ -215,12 +218,18 @@ def _print_picture(source, messages, sent):
         say('    ' + describe(face))
 
 
+def _median_and_p95(values: list[float]) -> list[float]:
+    if len(values) < 2:
+        return values * 2
+    return [median(values), quantiles(values, n=20)[-1]]
+
+
 def describe(face: Mapping[str, Any]) -> str:
     """One line about a face of a message in JSON; see `captions.sentence`."""
     return captions.sentence(to_track(face))
 
 
-def _keep_picture(messages, recording, target):
+def _keep_picture(messages: list[dict[str, Any]], recording: Path, target: Path) -> None:
     """Copies the latest annotated picture of these messages to `target`."""
     target.unlink(missing_ok=True)
     stamps = [message['header']['stamp'] for message in messages]

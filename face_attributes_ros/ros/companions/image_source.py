@@ -11,11 +11,15 @@ A source that cannot be read is logged, and the next one shown.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -26,7 +30,7 @@ from face_attributes_ros.paths import expanded
 from face_attributes_ros.pictures.reader import MAX_MEGAPIXELS
 from face_attributes_ros.ros import compressed, images, parameters
 from face_attributes_ros.ros.companions.lines import Failures, JsonLines
-from face_attributes_ros.ros.companions.pictures import expand, pictures
+from face_attributes_ros.ros.companions.pictures import Picture, expand, pictures
 from face_attributes_ros.ros.run import Finished
 
 
@@ -60,16 +64,17 @@ class ImageSource(Node):
     """Publishes `image`, `image/compressed` and `camera_info` (of an imagined pinhole camera, 53
     degrees wide)."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__('image_source', **parameters.GIVEN, **kwargs)
         self.values = to_values(parameters.declare(self, SourceSettings))
-        self._log = self._pictures = None
+        self._failures = Failures(self.get_logger())
+        self._log: JsonLines | None = None
         try:
-            self._open()
+            self._pictures = self._opened()
         except ParameterError:
             self.destroy_node()
             raise
-        self._kinds = {'image': Image, 'image/compressed': CompressedImage}
+        self._kinds: dict[str, Any] = {'image': Image, 'image/compressed': CompressedImage}
         if self.values['transport'] != 'both':
             del self._kinds['image' if self.values['transport'] ==
                             'compressed' else 'image/compressed']
@@ -77,34 +82,34 @@ class ImageSource(Node):
             topic: self._publisher(kind, topic) for topic, kind in self._kinds.items()
         }
         self._info = self._publisher(CameraInfo, 'camera_info')
-        self._picture = self._shown_since_s = None
+        self._picture: Picture | None = None
+        self._shown_since_s = 0.
 
-    def _publisher(self, kind, topic):
+    def _publisher(self, kind: Any, topic: str) -> Publisher[Any]:
         qos = QoSProfile(
             depth=1
         )  # reliable, as camera drivers publish (REP-2003): a best-effort subscriber matches too
         return self.create_publisher(
             kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
-    def _open(self):
+    def _opened(self) -> Iterator[Picture]:
         sources = expand([source for source in self.values['sources'] if source])
         logger = self.get_logger()
-        self._pictures = pictures(sources, lambda error: logger.error(f'source {error}'),
-                                  loop=self.values['loop'],
-                                  max_megapixels=self.values['max_image_megapixels'])
-        self._failures = Failures(logger)
         path = self.values['published_log']
         try:
             self._log = JsonLines(expanded(path)) if path else None
         except OutputError as error:
             raise ParameterError(f'parameter published_log: {error}') from error
+        return pictures(sources, lambda error: logger.error(f'source {error}'),
+                        loop=self.values['loop'],
+                        max_megapixels=self.values['max_image_megapixels'])
 
-    def begin(self):
+    def begin(self) -> None:
         """Starts publishing."""
         self._timer = self.create_timer(1 / self.values['rate'], self._tick,
                                         clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def end(self):
+    def end(self) -> None:
         """Lets what was published arrive, and lets go of everything."""
         if self.context.ok():
             for publisher in self.image_publishers.values():
@@ -113,31 +118,32 @@ class ImageSource(Node):
             self._log.close()
         self.destroy_node()
 
-    def _tick(self):
+    def _tick(self) -> None:
         listeners = sum(publisher.get_subscription_count()
                         for publisher in self.image_publishers.values())
         if self._picture is None and listeners < self.values['wait_for_subscribers']:
             return
-        self._next_picture()
-        info = camera_info(self._picture.bgr.shape[1], self._picture.bgr.shape[0])
+        picture = self._next_picture()
+        info = camera_info(picture.bgr.shape[1], picture.bgr.shape[0])
         info.header.stamp = self.get_clock().now().to_msg()
         info.header.frame_id = self.values['frame_id']
-        self._publish(info)
+        self._publish(picture, info)
 
-    def _next_picture(self):
+    def _next_picture(self) -> Picture:
         now = time.monotonic()
-        still = self._picture is not None and self._picture.still
-        if still and now - self._shown_since_s < self.values['seconds_each']:
-            return
+        shown = self._picture
+        if shown and shown.still and now - self._shown_since_s < self.values['seconds_each']:
+            return shown
         self._picture, self._shown_since_s = next(self._pictures, None), now
         if self._picture is None:
             self.get_logger().info('all shown')
             raise Finished(0)
+        return self._picture
 
-    def _publish(self, info):
-        bgr = self._picture.bgr
+    def _publish(self, picture: Picture, info: CameraInfo) -> None:
+        bgr = picture.bgr
         if self._log:
-            self._write_log(info)
+            self._write_log(self._log, picture, info)
         self._info.publish(info)
         if 'image' in self.image_publishers:
             self.image_publishers['image'].publish(images.from_array(bgr, info.header))
@@ -145,19 +151,19 @@ class ImageSource(Node):
             message = compressed.from_bgr(bgr, info.header, self.values['jpeg_quality'])
             self.image_publishers['image/compressed'].publish(message)
 
-    def _write_log(self, info):
+    def _write_log(self, log: JsonLines, picture: Picture, info: CameraInfo) -> None:
         stamp = info.header.stamp
-        record = {'source': self._picture.source, 'sec': stamp.sec, 'nanosec': stamp.nanosec,
+        record = {'source': picture.source, 'sec': stamp.sec, 'nanosec': stamp.nanosec,
                   'width': info.width, 'height': info.height}
         try:
-            self._log.write(record)
+            log.write(record)
         except OutputError as error:
             self._failures.failed(error)
         else:
             self._failures.worked()
 
 
-def camera_info(width, height):
+def camera_info(width: int, height: int) -> CameraInfo:
     """CameraInfo of a pinhole camera without distortion whose focal length is the image's
     width."""
     f, cx, cy = float(width), (width - 1) / 2, (height - 1) / 2
@@ -166,6 +172,6 @@ def camera_info(width, height):
                       p=[f, 0., cx, 0., 0., f, cy, 0., 0., 0., 1., 0.])
 
 
-def make_node(**kwargs):
+def make_node(**kwargs: Any) -> ImageSource:
     """The node that the executable `image_source` runs."""
     return ImageSource(**kwargs)

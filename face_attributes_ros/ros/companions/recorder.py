@@ -10,9 +10,13 @@ new files have mode 0600, a new folder 0700.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from rclpy.clock import Clock, ClockType
+from builtin_interfaces.msg import Time
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -32,8 +36,8 @@ class RecorderSettings:
     """The parameters of recorder."""
 
     folder: str = once(
-        'recording', 'Where messages.jsonl and the pictures go; made, for its owner only, if it is '
-        'not there, added to if it is.')
+        'recording', 'Where messages.jsonl and the pictures go; made, for its owner only, if it '
+        'is not there, added to if it is.')
     seconds_between_pictures: float = once(
         1., 'At most one picture in that time; 0 writes all.', unit='s', low=0., high=3600.)
     messages: int = once(
@@ -52,7 +56,7 @@ class Recorder(Node):
     messages.jsonl and <seconds>.<nanoseconds>.png, named by the image's stamp; without one,
     unstamped_ and the time it came. What cannot be written is logged, and the next one tried."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__('recorder', **parameters.GIVEN, **kwargs)
         self.values = to_values(parameters.declare(self, RecorderSettings))
         try:
@@ -63,7 +67,8 @@ class Recorder(Node):
             self.destroy_node()
             raise ParameterError(f'parameter folder: {error}') from error
         self._failures = Failures(self.get_logger())
-        self._written, self._picture_s = 0, None
+        self._written = 0
+        self._picture_s: float | None = None
         self._heard = [
             self.create_subscription(FaceAttributesArray, 'face_attributes/faces', self._on_faces,
                                      QoSProfile(depth=100)),
@@ -73,28 +78,28 @@ class Recorder(Node):
         self._watch = self.create_timer(.1, self._say_when_found,
                                         clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def begin(self):
+    def begin(self) -> None:
         """Says where the files go."""
         self.get_logger().info(f'writes to {self.folder.resolve()}')
 
-    def _say_when_found(self):
+    def _say_when_found(self) -> None:
         if all(self.count_publishers(subscription.topic_name) for subscription in self._heard):
             self._watch.cancel()
             self.get_logger().info(FOUND)
 
-    def end(self):
+    def end(self) -> None:
         """Closes the file."""
         self._lines.close()
         self.destroy_node()
 
-    def _on_faces(self, msg):
+    def _on_faces(self, msg: FaceAttributesArray) -> None:
         record = {'received_s': self.get_clock().now().nanoseconds * 1e-9, **to_dict(msg)}
         self._attempt(lambda: self._lines.write(record))
         self._written += 1
         if self._written == self.values['messages']:
             raise Finished(0)
 
-    def _on_image(self, msg):
+    def _on_image(self, msg: Image) -> None:
         now = time.monotonic()
         if self._picture_s is not None and now - self._picture_s < self.values[
                 'seconds_between_pictures']:
@@ -106,13 +111,13 @@ class Recorder(Node):
         except ImageError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.)
 
-    def _stem(self, stamp):
+    def _stem(self, stamp: Time) -> str:
         if stamp.sec or stamp.nanosec:
             return f'{stamp.sec}.{stamp.nanosec:09d}'
         sec, nanosec = self.get_clock().now().seconds_nanoseconds()
         return f'unstamped_{sec}.{nanosec:09d}'
 
-    def _attempt(self, write):
+    def _attempt(self, write: Callable[[], object]) -> None:
         try:
             write()
         except OutputError as error:
@@ -121,6 +126,6 @@ class Recorder(Node):
             self._failures.worked()
 
 
-def make_node(**kwargs):
+def make_node(**kwargs: Any) -> Recorder:
     """The node that the executable `recorder` runs."""
     return Recorder(**kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -18,7 +18,7 @@ from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 class Annotated:
     """`image_annotated` and its JPEG, at most `annotated.max_rate_hz`."""
 
-    TOPICS = {
+    TOPICS: ClassVar[dict[str, Topic]] = {
         'image_annotated': Topic(
             Image, 1,
             'The image with boxes and attributes drawn in, at most `annotated.max_rate_hz`.'),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import ClassVar
 
 from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
@@ -12,7 +13,7 @@ from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 class Faces:
     """`faces`: one message for each image."""
 
-    TOPICS = {'faces': Topic(FaceAttributesArray, 5,
+    TOPICS: ClassVar[dict[str, Topic]] = {'faces': Topic(FaceAttributesArray, 5,
                              'One message for each image processed, also without faces.')}
 
     def messages(self, look: Look, wanted: Collection[str]) -> Messages:

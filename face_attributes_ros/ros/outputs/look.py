@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from face_attributes_ros.faces import Track
 from face_attributes_ros.msg import FaceAttributesArray
@@ -45,7 +45,7 @@ class Output(Protocol):
     """A kind of output: its topics, and the messages for those of them that are wanted. One object
     serves one camera."""
 
-    TOPICS: dict[str, Topic]
+    TOPICS: ClassVar[dict[str, Topic]]
 
     def messages(self, look: Look, wanted: Collection[str]) -> Messages:
         """Topic and message, for a look at an image."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import ClassVar
 
 from geometry_msgs.msg import Point, Vector3
 from std_msgs.msg import ColorRGBA
@@ -23,8 +24,8 @@ ARROW_M = .3
 class Markers:
     """`markers`: heads, facing directions and captions."""
 
-    TOPICS = {'markers': Topic(MarkerArray, 1, 'Heads, facing directions and captions for RViz; '
-                               'needs camera_info.')}
+    TOPICS: ClassVar[dict[str, Topic]] = {'markers': Topic(
+        MarkerArray, 1, 'Heads, facing directions and captions for RViz; needs camera_info.')}
 
     def messages(self, look: Look, wanted: Collection[str]) -> Messages:
         """The markers of the faces that have a position."""

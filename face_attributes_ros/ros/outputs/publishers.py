@@ -19,11 +19,10 @@ from face_attributes_ros.ros.outputs.faces import Faces
 from face_attributes_ros.ros.outputs.look import Look, Output, Topic
 from face_attributes_ros.ros.outputs.markers import Markers
 
-KINDS: tuple[Callable[[], Output], ...] = (Faces, Annotated, Markers)
+KINDS: tuple[type[Output], ...] = (Faces, Annotated, Markers)
 """One row a kind of output."""
 
-TOPICS: dict[str, Topic] = {name: topic for kind in KINDS for name, topic in kind.TOPICS.items()
-                            }  # type: ignore[attr-defined]
+TOPICS: dict[str, Topic] = {name: topic for kind in KINDS for name, topic in kind.TOPICS.items()}
 
 
 class Publishers:
@@ -32,7 +31,7 @@ class Publishers:
 
     def __init__(self, node: LifecycleNode, camera: str, matched: Callable[[], None]):
         self._node, prefix = node, f'~/{camera}/' if camera else '~/'
-        self._outputs = [kind() for kind in KINDS]
+        self._outputs: list[Output] = [kind() for kind in KINDS]
         self.by_name = {name: self._publisher(prefix + name, topic, matched)
                         for name, topic in TOPICS.items()}
 

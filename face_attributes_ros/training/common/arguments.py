@@ -32,6 +32,7 @@ def add_look_arguments(parser: argparse.ArgumentParser, minutes: float) -> None:
 
 def check_budget(args: argparse.Namespace) -> None:
     """Raises `ParameterError` where neither steps nor minutes end the run."""
-    if args.steps <= 0 and not 0 < args.minutes < math.inf:
+    endless = args.steps == 0 and args.minutes == math.inf
+    if endless or args.steps < 0 or args.minutes <= 0:
         raise ParameterError('give --minutes, --steps or both, above 0; '
                              f'--minutes is {args.minutes:g}, --steps is {args.steps}')

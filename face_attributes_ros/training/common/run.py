@@ -62,6 +62,8 @@ class Plan:
     """The largest norm of all gradients; 0 for none."""
     validate_every: int = 0
     """Steps between looks at val, besides those by time; 0 for none."""
+    freezes: bool = False
+    """Whether parameters may be without gradient in some steps."""
 
 
 class Task(Protocol):
@@ -108,8 +110,8 @@ class Run:
         if isinstance(self.schedule, ReduceLROnPlateau) and 'plateau' in found:
             self.schedule.load_state_dict(found['plateau'])
             task.optimizer.param_groups[0]['lr'] = found['rate']
-        self.forward = (DistributedDataParallel(task.network) if place.processes > 1
-                        else task.network)
+        self.forward = task.network if place.processes == 1 else DistributedDataParallel(
+            task.network, find_unused_parameters=task.plan.freezes)
         self.clock = time.monotonic()
         self.saved_s = self.looked_s = self.elapsed_s
 

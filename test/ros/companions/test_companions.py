@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """image_source and recorder in this process; the demo with a fake pipeline, as a user runs it."""
 
+import errno
+import functools
+import http.server
+import itertools
 import json
+import os
 import shlex
 import subprocess
 import sys
+import threading
+import types
 
 import cv2
 import numpy as np
@@ -32,6 +39,25 @@ def album(tmp_path):
                                                 np.uint8))
     (folder / 'notes.txt').write_text('not a picture')
     return folder
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files, and says nothing of it."""
+
+    def log_message(self, *_):
+        pass
+
+
+def unexpected(error):
+    raise error
+
+
+def film(path):
+    """Three frames of Motion JPEG."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24))
+    for grey in (10, 100, 200):
+        writer.write(np.full((24, 32, 3), grey, np.uint8))
+    writer.release()
 
 
 def make(bench, kind, **parameters):
@@ -78,18 +104,17 @@ def test_source_loops_and_holds_pictures(bench, album):
 
 def test_source_plays_videos_to_their_end(album):
     path = str(album / 'film.avi')
-    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24))
-    for grey in (10, 100, 200):
-        writer.write(np.full((24, 32, 3), grey, np.uint8))
-    writer.release()
-    found = list(pictures([path]))
+    film(path)
+    found = list(pictures([path], unexpected))
     assert [round(float(p.bgr.mean()) / 10)
             for p in found] == [1, 10, 20] and not any(p.still for p in found)
 
 
 @pytest.mark.parametrize('sources, text', [
     ([''], 'sources is empty'),
-    (['/nowhere/a.png'], "source '/nowhere/a.png' is no file, no folder and no camera index"),
+    (['/nowhere/a.png'], "source '/nowhere/a.png' is no file, no folder, no camera index, no dev"),
+    (['ftp://host/a.png'], 'no device and no address (rtsp, '),
+    (['~nobody-here/a.png'], 'there is no home folder ~nobody-here'),
     (['EMPTY'], 'no pictures in this folder'),
 ])
 def test_source_names_what_is_not_there(bench, tmp_path, sources, text):
@@ -99,13 +124,82 @@ def test_source_names_what_is_not_there(bench, tmp_path, sources, text):
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize('name, text', [('fake.png', 'no picture that OpenCV can read'),
-                                        ('fake.mp4', 'no video or camera')])
-def test_source_names_what_it_cannot_read(tmp_path, name, text):
-    (tmp_path / name).write_bytes(b'not what its name says')
-    with pytest.raises(ParameterError) as caught:
-        list(pictures(expand([str(tmp_path / name)])))
-    assert text in str(caught.value)
+@pytest.mark.parametrize('name, text', [('fake.png', 'fake.png: not a picture'),
+                                        ('cut.jpg', 'cut.jpg: JPEG picture is cut short'),
+                                        ('huge.png', 'huge.png: PNG picture of 60000x60000'),
+                                        ('fake.mp4', 'fake.mp4: no video or camera')])
+def test_a_source_that_cannot_be_read_is_said_once_and_the_next_one_shown(album, name, text):
+    whole = (album / 'a.png').read_bytes()
+    jpeg = cv2.imencode('.jpg', np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+    (album / name).write_bytes({'cut.jpg': jpeg[:-9], 'huge.png':
+                                whole[:16] + (60000).to_bytes(4, 'big') * 2 + whole[24:]}.get(
+                                    name, b'not what its name says'))
+    said = []
+    sources = [str(album / name), *expand([str(album / 'b.png')])]
+    shown = list(itertools.islice(pictures(sources, said.append, loop=True), 3))
+    assert [picture.source for picture in shown] == [str(album / 'b.png')] * 3
+    assert len(said) == 1 and text in str(said[0])
+
+
+def test_nothing_that_can_be_read_ends_the_source(tmp_path):
+    (tmp_path / 'fake.png').write_bytes(b'not what its name says')
+    with pytest.raises(ParameterError, match='none of 1 sources can be read'):
+        list(pictures(expand([str(tmp_path)]), lambda error: None, loop=True))
+
+
+def test_devices_and_addresses_are_sources(tmp_path, monkeypatch):
+    """A link to a device is followed; V4L2 knows cameras by their own names only."""
+    opened = []
+
+    class Capture:
+        def __init__(self, *arguments):
+            opened.append(arguments)
+
+        def get(self, what):
+            return 0.
+
+        def read(self):
+            return False, None
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Capture)
+    (tmp_path / 'camera').symlink_to('/dev/null')
+    addresses = ['rtsp://user:secret@cam.local/stream', 'http://10.0.0.1:8080/video']
+    sources = expand(['0', str(tmp_path / 'camera'), *addresses])
+    said = []
+    with pytest.raises(ParameterError):
+        list(pictures(sources, said.append))
+    assert [arguments[:2] for arguments in opened] == [
+        (0, ), ('/dev/null', cv2.CAP_V4L2), *((one, cv2.CAP_FFMPEG) for one in addresses)]
+    assert 'rtsp://cam.local/stream: no video' in str(said[2]) and 'secret' not in str(said[2])
+
+
+def test_a_film_comes_over_http(tmp_path):
+    film(tmp_path / 'film.avi')
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_address[1]}/film.avi'
+        assert len(list(pictures(expand([address]), unexpected))) == 3
+        server.shutdown()
+
+
+@pytest.mark.parametrize('name', [b'f\xff.avi', b'f\xff.png', 'f\u00e9.png'.encode()])
+def test_names_of_any_bytes_are_read(album, name):
+    path = os.fsdecode(os.path.join(os.fsencode(album), name))
+    if path.endswith('.avi'):
+        film(album / 'film.avi')
+        os.rename(album / 'film.avi', path)
+    else:
+        os.rename(album / 'a.png', path)
+    assert list(pictures([path], unexpected))[0].bgr.size
+
+
+def test_a_home_is_expanded(album, monkeypatch):
+    monkeypatch.setenv('HOME', str(album))
+    assert expand(['~/a.png']) == [str(album / 'a.png')]
 
 
 def test_recorder_writes_messages_and_pictures(bench, tmp_path):
@@ -143,6 +237,65 @@ def test_recorder_survives_an_image_it_cannot_read(bench, tmp_path):
     bench.spin_until(lambda: len(list(tmp_path.glob('*.png'))) == 1)
 
 
+def test_recorder_keeps_pictures_without_a_stamp_apart(bench, tmp_path):
+    annotated = bench.robot.create_publisher(Image, 'face_attributes/image_annotated', 1)
+    make(bench, Recorder, folder=str(tmp_path / 'new'), seconds_between_pictures=0.)
+    bench.spin_until(annotated.get_subscription_count)
+    for number in range(3):
+        annotated.publish(picture(value=number))
+        bench.spin_until(lambda: len(list((tmp_path / 'new').glob('*.png'))) == number + 1)
+    files = sorted((tmp_path / 'new').iterdir())
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o600] * 4
+    assert (tmp_path / 'new').stat().st_mode & 0o777 == 0o700
+
+
+def test_recorder_adds_to_what_an_earlier_one_wrote(bench, tmp_path):
+    (tmp_path / 'messages.jsonl').write_text('{"old": 1}\n{"cut off')
+    faces = bench.robot.create_publisher(FaceAttributesArray, 'face_attributes/faces', 1)
+    recorder = make(bench, Recorder, folder=str(tmp_path))
+    bench.spin_until(faces.get_subscription_count)
+    faces.publish(FaceAttributesArray())
+    bench.spin_until(lambda: recorder._written == 1)
+    old, cut, new = (tmp_path / 'messages.jsonl').read_text().splitlines()
+    assert (old, cut) == ('{"old": 1}', '{"cut off') and 'faces' in json.loads(new)
+
+
+def test_recorder_says_a_full_disk_once_and_goes_on(bench, tmp_path, monkeypatch):
+    faces = bench.robot.create_publisher(FaceAttributesArray, 'face_attributes/faces', 1)
+    annotated = bench.robot.create_publisher(Image, 'face_attributes/image_annotated', 1)
+    recorder = make(bench, Recorder, folder=str(tmp_path), seconds_between_pictures=0.)
+    logged = []
+    monkeypatch.setattr(recorder._failures, '_logger', types.SimpleNamespace(
+        error=logged.append, warning=logged.append))
+    bench.spin_until(lambda: faces.get_subscription_count() and annotated.get_subscription_count())
+    write = os.write
+
+    def full(handle, data):
+        if len(data) > 10:
+            return write(handle, data[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'write', full)
+        for number in range(2):
+            annotated.publish(picture(stamp=bench.now()))
+            faces.publish(FaceAttributesArray())
+            bench.spin_until(lambda: recorder._written == number + 1
+                             and recorder._failures.count == 2 * number + 2)
+    assert len(logged) == 1 and 'No space left on device' in logged[0]
+    assert list(tmp_path.glob('*.png')) == []
+    assert (tmp_path / 'messages.jsonl').read_text() == ''
+    faces.publish(FaceAttributesArray())
+    bench.spin_until(lambda: recorder._written == 3)
+    assert logged[1:] == ['writes again; 4 could not be written']
+    assert len((tmp_path / 'messages.jsonl').read_text().splitlines()) == 1
+
+
+def test_recorder_expands_a_home(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert make(bench, Recorder, folder='~/rec').folder == tmp_path / 'rec'
+
+
 def test_recorder_names_a_folder_it_cannot_make(bench, tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(ParameterError, match='parameter folder'):
@@ -178,3 +331,12 @@ def test_demo_fails_where_the_node_does_or_a_picture_is_not_there(album, tmp_pat
     assert broken.returncode == 1 and 'node ended early' in broken.stderr
     missing = demo('/nowhere.jpg', '--out', tmp_path / 'out')
     assert missing.returncode == 1 and "'/nowhere.jpg' is no file" in missing.stderr
+
+
+def test_demo_leaves_other_peoples_folders_alone(album, tmp_path):
+    refused = demo(album, '--out', album)
+    assert refused.returncode == 1 and 'needs an empty folder' in refused.stderr
+    (tmp_path / 'file').write_text('')
+    refused = demo(album, '--out', tmp_path / 'file')
+    assert refused.returncode == 1 and 'Traceback' not in refused.stderr
+    assert sorted(path.name for path in album.iterdir()) == ['a.png', 'b.png', 'notes.txt']
