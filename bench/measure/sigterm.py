@@ -5,7 +5,8 @@
 
 An image source floods the node and a recorder listens; a busy loop for each core competes. The
 node is started again and again, and told to end at a moment of its life that is drawn at random:
-while it imports, loads, works. Says how many took longer than two seconds.
+while it imports, loads, works. Says how many took longer than two seconds. The exit code is 0, or
+-15 where Python had not yet come to our first line.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def main() -> int:
     found = summary(runs)
     args.out.write_text(json.dumps({**found, 'each': runs}, indent=1) + '\n')
     print(json.dumps(found))
-    return 1 if found['over_two_seconds'] or set(found['codes']) != {'0'} else 0
+    return 1 if found['over_two_seconds'] or not set(found['codes']) <= {'0', '-15'} else 0
 
 
 if __name__ == '__main__':
