@@ -4,6 +4,9 @@
 # make lint    ruff and mypy, as pyproject.toml has them
 # make check   what CI runs: lint, all tests with branch coverage, demo
 # make fuzz    N=10000 inputs of each kind that nobody meant to send, counted
+# make check-light   the tests where torch, ultralytics and scipy are not installed
+# make check-jazzy   builds, imports and starts the node on the wheels of ROS 2 Jazzy
+# make sbom    what is installed and under which licences: build/sbom.json, docs/licences.md
 # make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are
 #              not ours, ONLY="node soak" runs parts
 # make docs    the files that are generated from the code and from measured files
@@ -15,10 +18,9 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 IMAGES ?=
 PEERS ?=
 ONLY ?=
-
 N ?= 10000
 
-.PHONY: venv demo test lint coverage check fuzz bench docs clean
+.PHONY: venv demo test lint coverage check check-light check-jazzy fuzz sbom bench docs clean
 
 venv: $(VENV)/.installed
 
@@ -49,6 +51,29 @@ check: lint coverage demo
 
 fuzz: venv
 	$(PY) -m tools.fuzz $(N)
+
+check-light:
+	$(PYTHON) -m venv build/light
+	build/light/bin/pip --disable-pip-version-check install -q -e ".[onnx,openvino,test]"
+	PATH="$(CURDIR)/build/light/bin:$$PATH" build/light/bin/python -m pytest
+
+# ROS variables of the shell that runs this would bring another release's libraries in.
+JAZZY := env -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u PYTHONPATH -u _ROS_WHEELS_BOOTSTRAP_COMPLETE \
+	PATH="$(CURDIR)/build/jazzy/bin:$$PATH"
+check-jazzy:
+	$(PYTHON) -m venv build/jazzy
+	$(JAZZY) build/jazzy/bin/pip --disable-pip-version-check install -q -r test/jazzy.txt
+	$(JAZZY) build/jazzy/bin/pip --disable-pip-version-check install -q --no-deps \
+		--no-build-isolation .
+	cd build && $(JAZZY) jazzy/bin/python ../test/ros/starts.py
+
+# In an environment of its own, so that the list does not hold the tool that makes it.
+sbom: venv
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/pip --disable-pip-version-check install -q "cyclonedx-bom>=7,<8"
+	build/sbom/bin/cyclonedx-py environment $(PY) --pyproject pyproject.toml \
+		--output-reproducible -o build/sbom.json
+	$(PY) -m tools.licences build/sbom.json
 
 bench: venv
 	$(PY) -m bench.measure.speed $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))

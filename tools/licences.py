@@ -15,9 +15,10 @@ from typing import Any
 PAGE = Path('docs/licences.md')
 HEAD = '''# Licences of what is installed
 
-Made by `make sbom` with cyclonedx-bom from the environment of `make venv`, which holds what training, benchmarks and tests need besides.
-The full list, with package URLs, is `build/sbom.json` (CycloneDX 1.6). Licences are what the packages declare. Weights and data have terms
-of their own: [model card](../models/README.md).
+Made by `make sbom` with cyclonedx-bom from the environment of `make venv`, which holds what
+training, benchmarks and tests need besides. The full list, with package URLs, is `build/sbom.json`
+(CycloneDX 1.6). Licences are what the packages declare. Weights and data have terms of their own:
+[model card](../models/README.md).
 
 | Package | Version | Licence |
 |---|---|---|
