@@ -18,7 +18,6 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 IMAGES ?=
 PEERS ?=
 ONLY ?=
-
 N ?= 10000
 
 .PHONY: venv demo test lint coverage check check-light check-jazzy fuzz sbom bench docs clean
