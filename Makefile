@@ -5,6 +5,9 @@
 # make check   what CI runs: lint, all tests with branch coverage, demo
 # make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are
 #              not ours, ONLY="node soak" runs parts
+# make soak    MINUTES=10: cameras, subscribers, parameters and transitions that come and go
+# make fuzz    N=20000: inputs that nobody would think of; only our own errors may come out
+# make stop    STARTS=200: SIGTERM at any moment, under load
 # make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
@@ -14,8 +17,11 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 IMAGES ?=
 PEERS ?=
 ONLY ?=
+MINUTES ?= 10
+N ?= 20000
+STARTS ?= 200
 
-.PHONY: venv demo test lint coverage check bench docs clean
+.PHONY: venv demo test lint coverage check bench soak fuzz stop docs clean
 
 venv: $(VENV)/.installed
 
@@ -46,6 +52,15 @@ check: lint coverage demo
 
 bench: venv
 	$(PY) -m bench.measure.speed $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))
+
+soak: venv
+	$(PY) -m bench.measure.soak --minutes $(MINUTES) --out bench/results/soak.json
+
+fuzz: venv
+	$(PY) -m tools.fuzz --n $(N)
+
+stop: venv
+	$(PY) -m bench.measure.stop --starts $(STARTS) --out bench/results/stop.json
 
 docs: venv
 	$(PY) -m face_attributes_ros.settings --yaml > config/face_attributes.yaml
