@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-WORDS = 'listens to'
+WORDS = 'takes images from'
 
 
 def main() -> int:
