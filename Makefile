@@ -3,9 +3,14 @@
 # make test    all tests
 # make lint    ruff and mypy, as pyproject.toml has them
 # make check   what CI runs: lint, all tests with branch coverage, demo
-# make fuzz    N=10000 inputs of each kind that nobody meant to send, counted
+# make check-light   the tests where torch, ultralytics and scipy are not installed
+# make check-jazzy   builds, imports and starts the node on the wheels of ROS 2 Jazzy
+# make sbom    what is installed and under which licences: build/sbom.json, docs/licences.md
 # make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are
 #              not ours, ONLY="node soak" runs parts
+# make soak    MINUTES=10: cameras, subscribers, parameters and transitions that come and go
+# make fuzz    N=20000: inputs that nobody would think of; only our own errors may come out
+# make stop    STARTS=200: SIGTERM at any moment, under load
 # make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
@@ -15,10 +20,11 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 IMAGES ?=
 PEERS ?=
 ONLY ?=
+MINUTES ?= 10
+N ?= 20000
+STARTS ?= 200
 
-N ?= 10000
-
-.PHONY: venv demo test lint coverage check fuzz bench docs clean
+.PHONY: venv demo test lint coverage check check-light check-jazzy sbom bench soak fuzz stop docs clean
 
 venv: $(VENV)/.installed
 
@@ -47,11 +53,40 @@ coverage: venv
 
 check: lint coverage demo
 
-fuzz: venv
-	$(PY) -m tools.fuzz $(N)
+check-light:
+	$(PYTHON) -m venv build/light
+	build/light/bin/pip --disable-pip-version-check install -q -e ".[onnx,openvino,test]"
+	PATH="$(CURDIR)/build/light/bin:$$PATH" build/light/bin/python -m pytest
+
+# ROS variables of the shell that runs this would bring another release's libraries in.
+JAZZY := env -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u PYTHONPATH -u _ROS_WHEELS_BOOTSTRAP_COMPLETE \
+	PATH="$(CURDIR)/build/jazzy/bin:$$PATH"
+check-jazzy:
+	$(PYTHON) -m venv build/jazzy
+	$(JAZZY) build/jazzy/bin/pip --disable-pip-version-check install -q -r test/jazzy.txt
+	$(JAZZY) build/jazzy/bin/pip --disable-pip-version-check install -q --no-deps \
+		--no-build-isolation .
+	cd build && $(JAZZY) jazzy/bin/python ../test/ros/starts.py
+
+# In an environment of its own, so that the list does not hold the tool that makes it.
+sbom: venv
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/pip --disable-pip-version-check install -q "cyclonedx-bom>=7,<8"
+	build/sbom/bin/cyclonedx-py environment $(PY) --pyproject pyproject.toml \
+		--output-reproducible -o build/sbom.json
+	$(PY) -m tools.licences build/sbom.json
 
 bench: venv
 	$(PY) -m bench.measure.speed $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only $(ONLY))
+
+soak: venv
+	$(PY) -m bench.measure.soak --minutes $(MINUTES) --out bench/results/soak.json
+
+fuzz: venv
+	$(PY) -m tools.fuzz --n $(N)
+
+stop: venv
+	$(PY) -m bench.measure.sigterm --runs $(STARTS) --out bench/results/sigterm.json
 
 docs: venv
 	$(PY) -m face_attributes_ros.settings --yaml > config/face_attributes.yaml

@@ -45,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage(), file=sys.stdout if argv in (['-h'], ['--help']) else sys.stderr)
         return 0 if argv in (['-h'], ['--help']) else 2
     home, summary = COMMANDS[words]
-    module = import_module(f'face_attributes_ros.{home}')
+    try:
+        module = import_module(f'face_attributes_ros.{home}')
+    except ModuleNotFoundError as error:
+        return _say_missing(words, summary, error, argv)
     parser = argparse.ArgumentParser(prog=f'face-attributes {" ".join(words)}',
                                      description=summary)
     module.add_arguments(parser)
@@ -57,6 +60,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
+
+
+def _say_missing(words: tuple[str, ...], summary: str, error: ModuleNotFoundError,
+                 argv: Sequence[str]) -> int:
+    # What a command is for, everybody may read; its options are those of modules that are not
+    # here.
+    if str(error.name).startswith('face_attributes_ros'):
+        raise error
+    name = f'face-attributes {" ".join(words)}'
+    if '-h' in argv or '--help' in argv:
+        print(f'usage: {name} [-h] ...\n\n{summary}\n\nOptions are shown once {error.name} is '
+              'installed.')
+        raise SystemExit(0)  # as argparse does
+    print(f'{name}: needs {error.name}: pip install {error.name}', file=sys.stderr)
+    return 2
 
 
 def _usage() -> str:

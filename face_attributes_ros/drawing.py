@@ -19,6 +19,9 @@ _COLOURS_BGR = ((80, 200, 80), (230, 160, 60), (80, 160, 250), (200, 100, 220), 
                 (140, 140, 255), (210, 210, 90))
 _COASTING_BGR = (150, 150, 150)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FAR_PX = 100_000.
+"""Further outside than any picture is large; OpenCV refuses coordinates that are no 32-bit
+integers."""
 
 
 def annotate(image_bgr: np.ndarray, tracks: Sequence[Track], *, landmarks: bool = True,
@@ -46,8 +49,9 @@ def draw(image_bgr: np.ndarray, tracks: Sequence[Track], *, landmarks: bool = Tr
 def pixelate(image_bgr: np.ndarray, box_xyxy: Box, blocks: int = 6) -> None:
     """Replaces the box in the image, in place, by `blocks` x `blocks` flat tiles."""
     height, width = image_bgr.shape[:2]
-    x0, y0 = (max(0, math.floor(v)) for v in box_xyxy[:2])
-    x1, y1 = min(width, math.ceil(box_xyxy[2])), min(height, math.ceil(box_xyxy[3]))
+    left, top, right, bottom = _near(box_xyxy).tolist()
+    x0, y0 = max(0, math.floor(left)), max(0, math.floor(top))
+    x1, y1 = min(width, math.ceil(right)), min(height, math.ceil(bottom))
     if x1 > x0 and y1 > y0:
         tiles = cv2.resize(image_bgr[y0:y1, x0:x1], (blocks, blocks), interpolation=cv2.INTER_AREA)
         image_bgr[y0:y1, x0:x1] = cv2.resize(tiles, (x1 - x0, y1 - y0),
@@ -60,9 +64,18 @@ def colour_bgr(track: Track) -> Colour:
     return _COASTING_BGR if track.state == COASTING else _COLOURS_BGR[number % len(_COLOURS_BGR)]
 
 
+def _near(pixels: object) -> np.ndarray:
+    # Coordinates that OpenCV can draw with; what is no number lies far outside.
+    known = np.nan_to_num(np.asarray(pixels, np.float64), nan=-_FAR_PX, posinf=_FAR_PX,
+                          neginf=-_FAR_PX)
+    near: np.ndarray = np.clip(known, -_FAR_PX, _FAR_PX)
+    return near
+
+
 def _draw_track(image: np.ndarray, track: Track, landmarks: bool, pose: bool,
                 labels: bool) -> None:
-    x0, y0, x1, y1 = (round(v) for v in track.face.box_xyxy)
+    box = _near(track.face.box_xyxy)
+    x0, y0, x1, y1 = map(round, box.tolist())
     thickness = max(1, round(max(image.shape[:2]) / 500))
     colour = colour_bgr(track)
     cv2.rectangle(image, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
@@ -70,24 +83,24 @@ def _draw_track(image: np.ndarray, track: Track, landmarks: bool, pose: bool,
     if landmarks and now is not None and now.landmarks_xy is not None:
         _draw_points(image, now.landmarks_xy, max(1, round((x1 - x0) / 90)), colour)
     if pose and now is not None and now.yaw_rad is not None and now.pitch_rad is not None:
-        _draw_direction(image, track.face.box_xyxy, now.yaw_rad, now.pitch_rad, thickness)
+        _draw_direction(image, box, now.yaw_rad, now.pitch_rad, thickness)
     if labels:
         _draw_caption(image, captions.lines(track), (x0, y0, x1, y1), colour)
 
 
 def _draw_points(image: np.ndarray, points_xy: Sequence[tuple[float, float]], radius: int,
                  colour: Colour) -> None:
-    for x, y in points_xy:
+    for x, y in _near(points_xy).tolist():
         cv2.circle(image, (round(x), round(y)), radius, colour, -1, cv2.LINE_AA)
 
 
-def _draw_direction(image: np.ndarray, box_xyxy: Box, yaw_rad: float, pitch_rad: float,
+def _draw_direction(image: np.ndarray, box_xyxy: np.ndarray, yaw_rad: float, pitch_rad: float,
                     thickness: int) -> None:
-    x0, y0, x1, y1 = box_xyxy
+    x0, y0, x1, y1 = box_xyxy.tolist()
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     towards = np.array(
         [math.sin(yaw_rad) * math.cos(pitch_rad), -math.sin(pitch_rad)])
-    tip = centre + towards * (x1 - x0)
+    tip = _near(centre + towards * (x1 - x0))
     cv2.arrowedLine(image, tuple(map(round, centre.tolist())), tuple(map(round, tip.tolist())),
                     (60, 60, 255), thickness, cv2.LINE_AA, tipLength=.2)
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,13 @@ def test_pixelation_leaves_only_tiles():
     pixelate(image, (20., 20., 80., 80.), blocks=6)
     assert len(np.unique(image[20:80, 20:80].reshape(-1, 3), axis=0)) <= 36
     np.testing.assert_array_equal(image[:20], before[:20])
+
+
+@pytest.mark.parametrize('far', [2.**31, -1e300, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize('corner', range(4))
+def test_coordinates_that_no_picture_has_are_drawn_outside(far, corner):
+    box = tuple(far if at == corner else value for at, value in enumerate((10., 10., 40., 40.)))
+    seen = Attributes(yaw_rad=.1, pitch_rad=.1, landmarks_xy=((far, 5.), (5., far)))
+    image = np.zeros((50, 60, 3), np.uint8)
+    assert annotate(image, [Track('f1', CONFIRMED, 1., 1, Face(box, .5), seen, seen)],
+                    blur=True).shape == image.shape

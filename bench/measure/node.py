@@ -36,7 +36,7 @@ def ready_node(backend: str = 'auto', **parameters: object) -> Iterator[tuple[Ch
     """A node that listens, and a listener that it has found: (node, listener)."""
     with node(backend, **parameters) as process, Listener() as listener:
         listener.wait_for('listening')
-        process.wait_for('listens to')
+        process.wait_for('takes images from')
         yield process, listener
 
 

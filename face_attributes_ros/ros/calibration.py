@@ -33,7 +33,7 @@ def calibration(info: CameraInfo, rectified: bool = False) -> Calibration | None
     """
     matrix = (info.p[0], info.p[5], info.p[2], info.p[6]) if rectified else (
         info.k[0], info.k[4], info.k[2], info.k[5])
-    fx, fy, cx, cy = matrix
+    fx, fy, cx, cy = map(float, matrix)  # numpy's own would warn where they grow too large
     width = info.roi.width or info.width
     if width <= 0 or fx <= 0 or fy <= 0 or not all(map(math.isfinite, matrix)):
         return None

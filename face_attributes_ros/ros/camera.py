@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from face_attributes_ros.errors import ImageError
+from face_attributes_ros.pictures.depth import Depth
 from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.calibration import Calibration, calibration
 from face_attributes_ros.ros.messages import seconds
@@ -68,6 +69,7 @@ class Camera:
         self.subscribed_s: float | None = None
         self.calibration: Calibration | None = None
         self.has_info = False
+        self._bits = Depth()
         self._subscriptions: list[Subscription[Any]] = []
 
     def _info_topic(self, base: str) -> str:
@@ -134,8 +136,8 @@ class Camera:
 
     def _pixels(self, msg: Any, settings: Settings) -> np.ndarray:
         if self.compressed:
-            return compressed.to_bgr(msg, settings.max_image_megapixels)
-        return images.to_bgr(msg)
+            return compressed.to_bgr(msg, settings.max_image_megapixels, self._bits)
+        return images.to_bgr(msg, self._bits)
 
     def age_s(self, header: Header) -> float:
         """Seconds since an image's stamp by the node's clock; NaN without a stamp, or before

@@ -142,7 +142,9 @@ def _position(box_xyxy: Sequence[float], focal: Focal, face_width_m: float) -> P
     if x1 <= x0 or fx <= 0 or fy <= 0:
         return None
     z = fx * face_width_m / (x1 - x0)
-    return Point(x=((x0 + x1) / 2 - cx) / fx * z, y=((y0 + y1) / 2 - cy) / fy * z, z=z)
+    x, y = ((x0 + x1) / 2 - cx) / fx * z, ((y0 + y1) / 2 - cy) / fy * z
+    # Of a calibration that cannot be true, no position is better than one that is no number.
+    return Point(x=x, y=y, z=z) if z > 0 and all(map(math.isfinite, (x, y, z))) else None
 
 
 def to_dict(msg: Any) -> Any:

@@ -120,7 +120,7 @@ class FaceAttributesNode(LifecycleNode):
         self.state = 'active'
         for name, camera in self._work.cameras.items():
             faces = self._work.publishers[name].by_name['faces'].topic_name
-            self.get_logger().info(f'listens to {camera.topic}, publishes {faces}')
+            self.get_logger().info(f'takes images from {camera.topic}, publishes {faces}')
         return result
 
     @_transition

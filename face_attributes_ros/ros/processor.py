@@ -43,8 +43,8 @@ class Frames(Protocol):
 class Processor:
     """Reads its cameras' messages, runs the pipeline once for all, publishes by camera.
 
-    A batch that fails is logged and counted as `failed`; the one that fails as MOST_FAILURES-th in
-    a row is raised.
+    What fails, in the networks or on the way out, is logged and its images are counted as
+    `failed`; the MOST_FAILURES-th failure in a row is raised.
     """
 
     def __init__(self, cameras: Mapping[str, Camera], publishers: Mapping[str, Publishers],
@@ -71,8 +71,7 @@ class Processor:
         if tracks is None:
             return
         looked = time.perf_counter()
-        for name, frame in frames.items():
-            self._publish(name, frame, tracks[name], settings, 1e3 * (looked - start))
+        self._publish_all(frames, tracks, settings, 1e3 * (looked - start))
         self.pipeline.stage_ms.update(decode=1e3 * (start - begun),
                                       publish=1e3 * (time.perf_counter() - looked))
 
@@ -102,18 +101,31 @@ class Processor:
         except Exception as error:
             self._note_failure(error, frames)
             return None
-        self._failures = 0
         return tracks
 
-    def _note_failure(self, error: Exception, frames: Mapping[str, Frame]) -> None:
+    def _publish_all(self, frames: Mapping[str, Frame], tracks: Mapping[str, list[Track]],
+                     settings: Settings, inference_ms: float) -> None:
+        # One camera's broken output costs neither the other cameras nor the next image.
+        broken = {}
+        for name, frame in frames.items():
+            try:
+                self._publish(name, frame, tracks[name], settings, inference_ms)
+            except Exception as error:
+                broken[name] = error
+        if broken:
+            self._note_failure(next(iter(broken.values())), broken)
+        else:
+            self._failures = 0
+
+    def _note_failure(self, error: Exception, names: Iterable[str]) -> None:
         self._failures += 1
-        for name in frames:
+        for name in names:
             self.cameras[name].counts['failed'] += 1
         if self._failures >= MOST_FAILURES:
             raise error
         ours = isinstance(error, FaceAttributesError)
-        self._logger.error(str(error) if ours else traceback.format_exc(),
-                           throttle_duration_sec=2.)
+        words = str(error) if ours else ''.join(traceback.format_exception(error))
+        self._logger.error(words, throttle_duration_sec=2.)
 
     def _stamp_s(self, frame: Frame) -> float:
         # Without a stamp, the time of processing has to do for the tracker.

@@ -46,7 +46,7 @@ OLD_NAMES = {'node': 'face_attributes_node'}
 RCLPYS_SWITCHES = ('use_sim_time', 'start_type_description_service')
 """rclpy's own parameters, which it ignores in part where their type is wrong."""
 
-GRACE_S = 1.5
+GRACE_S = 1.2
 """How long a process may tidy up after a signal before it is ended."""
 
 

@@ -2,6 +2,7 @@
 import math
 
 import pytest
+from face_attributes_ros.msg import FaceAttributes
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from face_attributes_ros.faces import CONFIRMED, Face, Track
@@ -48,3 +49,17 @@ def test_rectified_images_follow_p():
 def test_what_is_not_calibrated_has_no_calibration(k):
     assert calibration(CameraInfo(width=640, height=480, k=k)) is None
     assert calibration(CameraInfo(k=K)) is None
+
+
+@pytest.mark.parametrize(('at', 'value'), [(0, 5e-324), (0, 1.7e308), (4, 5e-324), (2, 1.7e308),
+                                           (5, -1.7e308)])
+def test_an_extreme_calibration_gives_no_position_that_is_no_number(at, value):
+    k = list(K)
+    k[at] = value
+    calibrated = calibration(CameraInfo(width=1280, height=720, k=k))
+    track = Track('f1', CONFIRMED, 0., 1, Face((10., 10., 100., 100.), .9))
+    face = face_attributes(track, (1280, 720), focal=calibrated.focal_px(1280), face_width_m=.15)
+    where = face.position
+    known = bool(face.valid & FaceAttributes.HAS_POSITION)
+    assert all(map(math.isfinite, (where.x, where.y, where.z)))
+    assert known == (where.z > 0)

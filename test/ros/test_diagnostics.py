@@ -106,7 +106,7 @@ def test_a_matched_publisher_of_whom_nothing_arrives_brings_the_dds_profile_up(b
     found = status(warns('too large for the default shared memory of Fast DDS'))
     assert 'from /robot (BEST_EFFORT, VOLATILE): it is matched' in found.message
     path = Path(found.message.partition('FASTDDS_DEFAULT_PROFILES_FILE=')[2])
-    assert '<segment_size>8388608</segment_size>' in path.read_text()
+    assert '<segment_size>67108864</segment_size>' in path.read_text()
 
 
 def test_a_camera_that_stops_is_told_from_one_that_never_came(bench, start, status):

@@ -230,6 +230,7 @@ def test_markers_need_a_position_and_say_what_the_face_shows():
     assert [(marker.ns, marker.id) for marker in found] == [
         ('', 0), ('head', 0), ('gaze', 0), ('caption', 0), ('head', 1), ('caption', 1)]
     assert {marker.header.frame_id for marker in found} == {'eye'}
+    assert all(marker.lifetime.sec > 0 for marker in found if marker.action == 0)
     assert [marker.text for marker in found if marker.text] == [
         'f12 female 31 (26-38) happy 50%', 'f12']
 

@@ -3,6 +3,7 @@
 real DDS."""
 
 import math
+from array import array
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from face_attributes_ros.errors import ImageError
 from face_attributes_ros.ros import compressed
 from face_attributes_ros.ros.companions.image_source import camera_info
 from face_attributes_ros.ros.node import FaceAttributesNode
+from face_attributes_ros.ros.outputs.publishers import Publishers
 
 
 def test_size_and_encoding_may_change_from_image_to_image_and_bad_ones_are_counted(
@@ -64,6 +66,31 @@ def test_an_image_that_the_pipeline_refuses_costs_that_image_only(bench, listene
     bench.spin_until(lambda: node.work.cameras[''].counts['failed'] == 1)
     pipeline.process = process
     assert exchange(picture(stamp=bench.now())).dropped_frames == 1
+
+
+def test_an_output_that_cannot_be_made_costs_that_image_only(bench, listener, camera, exchange,
+                                                             monkeypatch):
+    node, _ = listener()
+    publish = Publishers.publish
+    monkeypatch.setattr(Publishers, 'publish', lambda self, look: 1 / 0)
+    camera(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.work.cameras[''].counts['failed'] == 1)
+    monkeypatch.setattr(Publishers, 'publish', publish)
+    assert exchange(picture(stamp=bench.now())).dropped_frames == 1
+    assert node.state == 'active' and node.work.worker.fault is None
+
+
+def test_the_depth_of_a_camera_of_16_bits_does_not_change_from_image_to_image(bench, listener,
+                                                                             exchange):
+    node, (pipeline,) = listener()
+    seen, process = [], pipeline.process
+    pipeline.process = lambda frames: (seen.append(int(frames[''][0].max())), process(frames))[1]
+    for value in (900, 200):  # of 10 bits; the second one alone would be one of 8
+        message = picture(encoding='mono16', stamp=bench.now())
+        message.data = array('B', np.full((48, 64), value, '<u2').tobytes())
+        message.step = 128
+        exchange(message)
+    assert seen == [round(900 * 255 / 1023), round(200 * 255 / 1023)]
 
 
 def _raise(error):

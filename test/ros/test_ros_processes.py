@@ -49,7 +49,7 @@ def sent_stamps(log):
 def test_reliable_and_best_effort_publishers_and_subscribers_all_get_messages(child, tmp_path):
     listener = child(HERE / 'listener.py', FACES)
     node = child(FAKE_NODE, 0)
-    node.wait_for('listens to')
+    node.wait_for('takes images from')
     for number, reliability in enumerate(('best_effort', 'reliable')):
         folder = tmp_path / reliability
         folder.mkdir()
@@ -65,14 +65,14 @@ def test_reliable_and_best_effort_publishers_and_subscribers_all_get_messages(ch
         new = heard(listener)[before:]
         assert set(stamps(new)) <= sent_stamps(log)
         assert {(message['header']['frame_id'], message['image_height'], len(message['faces']))
-                for message in new} == {('left_eye', 48, 1)}
+                for message in new if message['faces']} == {('left_eye', 48, 1)}
 
 
 def test_full_hd_best_effort_camera_is_heard(child, tmp_path):
     """With Fast DDS's defaults not one of these 6 MB images arrives."""
     listener = child(HERE / 'listener.py', FACES)
     node = child(FAKE_NODE, 0)
-    node.wait_for('listens to')
+    node.wait_for('takes images from')
     command, log = source(tmp_path, 1920, 1080,
                           'qos_overrides./image.publisher.reliability:=best_effort', 'rate:=5.0',
                           'wait_for_subscribers:=1')
@@ -98,7 +98,7 @@ def test_a_flood_makes_results_no_older_and_what_is_dropped_is_counted(child, be
         sent.append(picture(stamp=bench.now()))
         publisher.publish(sent[-1])
 
-    node.wait_for('listens to')
+    node.wait_for('takes images from')
     bench.spin_until(lambda: publisher.get_subscription_count() > 0)
     bench.robot.create_timer(1 / rate_hz, publish)
     bench.spin_until(lambda: len(messages) >= 25)

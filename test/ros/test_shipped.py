@@ -75,7 +75,7 @@ def test_node_turns_to_no_other_host(child):
     process = child(
         '-c', WATCHED +
         'from face_attributes_ros.ros import run; run.start("face_attributes_node", [])')
-    process.wait_for('listens to', 60)
+    process.wait_for('takes images from', 60)
     process.end(signal.SIGINT)
     assert 'LEFT THE HOST' not in process.output, process.output
     assert process.process.returncode == 0, process.output

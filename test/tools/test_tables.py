@@ -10,6 +10,7 @@ from face_attributes_ros.errors import DataError
 @pytest.fixture(scope='module')
 def script():
     pytest.importorskip('rclpy', reason='the tables of topics are made from the node')
+    pytest.importorskip('torch', reason='the tables of training are made from its modules')
     return importlib.import_module('tools.tables')
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import ClassVar
 
+from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Vector3
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
@@ -19,6 +20,9 @@ from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
 from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 
 ARROW_M = .3
+LIFETIME = Duration(sec=2)
+"""A marker that is not renewed for so long goes by itself: nobody takes away those of a node that
+died."""
 
 
 class Markers:
@@ -55,7 +59,8 @@ def _markers(faces: FaceAttributesArray, number: int, face: FaceAttributes,
              track: Track) -> list[Marker]:
     colour = ColorRGBA(**dict(zip('bgr', (c / 255 for c in colour_bgr(track)))), a=.8)
     markers = [
-        Marker(header=faces.header, ns=namespace, id=number, action=Marker.ADD, color=colour)
+        Marker(header=faces.header, ns=namespace, id=number, action=Marker.ADD, color=colour,
+               lifetime=LIFETIME)
         for namespace in _KINDS if namespace != 'gaze' or face.valid & FaceAttributes.HAS_POSE
     ]
     for marker in markers:
