@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.
 C = TypeVar('C', bound='Child')
 IMAGE, FACES = 'image', '/face_attributes/faces'
+ENCODINGS = ('bgr8', 'rgb8', 'mono8', 'mono16', 'bgra8', 'bayer_rggb8', 'jpeg')
+"""What a camera sends; jpeg is a CompressedImage."""
+BUSY = 'import os; parent = os.getppid()\nwhile os.getppid() == parent: pass'
+"""The program of a neighbour that takes a core, and ends when nobody is left to end it."""
 
 
 def own_domain() -> IO[str]:
@@ -103,12 +107,13 @@ class Camera(Child):
     `warm_up` seconds."""
 
     def __init__(self, height: int, faces: int, rate: float, seconds: float, *,
-                 warm_up: float = 1.5, wait: int = 1,
-                 env: Mapping[str, str] | None = None) -> None:
+                 warm_up: float = 1.5, wait: int = 1, encoding: str = 'bgr8',
+                 reliable: bool = False, env: Mapping[str, str] | None = None) -> None:
         self._out = tempfile.NamedTemporaryFile(prefix='face_attributes_bench_', suffix='.json')
         super().__init__('-m', 'bench.rig.traffic', 'camera', '--height', height, '--faces', faces,
                          '--rate', rate, '--seconds', seconds, '--warm-up', warm_up, '--wait',
-                         wait, '--out', self._out.name, env=env)
+                         wait, '--out', self._out.name, '--encoding', encoding,
+                         *(['--reliable'] if reliable else []), env=env)
 
     def sent(self) -> Any:
         """Waits for its end: {'stamps_s': those measured, 'publish_ms': median}."""
@@ -151,6 +156,11 @@ def memory_mb(pid: int) -> dict[str, float]:
         name: round(int(lines[key].split()[0]) * 1024 / 1e6, 1)
         for name, key in (('rss', 'VmRSS'), ('peak', 'VmHWM'))
     }
+
+
+def threads_and_files(pid: int) -> tuple[int, int]:
+    """Threads of a process, and descriptors that it holds open."""
+    return len(os.listdir(f'/proc/{pid}/task')), len(os.listdir(f'/proc/{pid}/fd'))
 
 
 def loads(pid: int, library: str) -> bool:
