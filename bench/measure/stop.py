@@ -41,7 +41,7 @@ def one_stop(after_s: float, name: str) -> dict[str, Any]:
     with node() as child:
         time.sleep(after_s)
         output = child.output
-        doing = next((words for words, text in (('working', 'listens to'), ('loaded', 'ready in'))
+        doing = next((words for words, text in (('working', 'takes images from'), ('loaded', 'ready in'))
                       if text in output), 'starting')
         start = time.monotonic()
         for number in SIGNALS[name]:
