@@ -32,6 +32,9 @@ PATIENCE_S = 20.
 SIGNALS = {'SIGTERM': (signal.SIGTERM, ), 'SIGINT': (signal.SIGINT, ),
            'SIGTERM twice': (signal.SIGTERM, signal.SIGTERM),
            'SIGINT, SIGTERM': (signal.SIGINT, signal.SIGTERM)}
+SAYS = {'working': 'takes images from', 'loaded': 'ready in'}
+"""What the node was doing: the last of its lines."""
+
 ALLOWED_CODES = (0, -signal.SIGTERM, -signal.SIGINT)
 
 
@@ -41,8 +44,7 @@ def one_stop(after_s: float, name: str) -> dict[str, Any]:
     with node() as child:
         time.sleep(after_s)
         output = child.output
-        doing = next((words for words, text in (('working', 'takes images from'), ('loaded', 'ready in'))
-                      if text in output), 'starting')
+        doing = next((words for words, text in SAYS.items() if text in output), 'starting')
         start = time.monotonic()
         for number in SIGNALS[name]:
             child.process.send_signal(number)
