@@ -16,13 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.compact import (
-    HEADS,
-    CompactConfig,
-    CompactNet,
-    area_matrix,
-    folded,
-)
+from face_attributes_ros.networks.bodies import build, config_of
+from face_attributes_ros.networks.compact import HEADS, area_matrix, folded
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
 from face_attributes_ros.weights import read_weights
 
@@ -85,7 +80,7 @@ def load_shipped(path: str | Path) -> Shipped:
     if 'network' not in about or 'offsets' not in about.get('calibration', {}):
         raise ModelError(f'{path} has no network or no calibration, or an old one, in its '
                          'metadata: write it with export attributes --torch')
-    network = CompactNet(CompactConfig.from_dict(about['network']))
+    network = build(config_of(about['network']))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from face_attributes_ros.errors import DataError
-from face_attributes_ros.networks.compact import CompactConfig, CompactNet
+from face_attributes_ros.networks.bodies import build, config_of
 from face_attributes_ros.training.common.checkpoint import load_tensors
 
 
@@ -18,6 +18,6 @@ def load_network(path: Path) -> tuple[CompactNet, dict[str, Any]]:
     tensors, metadata = load_tensors(path)
     if 'network' not in metadata:
         raise DataError(f'{path} holds no attribute network')
-    network = CompactNet(CompactConfig.from_dict(metadata['network']))
+    network = build(config_of(metadata['network']))
     network.load_state_dict(tensors)
     return network.eval(), metadata

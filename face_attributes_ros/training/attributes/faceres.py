@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The body of `networks.mobilenet` from FaceRes: MobileNet v1 taught on VGGFace2.
+
+The file holds `trunk.0.weight`, `trunk.0.bias` and so on for 27 convolutions, batch norms folded.
+It was taught on BGR pixels 0..255 minus their mean; ours are -1..1, so the first kernel is scaled.
+TensorFlow pads at the far edge where we pad at the near one: seen from the kernels that is a
+picture shifted by a pixel a stage.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from face_attributes_ros.errors import DataError
+from face_attributes_ros.networks.mobilenet import MobileNet
+
+MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+@torch.no_grad()
+def load_faceres(network: MobileNet, path: Path) -> None:
+    """Sets the body of a network, in place. Raises `DataError` where the file is not FaceRes."""
+    tensors = load_file(str(path))
+    if 'trunk.26.weight' not in tensors:
+        raise DataError(f'{path} is not FaceRes: it has no trunk.26.weight')
+    for number, layer in enumerate(network.body):
+        weight, bias = (tensors[f'trunk.{number}.{part}'].float() for part in ('weight', 'bias'))
+        if number == 0:
+            weight, bias = rescaled(weight, bias)
+        layer.conv.weight.copy_(weight)
+        layer.conv.bias.copy_(bias)
+
+
+def rescaled(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A first layer for pixels -1..1 from one for 0..255 minus the mean."""
+    rest = 127.5 - torch.tensor(MEAN_BGR)
+    return weight * 127.5, bias + (weight.sum((2, 3)) * rest).sum(1)
