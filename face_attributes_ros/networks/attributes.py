@@ -19,6 +19,7 @@ from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.bodies import build, config_of
 from face_attributes_ros.networks.compact import HEADS, area_matrix, folded
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
+from face_attributes_ros.networks.joint import JointNet
 from face_attributes_ros.weights import read_weights
 
 OUTPUTS = HEADS
@@ -68,6 +69,8 @@ def with_fixed_pool(shipped: Shipped, size_px: int) -> Shipped:
     """The module for crops of one size only, with no copy from the host left in its forward pass;
     changed in place."""
     network = shipped.network
+    if isinstance(network, JointNet):
+        network, size_px = network.plain, size_px // 2
     weight = network.shared.weight
     network.pool = FixedPool(size_px // 16, network.config.grid).to(weight.device, weight.dtype)
     return shipped

@@ -4,23 +4,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from face_attributes_ros.networks.compact import CompactConfig, CompactNet
+from face_attributes_ros.networks.joint import JointConfig, JointNet
 from face_attributes_ros.networks.mobilenet import MobileConfig, MobileNet
 
+Config = CompactConfig | MobileConfig | JointConfig
+BODIES: dict[str, tuple[Any, Any]] = {
+    '': (CompactConfig, CompactNet), 'mobilenet_v1': (MobileConfig, MobileNet),
+    'plain_and_mobilenet_v1': (JointConfig, JointNet)
+}
+"""(configuration, network) by the entry `body`."""
 
-def config_of(values: dict) -> CompactConfig | MobileConfig:
+
+def config_of(values: dict) -> Config:
     """The configuration of plain values; without `body` that of the plain 3x3 network."""
-    kind = MobileConfig if values.get('body') == 'mobilenet_v1' else CompactConfig
-    return kind.from_dict(values)
+    kind, _ = BODIES[values.get('body', '')]
+    config: Config = kind.from_dict(values)
+    return config
 
 
-def build(config: CompactConfig | MobileConfig) -> nn.Module:
+def build(config: Config) -> nn.Module:
     """A network with fresh weights."""
-    return MobileNet(config) if isinstance(config, MobileConfig) else CompactNet(config)
+    network: nn.Module = next(make for kind, make in BODIES.values()
+                              if isinstance(config, kind))(config)
+    return network
 
 
 @torch.no_grad()

@@ -13,17 +13,16 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from face_attributes_ros.errors import DataError
-from face_attributes_ros.networks.mobilenet import MobileNet
 
 MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 @torch.no_grad()
-def load_faceres(network: MobileNet, path: Path) -> None:
-    """Sets the body of a network, in place. Raises `DataError` where the file is not FaceRes."""
+def load_faceres(network: nn.Module, path: Path) -> None:
+    """Sets the `body` of a network, in place. Raises `DataError` where the file is not FaceRes."""
     tensors = load_file(str(path))
     if 'trunk.26.weight' not in tensors:
         raise DataError(f'{path} is not FaceRes: it has no trunk.26.weight')

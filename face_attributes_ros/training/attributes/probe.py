@@ -35,24 +35,25 @@ _LABELS = ('age_low', 'age_high', 'p_female')
 class Enlarged(nn.Module):
     """The mean of FaceRes's last map (B, 1024) from uint8 BGR crops (B, S, S, 3)."""
 
-    def __init__(self, network: MobileNet):
+    def __init__(self, network: MobileNet, size_px: int):
         super().__init__()
-        self.body = network.body
+        self.body, self.size_px = network.body, size_px
 
     def forward(self, image: Tensor) -> Tensor:
         pixels = image.permute(0, 3, 1, 2).float() * (2 / 255) - 1
-        pixels = F.interpolate(pixels, (SIZE_PX, SIZE_PX), mode='bilinear', align_corners=False)
-        return self.body(pixels).mean((2, 3))
+        enlarged = F.interpolate(pixels, (self.size_px, self.size_px), mode='bilinear')
+        return self.body(enlarged).mean((2, 3))
 
 
-def features(faceres: Path, crops: np.ndarray, batch: int = 16) -> np.ndarray:
+def features(faceres: Path, crops: np.ndarray, size_px: int = SIZE_PX,
+             batch: int = 16) -> np.ndarray:
     """(N, 1024) float16 of all crops, on the runtime that `auto` takes."""
     network, side = MobileNet(MobileConfig()), crops.shape[1]
     load_faceres(network, faceres)
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'faceres.onnx'
-        torch.onnx.export(Enlarged(network).eval(), (example,), str(path), opset_version=17,
+        torch.onnx.export(Enlarged(network, size_px).eval(), (example,), str(path), opset_version=17,
                           input_names=['image'], output_names=['features'], dynamo=False,
                           dynamic_axes={'image': {0: 'batch'}, 'features': {0: 'batch'}})
         run = open_network(path, device='cpu', threads=torch.get_num_threads())
