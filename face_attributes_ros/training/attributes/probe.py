@@ -53,8 +53,9 @@ def features(faceres: Path, crops: np.ndarray, size_px: int = SIZE_PX,
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'faceres.onnx'
-        torch.onnx.export(Enlarged(network, size_px).eval(), (example,), str(path), opset_version=17,
-                          input_names=['image'], output_names=['features'], dynamo=False,
+        torch.onnx.export(Enlarged(network, size_px).eval(), (example,), str(path),
+                          opset_version=17, dynamo=False, input_names=['image'],
+                          output_names=['features'],
                           dynamic_axes={'image': {0: 'batch'}, 'features': {0: 'batch'}})
         run = open_network(path, device='cpu', threads=torch.get_num_threads())
         parts = [np.array(run(np.array(crops[start:start + batch]))[0], np.float16)
