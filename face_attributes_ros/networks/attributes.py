@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.bodies import build, config_of
+from face_attributes_ros.networks.bodies import AttributeNet, build, config_of
 from face_attributes_ros.networks.compact import HEADS, area_matrix, folded
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
 from face_attributes_ros.networks.joint import JointNet
@@ -31,7 +31,7 @@ class Shipped(nn.Module):
 
     pose_rest: Tensor
 
-    def __init__(self, network: CompactNet, temperatures: Mapping[str, float] | None = None,
+    def __init__(self, network: AttributeNet, temperatures: Mapping[str, float] | None = None,
                  offsets: Mapping[str, float | Sequence[float]] | None = None):
         super().__init__()
         self.network, self.temperatures = folded(network), dict(temperatures or {})

@@ -11,12 +11,13 @@ both batch norm and that addition into the kernel.
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+N = TypeVar('N', bound=nn.Module)
 AGE_BINS = 101
 LANDMARKS = 68
 
@@ -176,7 +177,7 @@ class CompactNet(nn.Module):
 
 
 @torch.no_grad()
-def folded(network: CompactNet) -> CompactNet:
+def folded(network: N) -> N:
     """A copy for inference in which every block is one convolution; gives the same outputs up to
     rounding."""
     network = copy.deepcopy(network).eval()
@@ -187,7 +188,7 @@ def folded(network: CompactNet) -> CompactNet:
     return network
 
 
-def multiply_adds(network: CompactNet, size: int) -> int:
+def multiply_adds(network: nn.Module, size: int) -> int:
     """Multiply-adds of convolutions and linear layers for one crop of side `size`."""
     total = 0
 

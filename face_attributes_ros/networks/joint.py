@@ -7,7 +7,9 @@ by a hidden layer, and its logits are averaged with the plain network's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,11 +31,11 @@ class JointConfig:
     extra_heads: bool = False
 
     @classmethod
-    def from_dict(cls, values: dict) -> JointConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> JointConfig:
         """The configuration that `to_dict` describes."""
-        return cls(**values | {'plain': CompactConfig.from_dict(values['plain'])})
+        return cls(**dict(values) | {'plain': CompactConfig.from_dict(values['plain'])})
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return asdict(self) | {'plain': self.plain.to_dict()}
 
@@ -56,7 +58,7 @@ class JointNet(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Raw outputs by head name, as `CompactNet.forward` gives them."""
-        raw = self.plain(F.avg_pool2d(x, 2))
+        raw: dict[str, Tensor] = self.plain(F.avg_pool2d(x, 2))
         read, share = self.reader(self.body(x).mean((2, 3))), self.config.share
         raw['age'] = (1 - share) * raw['age'] + share * read[:, :AGE_BINS]
         raw['gender'] = (1 - share) * raw['gender'] + share * read[:, AGE_BINS:]

@@ -9,7 +9,9 @@ grid of the map at stride 16, which still says where things are. Pixels are -1..
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +25,6 @@ BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (
 
 GRID_LAYER = 22
 """Number of the last convolution at stride 16."""
-
-CENTRING_LAYER = 11
-"""Number of the convolution that goes to stride 16. The three strided ones before it look 7 pixels
-too far to the left and up, this one 8 to the right and down: the grid lies centred."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +40,29 @@ class MobileConfig:
     extra_heads: bool = False
 
     @classmethod
-    def from_dict(cls, values: dict) -> MobileConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> MobileConfig:
         """The configuration that `to_dict` (or a YAML table) describes."""
         return cls(**values)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return asdict(self)
 
 
 class ClippedConv(nn.Module):
-    """A convolution with bias and ReLU6; `late` ones pad right and below alone."""
+    """A convolution with bias and ReLU6, padded as TensorFlow's 'same' is."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1,
-                 groups: int = 1, late: bool = False):
+                 groups: int = 1):
         super().__init__()
-        self.late = late
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride,
-                              0 if late else kernel // 2, groups=groups)
-        self.slow_in_bf16 = stride > 1 and groups > 1
+                              kernel // 2 if stride == 1 else 0, groups=groups)
+        self.strided = stride > 1
+        self.slow_in_bf16 = self.strided and groups > 1
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x, (0, 1, 0, 1)) if self.late else x
+        if self.strided:
+            x = F.pad(x, same(x))
         # A CPU takes twenty times as long in bf16 as in fp32 for the gradient of a strided
         # depthwise convolution.
         if self.slow_in_bf16 and self.training and x.dtype == torch.bfloat16 and not x.is_cuda:
@@ -72,13 +71,18 @@ class ClippedConv(nn.Module):
         return F.relu6(self.conv(x), inplace=True)
 
 
+def same(x: Tensor) -> tuple[int, int, int, int]:
+    """Padding (left, right, top, bottom) of a 3x3 convolution of stride 2."""
+    height, width = int(x.shape[2]), int(x.shape[3])
+    return width % 2, 1, height % 2, 1
+
+
 def mobile_body(width: float) -> nn.Sequential:
     """The 27 convolutions; channels are those of the paper times `width`."""
     channels = int(32 * width)
     layers = [ClippedConv(3, channels, 3, 2)]
     for wide, stride in BLOCKS:
-        late = len(layers) == CENTRING_LAYER
-        layers.append(ClippedConv(channels, channels, 3, stride, channels, late))
+        layers.append(ClippedConv(channels, channels, 3, stride, channels))
         layers.append(ClippedConv(channels, int(wide * width), 1))
         channels = int(wide * width)
     return nn.Sequential(*layers)
@@ -96,12 +100,12 @@ class MobileNet(nn.Module):
         self.pool = GridPool(config.grid)
         self.shared = nn.Linear(config.local * config.grid**2, config.shared)
         self.dropout = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(wide, size)
-                                    for name, size in DEEP_HEADS.items()})
-        self.heads.update({name: nn.Linear(wide + config.shared, size)
-                           for name, size in head_sizes(config.extra_heads).items()})
+        heads = {name: nn.Linear(wide, size) for name, size in DEEP_HEADS.items()}
+        heads |= {name: nn.Linear(wide + config.shared, size)
+                  for name, size in head_sizes(config.extra_heads).items()}
+        self.heads = nn.ModuleDict(heads)
         self.apply(initialise)
-        for head in self.heads.values():
+        for head in heads.values():
             nn.init.normal_(head.weight, 0, 0.01)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

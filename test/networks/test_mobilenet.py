@@ -5,10 +5,10 @@ import torch
 from face_attributes_ros.networks.bodies import merged
 from face_attributes_ros.networks.compact import EXPRESSION_HEADS, HEADS, multiply_adds
 from face_attributes_ros.networks.mobilenet import (
-    GRID_LAYER,
     ClippedConv,
     MobileConfig,
     MobileNet,
+    same,
 )
 
 TINY = MobileConfig(width=0.25, local=8, shared=16, grid=2)
@@ -46,14 +46,8 @@ def test_a_strided_depthwise_convolution_trains_in_fp32_under_autocast():
         assert layer.eval()(image).dtype == torch.bfloat16
 
 
-def test_the_grid_is_centred_on_the_crop():
-    """The gradient of the middle cell of five weighs what lies left and right of it alike."""
-    network = MobileNet(TINY).eval()
-    for layer in network.body:
-        torch.nn.init.constant_(layer.conv.weight, 1 / layer.conv.weight[0].numel())
-        torch.nn.init.zeros_(layer.conv.bias)
-    image = torch.full((1, 3, 80, 80), 0.5, requires_grad=True)
-    network.body[:GRID_LAYER + 1](image)[0, 0, 2, 2].backward()
-    weight = image.grad[0, 0].sum(0)
-    centre = (weight * (torch.arange(80) + 0.5)).sum() / weight.sum()
-    assert abs(float(centre) - 40) < 1
+@pytest.mark.parametrize('side, padding', [(8, (0, 1, 0, 1)), (5, (1, 1, 1, 1))])
+def test_padding_is_tensorflows(side, padding):
+    image = torch.rand(1, 3, side, side)
+    assert same(image) == padding
+    assert ClippedConv(3, 4, 3, 2)(image).shape[2] == -(-side // 2)

@@ -9,6 +9,8 @@ from sklearn.metrics import recall_score
 
 TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 151))
 AGE_TILTS = np.linspace(-0.04, 0.06, 41)
+AGE_SLACK_YEARS = 0.05
+"""A lean that brings less than this on val is not worth what it may cost elsewhere."""
 INTERVAL = 0.8
 SELECTIVE_ACCURACY = 0.95
 
@@ -143,8 +145,9 @@ def missed_years(years: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
 
 def age_offset(age_probs: np.ndarray, low: np.ndarray, high: np.ndarray | None = None,
                sources: np.ndarray | None = None) -> np.ndarray:
-    """(101,) offset of the age logits, a multiple of the years: of a fixed list the one whose
-    expectations miss ages or ranges least, in the mean over sources.
+    """(101,) offset of the age logits, a multiple of the years: of a fixed list the smallest whose
+    expectations miss ages or ranges by at most `AGE_SLACK_YEARS` more than the best's, in the mean
+    over sources.
 
     A network that is unsure answers with an age between the likely ones, so the old come out too
     young; so do all where the training pictures are mostly of the young. One source alone leads
@@ -158,4 +161,7 @@ def age_offset(age_probs: np.ndarray, low: np.ndarray, high: np.ndarray | None =
         expected = shifted(age_probs, offset) @ years
         return mean_over_sources(np.abs(missed_years(expected, low, high)), sources)
 
-    return min((tilt * years for tilt in AGE_TILTS), key=missed)
+    errors = np.array([missed(tilt * years) for tilt in AGE_TILTS])
+    enough = AGE_TILTS[errors <= errors.min() + AGE_SLACK_YEARS]
+    offset: np.ndarray = min(enough, key=abs) * years
+    return offset

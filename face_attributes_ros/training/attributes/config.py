@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from face_attributes_ros.networks.bodies import config_of
-from face_attributes_ros.networks.compact import VARIANTS, CompactConfig
-from face_attributes_ros.networks.mobilenet import MobileConfig
+from face_attributes_ros.networks.bodies import Config, config_of
+from face_attributes_ros.networks.compact import VARIANTS
 from face_attributes_ros.training.attributes.data.augment import AugmentConfig
 from face_attributes_ros.training.attributes.heads import WEIGHTS as LABEL_WEIGHTS
 from face_attributes_ros.training.attributes.taught import TAUGHT_WEIGHTS
@@ -18,7 +17,7 @@ V = TypeVar('V')
 WEIGHTS = LABEL_WEIGHTS | TAUGHT_WEIGHTS
 
 
-def network_of(value: str | dict[str, Any]) -> CompactConfig | MobileConfig:
+def network_of(value: str | dict[str, Any]) -> Config:
     """A network's sizes from a variant's letter or a table of them."""
     return VARIANTS[value] if isinstance(value, str) else config_of(value)
 
@@ -38,7 +37,7 @@ class TrainConfig:
     side in pixels); a body that began elsewhere learns at `body_rate` times the rate of the rest.
     """
 
-    network: CompactConfig | MobileConfig = field(metadata={'read': network_of})
+    network: Config = field(metadata={'read': network_of})
     shares: dict[str, float]
     sizes: tuple[tuple[float, int], ...] = ((0.0, 64),)
     body_rate: float = 1.0

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.attributes import OUTPUTS, Shipped
+from face_attributes_ros.networks.bodies import AttributeNet
 from face_attributes_ros.networks.compact import multiply_adds
 from face_attributes_ros.training.attributes.calibration import shifted
 from face_attributes_ros.training.attributes.data.cache import read_picture
@@ -112,7 +112,7 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
             'offsets': offsets, 'difference': difference}
 
 
-def fitted(network: nn.Module, data: Path, size: int) -> tuple[
+def fitted(network: AttributeNet, data: Path, size: int) -> tuple[
         dict[str, float], dict[str, float], dict[str, list[float]], np.ndarray]:
     """(temperatures, thresholds, offsets, crops) of val: what the export folds in, and the
     pictures it was fitted on."""
@@ -124,7 +124,7 @@ def fitted(network: nn.Module, data: Path, size: int) -> tuple[
     return *calibrate(outputs, table.labels, table.sources), offsets, crops
 
 
-def manifest_entry(args: argparse.Namespace, network: nn.Module, size: int,
+def manifest_entry(args: argparse.Namespace, network: AttributeNet, size: int,
                    thresholds: dict[str, float]) -> dict[str, Any]:
     """The model's table, without figures: `evaluate attributes` measures them."""
     return {

@@ -3,8 +3,6 @@
 
 The file holds `trunk.0.weight`, `trunk.0.bias` and so on for 27 convolutions, batch norms folded.
 It was taught on BGR pixels 0..255 minus their mean; ours are -1..1, so the first kernel is scaled.
-TensorFlow pads at the far edge where we pad at the near one: seen from the kernels that is a
-picture shifted by a pixel a stage.
 """
 
 from __future__ import annotations
@@ -26,12 +24,19 @@ def load_faceres(network: nn.Module, path: Path) -> None:
     tensors = load_file(str(path))
     if 'trunk.26.weight' not in tensors:
         raise DataError(f'{path} is not FaceRes: it has no trunk.26.weight')
-    for number, layer in enumerate(network.body):
+    for number, layer in enumerate(convolutions(network)):
         weight, bias = (tensors[f'trunk.{number}.{part}'].float() for part in ('weight', 'bias'))
         if number == 0:
             weight, bias = rescaled(weight, bias)
-        layer.conv.weight.copy_(weight)
-        layer.conv.bias.copy_(bias)
+        layer.load_state_dict({'weight': weight, 'bias': bias})
+
+
+def convolutions(network: nn.Module) -> list[nn.Module]:
+    """The convolutions of the body. Raises `DataError` where a network has none."""
+    body = getattr(network, 'body', None)
+    if body is None:
+        raise DataError('FaceRes fits networks with a body of MobileNet v1 only')
+    return [layer for layer in body.modules() if isinstance(layer, nn.Conv2d)]
 
 
 def rescaled(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

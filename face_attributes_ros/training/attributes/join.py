@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from face_attributes_ros.errors import DataError
+from face_attributes_ros.networks.compact import CompactNet
 from face_attributes_ros.networks.joint import JointConfig, JointNet
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import read_full_pack
@@ -32,7 +34,8 @@ SOURCES = ('utkface', 'fairface')
 @torch.no_grad()
 def folded_reader(reader: Reader) -> dict[str, Tensor]:
     """The tensors of `JointNet.reader` from a fitted reader: its standardisation is folded in."""
-    first, last = (layer for layer in reader.network if isinstance(layer, torch.nn.Linear))
+    first, last = (layer for layer in reader.network.children()
+                   if isinstance(layer, torch.nn.Linear))
     weight = first.weight / reader.spread
     return {'0.weight': weight, '0.bias': first.bias - weight @ reader.mean,
             '2.weight': last.weight, '2.bias': last.bias}
@@ -49,6 +52,8 @@ def join(plain: Path, faceres: Path, reader: Reader, share: float, out: Path,
          size_px: int) -> None:
     """Writes `out`, the two bodies with their reader."""
     network, metadata = load_network(plain)
+    if not isinstance(network, CompactNet):
+        raise DataError(f'{plain} is not the plain network')
     joint = JointNet(JointConfig(plain=network.config, share=share))
     joint.plain.load_state_dict(network.state_dict())
     load_faceres(joint, faceres)

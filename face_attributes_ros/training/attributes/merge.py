@@ -18,6 +18,7 @@ from pathlib import Path
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.networks.bodies import merged
 from face_attributes_ros.networks.compact import EXPRESSION_HEADS
+from face_attributes_ros.networks.joint import JointNet
 from face_attributes_ros.training.attributes.network import load_network
 from face_attributes_ros.training.common.checkpoint import save_tensors
 
@@ -25,7 +26,7 @@ from face_attributes_ros.training.common.checkpoint import save_tensors
 def merge(weights: Path, shares: tuple[float, ...], out: Path) -> None:
     """Writes `out`. Raises `DataError` where the weights have one expression head only."""
     network, metadata = load_network(weights)
-    if not network.config.extra_heads:
+    if isinstance(network, JointNet) or not network.config.extra_heads:
         raise DataError(f'{weights} has one expression head: there is nothing to merge')
     by_head = dict(zip(EXPRESSION_HEADS, shares))
     plain = merged(network, by_head)

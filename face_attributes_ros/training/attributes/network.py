@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from face_attributes_ros.errors import DataError
-from face_attributes_ros.networks.bodies import build, config_of
+from face_attributes_ros.networks.bodies import AttributeNet, build, config_of
 from face_attributes_ros.training.common.checkpoint import load_tensors
 
 
-def load_network(path: Path) -> tuple[CompactNet, dict[str, Any]]:
+def load_network(path: Path) -> tuple[AttributeNet, dict[str, Any]]:
     """(network in evaluation mode, metadata) of a training run's averaged weights. Raises
     `DataError` on another file.
     """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from face_attributes_ros.errors import DataError
-from face_attributes_ros.networks.bodies import build
+from face_attributes_ros.networks.bodies import AttributeNet, build
 from face_attributes_ros.networks.compact import EXPRESSION_HEADS
 from face_attributes_ros.training.attributes.config import TrainConfig
 from face_attributes_ros.training.attributes.heads import distillation_loss, head_losses
@@ -25,10 +25,10 @@ def normalised(pixels: Tensor) -> Tensor:
     return pixels * 2 - 1
 
 
-def new_network(config: TrainConfig, seed: int, device: torch.device) -> nn.Module:
+def new_network(config: TrainConfig, seed: int, device: torch.device) -> AttributeNet:
     """A fresh network."""
     torch.manual_seed(seed)
-    network: nn.Module = build(config.network).to(
+    network: AttributeNet = build(config.network).to(
         device, memory_format=torch.channels_last)      # type: ignore[call-overload]
     return network
 
@@ -44,7 +44,7 @@ def new_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return torch.optim.AdamW(groups, lr=rate)
 
 
-def start_from(network: nn.Module, path: Path) -> None:
+def start_from(network: AttributeNet, path: Path) -> None:
     """Sets a network to the weights of an earlier run; expression heads that it did not have begin
     as its only one. Raises `DataError` where the sizes differ."""
     earlier, metadata = load_network(path)

@@ -138,7 +138,7 @@ def balanced_fit(probs: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarr
     scale, bias = torch.ones(1, requires_grad=True), torch.zeros(7, requires_grad=True)
     optimizer = torch.optim.LBFGS([scale, bias], max_iter=80)
 
-    def loss():
+    def loss() -> Tensor:
         optimizer.zero_grad()
         lost = -(shares * F.log_softmax(logits * scale + bias, 1)).sum(1)
         total = (lost * weights).sum() / weights.sum()

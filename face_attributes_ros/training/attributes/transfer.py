@@ -83,7 +83,7 @@ def transfer(outputs: dict[str, np.ndarray], table: LabelTable) -> dict[str, dic
     """{'age' or 'gender': {'fitted on -> judged on': figures}}."""
     rows = {source: table.rows_of(source) for source in AGE_SOURCES}
     rows['both'] = np.concatenate(list(rows.values()))
-    found = {'age': {}, 'gender': {}}
+    found: dict[str, dict[str, dict[str, float]]] = {'age': {}, 'gender': {}}
     for fitted in rows:
         for judged in AGE_SOURCES:
             name = f'{fitted} -> {judged}'
