@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(shutil.which('strace') is None,
 
 @pytest.fixture(autouse=True)
 def unmeasured(monkeypatch):
-    """What is watched does not write how much of it ran, as `make check` has other processes do."""
+    """What is watched does not write how much of it ran, as `make check` has others do."""
     for name in [name for name in os.environ if name.startswith('COVERAGE')]:
         monkeypatch.delenv(name)
 
