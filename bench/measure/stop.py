@@ -109,6 +109,8 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, required=True)
     args = parser.parse_args()
+    # A shell that starts us in the background has us, and all that we start, ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lock, about = own_domain(), machine.about()
     stops = measure(args.starts, args.longest_s, args.busy, args.seed)
     report = {'machine': about, 'busy_processes': args.busy, **summary(stops), 'each': stops}
