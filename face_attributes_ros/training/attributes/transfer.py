@@ -2,7 +2,7 @@
 """Does a calibration hold on pictures of another kind? Fitted on one source, judged on the other.
 
     python -m face_attributes_ros.training.attributes.transfer --model attributes_m --data DIR \\
-        --out docs/logs/attributes_transfer.json
+        --out bench/results/attributes_transfer.json
 
 Val only. The shipped offset and temperatures are taken out of the network's answers first, so
 that every row starts from the same network.
