@@ -10,19 +10,39 @@ MICRO = {
     'reg_max': 4,
     'depth_multiple': 1.0,
     'width_multiple': 1.0,
-    'backbone': [[-1, 1, 'Conv', [8, 3, 2]], [-1, 1, 'Conv', [16, 3, 2]],
-                 [-1, 1, 'Conv', [16, 3, 2]], [-1, 1, 'Conv', [16, 3, 2]]],
+    'backbone': [
+        [-1, 1, 'Conv', [8, 3, 2]],
+        [-1, 1, 'Conv', [16, 3, 2]],
+        [-1, 1, 'Conv', [16, 3, 2]],
+        [-1, 1, 'Conv', [16, 3, 2]],
+    ],
     'head': [[[2, 3], 1, 'Detect', ['nc']]],
 }
 TRAIN = {
-    'batch': 2, 'sizes_px': [64,
-                             96], 'calm_sizes_px': [64], 'calm_share': 0.2, 'learning_rate': 0.005,
-    'final_learning_rate_share': 0.1, 'warmup_steps': 5, 'weight_decay': 0.0, 'ema_decay': 0.9,
-    'clip_gradient': 10.0, 'precision': 'fp32', 'input_px': 64
+    'batch': 2,
+    'sizes_px': [64, 96],
+    'calm_sizes_px': [64],
+    'calm_share': 0.2,
+    'learning_rate': 0.005,
+    'final_learning_rate_share': 0.1,
+    'warmup_steps': 5,
+    'weight_decay': 0.0,
+    'ema_decay': 0.9,
+    'clip_gradient': 10.0,
+    'precision': 'fp32',
+    'input_px': 64,
 }
 AUGMENT = {
-    'mosaic': 0.3, 'composite': 0.2, 'low_light': 0.0, 'motion_blur': 0.0, 'jpeg': 0.0,
-    'resample': 0.0
+    'mosaic': 0.3,
+    'composite': 0.2,
+    'low_light': 0.0,
+    'motion_blur': 0.0,
+    'jpeg': 0.0,
+    'resample': 0.0,
+    'mosaic_counts': [4, 9],
+    'crowd': 0.1,
+    'distant': 0.1,
+    'occlusion': 0.2,
 }
 
 
@@ -31,16 +51,23 @@ def draw_face(image, centre, radius):
     x, y = centre
     cv2.circle(image, (x, y), radius, (150, 190, 230), -1)
     for side in (-1, 1):
-        cv2.circle(image, (x + side * radius // 3, y - radius // 4), max(1, radius // 6),
-                   (30, 30, 30), -1)
-    cv2.line(image, (x - radius // 3, y + radius // 2), (x + radius // 3, y + radius // 2),
-             (40, 40, 160), 2)
+        cv2.circle(
+            image, (x + side * radius // 3, y - radius // 4), max(1, radius // 6), (30, 30, 30), -1
+        )
+    cv2.line(
+        image,
+        (x - radius // 3, y + radius // 2),
+        (x + radius // 3, y + radius // 2),
+        (40, 40, 160),
+        2,
+    )
     return [x - radius, y - radius, x + radius, y + radius]
 
 
 def write_yolo_folder(root, count=4, width=96, height=64, seed=0):
     """A YOLO-format folder: `count` pictures of one drawn face each and one without, for train,
-    val and test."""
+    val and test.
+    """
     rng = np.random.default_rng(seed)
     for folder in ('images', 'labels', 'ignore'):
         (root / folder).mkdir(parents=True)
@@ -51,8 +78,10 @@ def write_yolo_folder(root, count=4, width=96, height=64, seed=0):
             rows = ''
             if index:
                 radius = int(rng.integers(9, 16))
-                x, y = int(rng.integers(radius, width - radius)), int(
-                    rng.integers(radius, height - radius))
+                x, y = (
+                    int(rng.integers(radius, width - radius)),
+                    int(rng.integers(radius, height - radius)),
+                )
                 draw_face(image, (x, y), radius)
                 rows = f'0 {x / width} {y / height} {2 * radius / width} {2 * radius / height}\n'
             cv2.imwrite(str(root / 'images' / f'{name}.png'), image)

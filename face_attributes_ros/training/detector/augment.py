@@ -5,6 +5,7 @@ images.
 All pixel work is OpenCV on uint8; all randomness comes from the `numpy.random.Generator` that is
 passed in, so a picture depends on (seed, step) only and a resumed run repeats the interrupted one.
 """
+
 from __future__ import annotations
 
 import math
@@ -16,8 +17,8 @@ import numpy as np
 
 from face_attributes_ros.boxes import LETTERBOX_GREY
 
-SMALLEST_TARGET_PX = 5.0     # smaller faces are painted over: neither a target nor a false alarm
-LEAST_VISIBLE = 0.4          # of a face's area; what is cut further by the edge is painted over
+SMALLEST_TARGET_PX = 5.0  # smaller faces are painted over: neither a target nor a false alarm
+LEAST_VISIBLE = 0.4  # of a face's area; what is cut further by the edge is painted over
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,11 @@ class Augment:
     """How often and how far pictures are changed; shares are probabilities of a picture."""
 
     mosaic: float = 0.5
+    mosaic_counts: tuple[int, ...] = (4, 4, 4, 9)  # pictures in one, drawn from these; squares
     composite: float = 0.12
+    crowd: float = 0.0
+    distant: float = 0.0
+    occlusion: float = 0.0
     rotate: float = 0.35
     rotate_deg: float = 30.0
     zoom_on_face: float = 0.5
@@ -52,10 +57,14 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 def random_view(picture: Picture, width: int, height: int, rng: np.random.Generator,
                 augment: Augment) -> Picture:
     """A `width` x `height` view: scaled, moved, perhaps mirrored and turned, grey outside the
-    image."""
+    image.
+    """
     scale, centre = _scale_and_centre(picture, width, height, rng, augment)
-    angle = math.radians(rng.uniform(-1, 1) *
-                         augment.rotate_deg) if rng.random() < augment.rotate else 0.0
+    angle = (
+        math.radians(rng.uniform(-1, 1) * augment.rotate_deg)
+        if rng.random() < augment.rotate
+        else 0.0
+    )
     return warp(picture, width, height, scale, centre, angle, rng.random() < 0.5)
 
 
@@ -73,36 +82,45 @@ def warp(picture: Picture, width: int, height: int, scale: float, centre: np.nda
         linear[0] *= -1
     shift = np.array([width / 2, height / 2]) - linear @ centre
     image = warp_pixels(picture.image, linear, shift, width, height, scale)
-    return Picture(*_erase_lost(image, warp_boxes(picture.boxes, linear, shift)))
+    return Picture(*erase_lost(image, warp_boxes(picture.boxes, linear, shift)))
 
 
 def warp_pixels(image: np.ndarray, linear: np.ndarray, shift: np.ndarray, width: int, height: int,
                 scale: float) -> np.ndarray:
     """The `width` x `height` image that shows the source's point p at `linear @ p + shift`; grey
-    outside."""
+    outside.
+    """
     factor = int(1 / scale)
-    if factor >= 2 and min(image.shape[:2]) >= 2 * factor:       # bilinear alone would skip pixels
+    if factor >= 2 and min(image.shape[:2]) >= 2 * factor:  # bilinear alone would skip pixels
         height_px, width_px = image.shape[:2]
-        small = cv2.resize(image, (width_px // factor, height_px // factor),
-                           interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            image, (width_px // factor, height_px // factor), interpolation=cv2.INTER_AREA
+        )
         linear = linear * np.array([width_px / small.shape[1], height_px / small.shape[0]])
         image = small
-    pixel_centres = shift + linear @ [0.5, 0.5
-                                      ] - 0.5  # boxes count from pixel edges, OpenCV from centres
+    pixel_centres = (
+        shift + linear @ [0.5, 0.5] - 0.5
+    )  # boxes count from pixel edges, OpenCV from centres
     matrix = np.concatenate([linear, pixel_centres[:, None]], 1)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR,
-                          borderMode=cv2.BORDER_CONSTANT, borderValue=(LETTERBOX_GREY,) * 3)
+    return cv2.warpAffine(
+        image,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(LETTERBOX_GREY,) * 3,
+    )
 
 
 def warp_boxes(boxes: np.ndarray, linear: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """The boxes around the ellipses inscribed in `boxes` after `linear @ p + shift`."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ linear.T + shift
     radii = (boxes[:, 2:] - boxes[:, :2]) / 2
-    radii = np.sqrt(radii ** 2 @ (linear ** 2).T)
+    radii = np.sqrt(radii**2 @ (linear**2).T)
     return np.concatenate([centres - radii, centres + radii], 1).astype(np.float32)
 
 
-def _erase_lost(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def erase_lost(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The picture with faces too small or mostly outside painted over, and the remaining boxes."""
     height, width = image.shape[:2]
     clipped = boxes.clip(0, [width, height] * 2).astype(np.float32)
@@ -135,28 +153,32 @@ def _scale_and_centre(picture: Picture, width: int, height: int, rng: np.random.
     else:
         scale = fit * log_uniform(rng, 0.8, 1.8)
         centre = np.array([source_width, source_height]) * 0.5
-    return scale, _inside(centre, (source_width, source_height), (width / scale, height / scale),
-                          rng)
+    return scale, _inside(
+        centre, (source_width, source_height), (width / scale, height / scale), rng
+    )
 
 
 def _inside(centre: np.ndarray, source_size: tuple[int, int], view_size: tuple[float, float],
             rng: np.random.Generator) -> np.ndarray:
     """The centre moved so that the view shows as much of the image as fits; random where it is the
-    larger."""
+    larger.
+    """
     moved = []
     for at, source, view in zip(centre, source_size, view_size):
         slack = abs(source - view) / 2
         if view >= source:
             moved.append(source / 2 + rng.uniform(-slack, slack))
         else:
-            moved.append(min(max(at + rng.uniform(-0.2, 0.2) * slack, view / 2),
-                             source - view / 2))
+            moved.append(
+                min(max(at + rng.uniform(-0.2, 0.2) * slack, view / 2), source - view / 2)
+            )
     return np.array(moved)
 
 
 def mosaic(pictures: Sequence[Picture], size: int, rng: np.random.Generator,
            augment: Augment) -> Picture:
-    """Four (or nine) pictures in one `size` x `size` canvas, divided at random lines."""
+    """Four (or nine, or sixteen) pictures in one `size` x `size` canvas, divided at random lines.
+    """
     columns = math.isqrt(len(pictures))
     xs, ys = (_dividers(columns, size, rng) for _ in range(2))
     canvas, boxes = np.empty((size, size, 3), np.uint8), []
@@ -177,30 +199,36 @@ def _dividers(count: int, size: int, rng: np.random.Generator) -> list[int]:
 def composite(background: Picture, givers: Sequence[Picture], size: int, rng: np.random.Generator,
               augment: Augment) -> Picture:
     """Faces of `givers` pasted with soft edges, 2 to 8 of 9 px and more, onto a view of a
-    face-free image."""
+    face-free image.
+    """
     view = random_view(background, size, size, rng, augment)
     canvas, boxes = view.image, [view.boxes]
     for giver in givers:
-        face = _cut_face(giver, log_uniform(rng, 9, 0.28 * size), rng)
+        face = cut_face(giver, log_uniform(rng, 9, 0.28 * size), rng)
         spot = _free_spot(face.image.shape, np.concatenate(boxes), size, rng)
         if spot is None:
             continue
-        _paste_soft(canvas, face.image, spot)
+        paste_soft(canvas, face.image, spot)
         boxes.append(face.boxes + np.array([*spot, *spot], np.float32))
     return Picture(canvas, np.concatenate(boxes).astype(np.float32))
 
 
-def _cut_face(picture: Picture, wanted_px: float, rng: np.random.Generator) -> Picture:
-    """One face with some surroundings, `wanted_px` large."""
+def cut_face(picture: Picture, wanted_px: float, rng: np.random.Generator) -> Picture:
+    """One face, `wanted_px` large, with some surroundings and whoever else is in them."""
     box = picture.boxes[rng.integers(len(picture.boxes))]
     side = math.sqrt(max(1.0, (box[2] - box[0]) * (box[3] - box[1])))
     scale = min(wanted_px / side, 1.5)
     margin = 1 + rng.uniform(0.5, 1.0)
     width, height = (max(8, int(length * margin * scale)) for length in box[2:] - box[:2])
-    alone = Picture(picture.image, box[None])
-    return warp(alone, width, height, scale, (box[:2] + box[2:]) / 2,
-                math.radians(rng.uniform(-15, 15)),
-                rng.random() < 0.5)
+    return warp(
+        picture,
+        width,
+        height,
+        scale,
+        (box[:2] + box[2:]) / 2,
+        math.radians(rng.uniform(-15, 15)),
+        rng.random() < 0.5,
+    )
 
 
 def _free_spot(shape: tuple[int, ...], boxes: np.ndarray, size: int,
@@ -209,18 +237,22 @@ def _free_spot(shape: tuple[int, ...], boxes: np.ndarray, size: int,
     height, width = shape[:2]
     for _ in range(8):
         x, y = (int(rng.integers(0, max(1, size - length))) for length in (width, height))
-        apart = (boxes[:, 0] > x + width) | (boxes[:, 2] < x) | (boxes[:, 1]
-                                                                 > y + height) | (boxes[:, 3] < y)
+        apart = (
+            (boxes[:, 0] > x + width)
+            | (boxes[:, 2] < x)
+            | (boxes[:, 1] > y + height)
+            | (boxes[:, 3] < y)
+        )
         if apart.all() and x + width <= size and y + height <= size:
             return x, y
     return None
 
 
-def _paste_soft(canvas: np.ndarray, patch: np.ndarray, spot: tuple[int, int]) -> None:
+def paste_soft(canvas: np.ndarray, patch: np.ndarray, spot: tuple[int, int]) -> None:
     height, width = patch.shape[:2]
-    y, x = np.mgrid[-1:1:height * 1j, -1:1:width * 1j]
-    alpha = ((1 - (x ** 4 + y ** 4)) * 4).clip(0, 1)[..., None].astype(np.float32)
-    under = canvas[spot[1]:spot[1] + height, spot[0]:spot[0] + width]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    alpha = ((1 - (x**4 + y**4)) * 4).clip(0, 1)[..., None].astype(np.float32)
+    under = canvas[spot[1] : spot[1] + height, spot[0] : spot[0] + width]
     under[:] = (patch * alpha + under * (1 - alpha)).astype(np.uint8)
 
 
@@ -267,7 +299,7 @@ def dim(image: np.ndarray, exposure: float, read_noise: float,
     """The picture at `exposure` of its light, with read noise (in 8-bit levels) and shot noise."""
     dark = image.astype(np.float32) * exposure
     noise = rng.standard_normal(image.shape, dtype=np.float32)
-    return (dark + noise * np.sqrt(read_noise ** 2 + 0.5 * dark)).clip(0, 255).astype(np.uint8)
+    return (dark + noise * np.sqrt(read_noise**2 + 0.5 * dark)).clip(0, 255).astype(np.uint8)
 
 
 def _resample(image: np.ndarray, factor: float) -> np.ndarray:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training batches of the detector: images decoded once, every batch a function of (seed,
-step)."""
+"""Training batches of the detector: images decoded once, every batch a function of (seed, step).
+"""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -15,22 +17,53 @@ from face_attributes_ros.training.detector import augment as augmentation
 from face_attributes_ros.training.detector.augment import Augment, Picture
 from face_attributes_ros.training.detector.config import Recipe
 from face_attributes_ros.training.detector.data import Sample, split_small
+from face_attributes_ros.training.detector.occlusion import hide_parts
+from face_attributes_ros.training.detector.scenes import crowd, distant
+
+Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
 class PictureBank:
     """Decoded training images: without those `maybe_unlabelled`; tiny and ignored faces painted
-    over."""
+    over.
+    """
 
-    def __init__(self, samples: Sequence[Sample], longest_px: int = 416):
+    def __init__(self, samples: Sequence[Sample], longest_px: int = 416,
+                 repeats: Mapping[str, int] | None = None):
         chosen = [sample for sample in samples if not sample.maybe_unlabelled]
         if not chosen:
             raise DataError('the training list holds no usable image')
         self.pictures = [_load(sample, longest_px) for sample in chosen]
+        self.deck = _deck([sample.name for sample in chosen], repeats or {})
         self.empty = [picture for picture in self.pictures if not len(picture.boxes)]
-        self.peopled = [picture for picture in self.pictures if len(picture.boxes)]
+        self.peopled = [index for index in self.deck if len(self.pictures[index].boxes)]
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.deck)
+
+    def picture(self, card: int) -> Picture:
+        """The picture at a place of the deck, where one stands as often as its source is repeated.
+        """
+        return self.pictures[self.deck[card]]
+
+    def draw(self, rng: np.random.Generator) -> Picture:
+        """Any picture."""
+        return self.picture(rng.integers(len(self.deck)))
+
+    def draw_peopled(self, rng: np.random.Generator) -> Picture:
+        """Any picture with a face."""
+        return self.pictures[self.peopled[rng.integers(len(self.peopled))]]
+
+
+def _deck(names: Sequence[str], repeats: Mapping[str, int]) -> np.ndarray:
+    """Indices of the pictures, each as often as `repeats` says for its name's prefix: whole times,
+    once without.
+    """
+    times = [
+        next((count for prefix, count in repeats.items() if name.startswith(prefix)), 1)
+        for name in names
+    ]
+    return np.repeat(np.arange(len(names)), times)
 
 
 def _load(sample: Sample, longest_px: int) -> Picture:
@@ -46,8 +79,8 @@ def _load(sample: Sample, longest_px: int) -> Picture:
 
 
 class Batches:
-    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target
-    table)."""
+    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table).
+    """
 
     def __init__(self, bank: PictureBank, train: Recipe, augment: Augment, seed: int,
                  rank: int = 0, processes: int = 1):
@@ -60,10 +93,11 @@ class Batches:
         rng = np.random.default_rng([self.seed, step, self.rank])
         augment = self.augment
         if calm:
-            augment = replace(augment, mosaic=0.0, composite=augment.composite / 2)
+            augment = replace(
+                augment, mosaic=0.0, composite=augment.composite / 2, crowd=augment.crowd / 2
+            )
         pictures = [self._picture(index, size, rng, augment) for index in self._indices(step)]
-        images = np.stack(
-            [augmentation.photometric(p.image, rng, augment)[..., ::-1] for p in pictures])
+        images = np.stack([_worse(picture, rng, augment)[..., ::-1] for picture in pictures])
         return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
 
     def _size(self, step: int, calm: bool) -> int:
@@ -84,23 +118,61 @@ class Batches:
 
     def _picture(self, index: int, size: int, rng: np.random.Generator,
                  augment: Augment) -> Picture:
-        bank, draw = self.bank, rng.random()
-        if draw < augment.mosaic:
-            count = 9 if rng.random() < 0.25 else 4
-            others = [bank.pictures[rng.integers(len(bank))] for _ in range(count - 1)]
-            return augmentation.mosaic([bank.pictures[index], *others], size, rng, augment)
-        if draw < augment.mosaic + augment.composite and bank.empty and bank.peopled:
-            givers = [
-                bank.peopled[rng.integers(len(bank.peopled))] for _ in range(rng.integers(2, 9))
-            ]
-            background = bank.empty[rng.integers(len(bank.empty))]
-            return augmentation.composite(background, givers, size, rng, augment)
-        return augmentation.random_view(bank.pictures[index], size, size, rng, augment)
+        kind = self._kind(rng, augment)
+        picture = self.bank.picture(index)
+        if kind == 'mosaic':
+            others = [self.bank.draw(rng) for _ in range(rng.choice(augment.mosaic_counts) - 1)]
+            return augmentation.mosaic([picture, *others], size, rng, augment)
+        if kind == 'plain' or not self.bank.empty or not self.bank.peopled:
+            return augmentation.random_view(picture, size, size, rng, augment)
+        background = self.bank.empty[rng.integers(len(self.bank.empty))]
+        if kind == 'crowd':
+            return crowd(background, lambda: self.bank.draw_peopled(rng), size, rng, augment)
+        if kind == 'distant':
+            return distant(background, picture, size, rng, augment)
+        givers = [self.bank.draw_peopled(rng) for _ in range(rng.integers(2, 9))]
+        return augmentation.composite(background, givers, size, rng, augment)
+
+    @staticmethod
+    def _kind(rng: np.random.Generator, augment: Augment) -> str:
+        draw = rng.random()
+        for kind in ('mosaic', 'composite', 'crowd', 'distant'):
+            draw -= getattr(augment, kind)
+            if draw < 0:
+                return kind
+        return 'plain'
+
+
+class Ahead:
+    """Batches, each made by a second thread while the step before it computes."""
+
+    def __init__(self, batches: Batches):
+        self.batches = batches
+        self.asked: tuple[int, bool] | None = None
+        self.coming: Future[Batch] | None = None
+        self.maker = ThreadPoolExecutor(1)
+
+    def __call__(self, step: int, calm: bool = False) -> Batch:
+        ready = self.coming if self.asked == (step, calm) else None
+        batch = ready.result() if ready else self.batches(step, calm)
+        self.asked = (step + 1, calm)
+        self.coming = self.maker.submit(self.batches, *self.asked)
+        return batch
+
+
+def _worse(picture: Picture, rng: np.random.Generator, augment: Augment) -> np.ndarray:
+    """The picture's pixels with faces partly hidden, under other light, through a worse camera."""
+    if rng.random() < augment.occlusion:
+        hide_parts(picture.image, picture.boxes, rng)
+    return augmentation.photometric(picture.image, rng, augment)
 
 
 def _targets(pictures: Sequence[Picture], size: int) -> dict[str, torch.Tensor]:
     boxes = torch.from_numpy(np.concatenate([picture.boxes for picture in pictures])) / size
     owners = np.repeat(np.arange(len(pictures)), [len(picture.boxes) for picture in pictures])
     centres_sizes = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-    return {'batch_idx': torch.from_numpy(owners).float(), 'cls': torch.zeros(len(boxes)),
-            'bboxes': centres_sizes}
+    return {
+        'batch_idx': torch.from_numpy(owners).float(),
+        'cls': torch.zeros(len(boxes)),
+        'bboxes': centres_sizes,
+    }

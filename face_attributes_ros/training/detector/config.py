@@ -15,6 +15,8 @@ class Recipe:
 
     In the last `calm_share` of the run the sizes are the calm ones and there are no mosaics.
     `grown_layers` maps layer numbers of the smaller network of `--init` to this one's.
+    Pictures are kept with their longer side at `bank_px` at most; those whose name begins with a
+    key of `repeats` are drawn so many times as often.
     """
 
     batch: int
@@ -30,6 +32,8 @@ class Recipe:
     precision: Literal['auto', 'bf16', 'fp32'] = 'auto'
     input_px: int = 448
     grown_layers: dict[int, int] | None = None
+    bank_px: int = 416
+    repeats: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

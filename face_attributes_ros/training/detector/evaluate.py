@@ -2,15 +2,19 @@
 """Measure face detectors on labelled pictures, ours and, beside them, other people's.
 
     face-attributes evaluate detector --data DIR
-    face-attributes evaluate detector --data DIR --peers ../shared/peers --robustness detector_tiny
-    YuNet-n face-attributes evaluate detector --data DIR --write-metrics models/manifest.toml
+    face-attributes evaluate detector --data DIR --peers ../shared/peers \\
+        --robustness detector_tiny YuNet-n
+    face-attributes evaluate detector --data DIR --write-metrics models/manifest.toml
     face-attributes evaluate detector --data DIR --model runs/tiny/detector.safetensors --split val
 
 Faces under 0.02 of the longer side and regions in DIR/ignore are neutral. AP by pycocotools (101
 points) at IoU .5, by size too (small: under 0.06 of the longer side, large: over 0.2), and at
-.5:.95. The F1 threshold is each detector's best on `val`; false positives per face-free image are
-counted at it and at score 0.5. Writes JSON and a precision-recall curve.
+.5:.95. The F1 threshold is each detector's best on `val`, the quiet one the lowest with at most
+.05 false alarms a face-free picture there; the manifest gets the larger. False positives per
+face-free image are counted at the first and at score 0.5. Writes JSON and a precision-recall
+curve, and with `--worst 64` contact sheets of the worst misses and false alarms of our detectors.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -19,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -26,8 +31,13 @@ from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model, load_manifest, shipped
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.common.manifest_table import put_metrics
-from face_attributes_ros.training.detector.coco import coco_metrics
 from face_attributes_ros.training.detector.data import Sample, read_samples
+from face_attributes_ros.training.detector.measures import (
+    headline_metrics,
+    measure,
+    shipped_threshold,
+    tables,
+)
 from face_attributes_ros.training.detector.peers import load_peers
 from face_attributes_ros.training.detector.plots import plot_precision_recall
 from face_attributes_ros.training.detector.predict import (
@@ -44,66 +54,104 @@ from face_attributes_ros.training.detector.score import (
     average_precision,
     best_f1,
     judge,
+    quiet_threshold,
 )
+from face_attributes_ros.training.detector.worst import false_alarms, misses, sheet
 
 # Name prefixes, where the data has them.
 PARTS = {'multi': ('jol', 'kag', 'dlib', 'neg'), 'fddb_te': ('fddb_te',)}
+CROWD_FACES = 6  # a picture with so many is a crowd
+MOST_FALSE_ALARMS = 0.05  # a face-free picture, at the quiet threshold
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `evaluate detector`."""
-    parser.add_argument('--data', type=Path, required=True,
-                        help='YOLO-format folder or WIDER FACE')
+    parser.add_argument(
+        '--data', type=Path, required=True, help='YOLO-format folder or WIDER FACE'
+    )
     parser.add_argument('--split', default='test', help='train, val or test')
-    parser.add_argument('--model', action='append',
-                        help='manifest name, .onnx, .safetensors; default: shipped')
-    parser.add_argument('--input-px', type=int, default=0,
-                        help='longest canvas side; 0: the manifest\'s, else 448')
+    parser.add_argument(
+        '--model', action='append', help='manifest name, .onnx, .safetensors; default: shipped'
+    )
+    parser.add_argument(
+        '--input-px', type=int, default=0, help="longest canvas side; 0: the manifest's, else 448"
+    )
     parser.add_argument('--backend', default='onnxruntime', help='runtime for ONNX files')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of the runtime')
-    parser.add_argument('--peers', type=Path,
-                        help='folder with detectors.py and the peers\' weights')
-    parser.add_argument('--robustness', nargs='*', default=[], metavar='NAME',
-                        help='detectors to degrade pictures for')
-    parser.add_argument('--limit', type=int, default=0,
-                        help='only every n-th image, so many; 0: all')
+    parser.add_argument(
+        '--peers', type=Path, help="folder with detectors.py and the peers' weights"
+    )
+    parser.add_argument(
+        '--robustness',
+        nargs='*',
+        default=[],
+        metavar='NAME',
+        help='detectors to degrade pictures for',
+    )
+    parser.add_argument(
+        '--worst', type=int, default=0, metavar='COUNT', help='contact sheets of so many failures'
+    )
+    parser.add_argument(
+        '--worst-folder', type=Path, default=Path('runs/worst'), help='outside the project: people'
+    )
+    parser.add_argument(
+        '--limit', type=int, default=0, help='only every n-th image, so many; 0: all'
+    )
     parser.add_argument('--json', type=Path, default=Path('bench/results/detector.json'))
     parser.add_argument('--plot', type=Path, default=Path('docs/images/detector_pr.png'))
-    parser.add_argument('--write-metrics', type=Path, metavar='MANIFEST',
-                        help='put figures and F1 thresholds of its models into this manifest')
+    parser.add_argument(
+        '--write-metrics',
+        type=Path,
+        metavar='MANIFEST',
+        help='put figures and F1 thresholds of its models into this manifest',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the tables, writes JSON and plot; returns the exit status."""
     detectors = open_detectors(args)
     torch.set_flush_denormal(
-        True)  # for a peer's weights; ONNX Runtime's first session switches it off
+        True
+    )  # for a peer's weights; ONNX Runtime's first session switches it off
     unknown = set(args.robustness) - set(detectors)
     if unknown:
         raise ParameterError(
-            f'--robustness {" ".join(sorted(unknown))}: needs some of {" ".join(detectors)}')
-    samples, val = (_thinned(read_samples(args.data, split), args.limit)
-                    for split in (args.split, 'val'))
-    report = {'data': {'split': args.split, 'images': len(samples)}, 'detectors': {}, 'parts': {},
-              'robustness': {}}
+            f'--robustness {" ".join(sorted(unknown))}: needs some of {" ".join(detectors)}'
+        )
+    samples, val = (
+        _thinned(read_samples(args.data, split), args.limit) for split in (args.split, 'val')
+    )
+    report = {
+        'data': {'split': args.split, 'images': len(samples)},
+        'detectors': {},
+        'parts': {},
+        'robustness': {},
+    }
     curves = {}
     for name, detect in detectors.items():
         results = predict(detect, samples)
-        threshold = best_f1(judge(results if args.split == 'val' else predict(detect, val)))[1]
-        report['detectors'][name] = {'threshold_val': round(threshold, 3)}
-        for part, chosen in parts_of(samples).items():
-            report['parts'].setdefault(part, {})[name] = measure([results[i] for i in chosen],
-                                                                 threshold)
+        on_val = results if args.split == 'val' else predict(detect, val)
+        threshold, quiet = best_f1(judge(on_val))[1], quiet_threshold(on_val, MOST_FALSE_ALARMS)
+        report['detectors'][name] = {
+            'threshold_val': round(threshold, 3),
+            'quiet_threshold_val': round(quiet, 3),
+        }
+        for part, chosen in parts_and_crowds(samples).items():
+            row = measure([results[i] for i in chosen], threshold, quiet)
+            report['parts'].setdefault(part, {})[name] = row
         curves[name] = judge([results[i] for i in curve_part(samples)[1]])
         if name in args.robustness:
-            report['robustness'][name] = robustness(detect,
-                                                    [samples[i] for i in curve_part(samples)[1]])
+            report['robustness'][name] = robustness(
+                detect, [samples[i] for i in curve_part(samples)[1]]
+            )
+        if args.worst:
+            write_worst(args, name, results, samples, threshold)
         print(f'{name}: {report["detectors"][name]}', flush=True)
     _write(args, report, curves, curve_part(samples)[0])
     if args.write_metrics:
         for name in load_manifest(args.write_metrics).keys() & report['detectors']:
-            put_metrics(args.write_metrics, name, headline_metrics(report, name),
-                        {'score': report['detectors'][name]['threshold_val']})
+            threshold = {'score': shipped_threshold(report, name)[0]}
+            put_metrics(args.write_metrics, name, headline_metrics(report, name), threshold)
     return 0
 
 
@@ -126,15 +174,16 @@ def open_detector(name: str, args: argparse.Namespace) -> Detect:
         model = find_model(name, 'detector')
         path, input_px = model.path, args.input_px or model.input_px
     return make_detect(
-        open_network(path, backend=args.backend, device='cpu', threads=args.threads), input_px)
+        open_network(path, backend=args.backend, device='cpu', threads=args.threads), input_px
+    )
 
 
 def _thinned(samples: list[Sample], limit: int) -> list[Sample]:
-    return samples[::max(1, len(samples) // limit)] if limit else samples
+    return samples[:: max(1, len(samples) // limit)] if limit else samples
 
 
 def parts_of(samples: Sequence[Sample]) -> dict[str, list[int]]:
-    """Indices of the samples in `all` and in each of `PARTS` that the data has."""
+    """Indices of the samples in `all`, in each of `PARTS` that the data has."""
     parts = {'all': list(range(len(samples)))}
     for part, prefixes in PARTS.items():
         chosen = [
@@ -145,55 +194,21 @@ def parts_of(samples: Sequence[Sample]) -> dict[str, list[int]]:
     return parts
 
 
+def parts_and_crowds(samples: Sequence[Sample]) -> dict[str, list[int]]:
+    """`parts_of`, and `crowd`: the pictures of `CROWD_FACES` and more, where there are others too.
+    """
+    crowds = [index for index, s in enumerate(samples) if len(s.boxes) >= CROWD_FACES]
+    there = bool(crowds) and len(crowds) < len(samples)
+    return parts_of(samples) | ({'crowd': crowds} if there else {})
+
+
 def curve_part(samples: Sequence[Sample]) -> tuple[str, list[int]]:
     """(name, indices) of the part for the plot and the robustness table: the hard one where there
-    is one."""
+    is one.
+    """
     parts = parts_of(samples)
     name = 'multi' if 'multi' in parts else 'all'
     return name, parts[name]
-
-
-def measure(results: Sequence[Result], threshold: float) -> dict[str, Any]:
-    """One row: AP (all, by size, strict), best F1; precision, recall and false positives at two
-    thresholds."""
-    judged = judge(results)
-    row: dict[str, Any] = {**coco_metrics(results)}
-    row['ap50_all_points'] = round(average_precision(judged), 4)
-    row['best_f1'] = round(best_f1(judged)[0], 4)
-    free = [
-        result.scores for result in results if not len(result.faces) and not len(result.ignore)
-    ]
-    row |= {'images': len(results), 'faces': judged.faces, 'face_free_images': len(free)}
-    for label, at in (('at_val_threshold', threshold), ('at_0.5', 0.5)):
-        right, found = int((judged.correct & (judged.scores >= at)).sum()), int((judged.scores
-                                                                                 >= at).sum())
-        alarms = sum(int((scores >= at).sum()) for scores in free)
-        row[label] = {'precision': _ratio(right, found), 'recall': _ratio(right, judged.faces),
-                      'false_positives_per_face_free_image': _ratio(alarms, len(free))}
-    return row
-
-
-def headline_metrics(report: dict[str, Any], name: str) -> dict[str, float]:
-    """The manifest's figures of one detector: `split_part_figure`."""
-    split = report['data']['split']
-    figures: dict[str, float] = {}
-    for part, rows in report['parts'].items():
-        row = rows[name]
-        found = {
-            key: row[key]
-            for key in ('ap50', 'ap50_95', 'ap50_small', 'best_f1')
-            if row[key] is not None
-        }
-        found['false_positives_per_face_free_image'] = row['at_val_threshold'][
-            'false_positives_per_face_free_image']
-        figures |= {
-            f'{split}_{part}_{key}': value for key, value in found.items() if value is not None
-        }
-    return figures
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return round(part / whole, 4) if whole else None
 
 
 def robustness(detect: Detect, samples: list[Sample]) -> dict[str, float]:
@@ -210,7 +225,20 @@ def _degraded(detect: Detect, sample: Sample, change: Change, rng: np.random.Gen
     image = sample.image()
     faces, ignore = labels(sample, image)
     image, boxes = change(image, np.concatenate([faces, ignore]), rng)
-    return Result(*detect(image), boxes[:len(faces)], boxes[len(faces):], max(image.shape[:2]))
+    return Result(*detect(image), boxes[: len(faces)], boxes[len(faces) :], max(image.shape[:2]))
+
+
+def write_worst(args: argparse.Namespace, name: str, results: Sequence[Result],
+                samples: Sequence[Sample], threshold: float) -> None:
+    """Writes NAME_misses.png and NAME_false_alarms.png, judged at `threshold`."""
+    args.worst_folder.mkdir(parents=True, exist_ok=True)
+    for kind, failures in (
+        ('misses', misses(results, threshold)),
+        ('false_alarms', false_alarms(results, threshold)),
+    ):
+        cv2.imwrite(
+            str(args.worst_folder / f'{name}_{kind}.png'), sheet(failures, samples, args.worst)
+        )
 
 
 def _write(args: argparse.Namespace, report: dict[str, Any], curves: dict[str, Judged],
@@ -223,31 +251,3 @@ def _write(args: argparse.Namespace, report: dict[str, Any], curves: dict[str, J
     plot_precision_recall(args.plot, curves, f'{args.split}, part {part}')
     print(tables(report))
     print(f'written: {args.json}, {args.plot}')
-
-
-def tables(report: dict[str, Any]) -> str:
-    """The report as Markdown: one table a part, one for robustness."""
-    columns = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
-    lines = []
-    for part, rows in report['parts'].items():
-        head = ' | '.join(['detector', *columns, 'FP/free image (val F1)', '(0.5)'])
-        lines += [f'\n{part}', '', f'| {head} |', '|---' * (len(columns) + 3) + '|']
-        for name, row in rows.items():
-            false = [
-                row[at]['false_positives_per_face_free_image']
-                for at in ('at_val_threshold', 'at_0.5')
-            ]
-            cells = ' | '.join(
-                _cell(value) for value in [*(row[column] for column in columns), *false])
-            lines.append(f'| {name} | {cells} |')
-    for name, row in report['robustness'].items():
-        lines += [
-            f'\nrobustness of {name} (AP@.5)', '', f'| {" | ".join(row)} |',
-            '|---' * len(row) + '|',
-            '| ' + ' | '.join(_cell(value) for value in row.values()) + ' |'
-        ]
-    return '\n'.join(lines)
-
-
-def _cell(value: float | None) -> str:
-    return '-' if value is None else f'{value:.3f}'

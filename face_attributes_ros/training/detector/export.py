@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='manifest.toml to write the table [models.STEM] into')
     parser.add_argument('--input-px', type=int, default=448,
                         help='longest canvas side, chosen on val')
+    parser.add_argument('--trained-on', default=TRAINED_ON, help="the manifest's word of the data")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -107,7 +108,7 @@ def manifest_entry(args: argparse.Namespace, report: Mapping[str, Any]) -> dict[
     network = load_detector(args.weights).network
     return {
         'task': 'detector', 'file': args.out.name, 'sha256': report['sha256'], 'licence': LICENCE,
-        'data': TRAINED_ON, **torch_copy, 'input_px': args.input_px, 'thresholds': {'score': 0.5},
+        'data': args.trained_on, **torch_copy, 'input_px': args.input_px, 'thresholds': {'score': 0.5},
         'metrics': {
             'gflops_448': gflops(network, 448),
             'parameters': sum(p.numel() for p in network.parameters())

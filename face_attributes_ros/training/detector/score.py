@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Detections judged against labels: neutral regions, average precision, precision and recall,
 F1."""
+
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,3 +100,19 @@ def best_f1(judged: Judged) -> tuple[float, float]:
         return 0.0, 1.0
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     return float(f1.max()), float(judged.scores[f1.argmax()])
+
+
+def quiet_threshold(results: Sequence[Result], most: float) -> float:
+    """The lowest score at which face-free images show at most `most` false alarms each on average;
+    0 without any.
+    """
+    free = [
+        result.scores for result in results if not len(result.faces) and not len(result.ignore)
+    ]
+    scores = np.sort(np.concatenate([*free, np.zeros(0)]))[::-1]
+    allowed = int(most * len(free))
+    return (
+        float(np.nextafter(np.float32(scores[allowed]), np.float32(1)))
+        if len(scores) > allowed
+        else 0.0
+    )

@@ -38,7 +38,7 @@ from face_attributes_ros.training.common.place import ALONE, Place, processes
 from face_attributes_ros.training.common.precision import bf16_is_native
 from face_attributes_ros.training.common.run import Plan, Run, use_threads
 from face_attributes_ros.training.common.schedule import cosine_schedule
-from face_attributes_ros.training.detector.batches import Batches, PictureBank
+from face_attributes_ros.training.detector.batches import Ahead, Batches, PictureBank
 from face_attributes_ros.training.detector.config import DetectorConfig
 from face_attributes_ros.training.detector.data import data_hash, read_samples
 from face_attributes_ros.training.detector.predict import make_detect, predict, torch_network
@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_look_arguments(parser, 7.0)
     parser.add_argument('--init', type=Path,
                         help='safetensors to start from, as far as names and shapes fit')
+    parser.add_argument('--ahead', action='store_true',
+                        help='make the next batch in a second thread')
     parser.add_argument('--validate-images', type=int, default=130, help='evenly drawn from val')
 
 
@@ -92,8 +94,10 @@ class DetectorTask:
     def _read_data(self) -> None:
         samples = read_samples(self.args.data, 'train')
         self.data_hash = data_hash(samples)
-        self.batches = Batches(PictureBank(samples), self.train, self.config.augment,
-                               self.args.seed, self.place.rank, self.place.processes)
+        bank = PictureBank(samples, self.train.bank_px, self.train.repeats)
+        batches = Batches(bank, self.train, self.config.augment, self.args.seed, self.place.rank,
+                          self.place.processes)
+        self.batches = Ahead(batches) if self.args.ahead else batches
         held_out = read_samples(self.args.data, 'val')
         every = max(1, len(held_out) // max(1, self.args.validate_images))
         self.held_out = [s for s in held_out[::every] if not s.maybe_unlabelled]

@@ -5,6 +5,7 @@ import pytest
 from detector_rig import write_yolo_folder
 
 from face_attributes_ros.errors import DataError
+from face_attributes_ros.training.detector.batches import PictureBank
 from face_attributes_ros.training.detector.data import data_hash, read_samples, split_small
 
 
@@ -68,3 +69,11 @@ def test_the_hash_follows_the_labels(tmp_path):
     assert before == data_hash(read_samples(root, 'train'))
     (root / 'labels' / 'train_0.txt').write_text('0 .5 .5 .2 .2\n')
     assert data_hash(read_samples(root, 'train')) != before
+
+
+def test_a_source_can_be_drawn_more_often(tmp_path):
+    samples = read_samples(write_yolo_folder(tmp_path / 'pack'), 'train')
+    bank = PictureBank(samples, repeats={'train_1': 3})
+    assert bank.deck.tolist() == [0, 1, 1, 1, 2, 3, 4]
+    assert len(bank) == 7 and len(bank.pictures) == 5
+    assert [len(bank.pictures[index].boxes) for index in bank.peopled] == [1] * 6

@@ -94,8 +94,9 @@ def test_parts_are_named_by_prefix(data):
 def test_false_positives_are_counted_on_pictures_without_faces(data):
     samples = read_samples(data, 'test')
     results = predict(make_detect(bright_network, 96), samples)
-    row = evaluate_detector.measure(results, .2)
+    row = evaluate_detector.measure(results, .2, .6)
     assert row['at_val_threshold']['false_positives_per_face_free_image'] == 1
+    assert row['at_quiet_threshold']['false_positives_per_face_free_image'] == 0
     assert row['at_0.5']['false_positives_per_face_free_image'] == 0
 
 

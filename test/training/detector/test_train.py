@@ -70,7 +70,7 @@ def test_a_killed_run_that_resumes_equals_an_uninterrupted_one(data, tmp_path, m
         train_detector.run(arguments(data, config, tmp_path / 'cut', '--steps', '8'))
     monkeypatch.undo()
     assert load_tensors(tmp_path / 'cut' / 'last.safetensors')[1]['step'] == 3
-    assert train_detector.run(arguments(data, config, tmp_path / 'cut', '--steps', '8',
+    assert train_detector.run(arguments(data, config, tmp_path / 'cut', '--steps', '8', '--ahead',
                                         '--resume')) == 0
     for name in ('last', 'detector'):
         a, b = (load_tensors(tmp_path / run / f'{name}.safetensors')[0]
