@@ -86,7 +86,7 @@ fuzz: venv
 	$(PY) -m tools.fuzz --n $(N)
 
 stop: venv
-	$(PY) -m bench.measure.sigterm --runs $(STARTS) --out bench/results/sigterm.json
+	$(PY) -m bench.measure.stop --starts $(STARTS) --out bench/results/stop.json
 
 docs: venv
 	$(PY) -m face_attributes_ros.settings --yaml > config/face_attributes.yaml

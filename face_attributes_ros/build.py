@@ -73,6 +73,9 @@ def _engine(settings: Settings) -> dict[str, Any]:
 def _build_detector(settings: Settings) -> tuple[FaceDetector, dict[str, Any]]:
     name, backend = settings.detector_model, settings.detector_backend
     users_file = Path(name).suffix in USERS_FILES
+    if users_file and backend != 'ultralytics':
+        raise ModelError(f'detector.model is {name!r}, detector.backend {backend!r}: needs the '
+                         'backend ultralytics (a .pt runs whatever code its author put in)')
     model = None if users_file else find_model(name, 'detector')
     if model is None or backend == 'ultralytics':
         from face_attributes_ros.engines.torch import open_ultralytics

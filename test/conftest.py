@@ -2,6 +2,8 @@
 """Each pytest process takes a ROS domain of its own and talks on this host only, so that runs do
 not hear each other."""
 
+import sys
+
 import pytest
 
 from bench.rig.processes import own_domain
@@ -9,6 +11,14 @@ from bench.rig.processes import own_domain
 
 def pytest_configure(config):
     config._ros_domain_lock = own_domain()  # held until the process ends
+
+
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    """Trainings switch them off for their whole process, which here is that of later tests too."""
+    yield
+    if 'torch' in sys.modules:
+        sys.modules['torch'].set_flush_denormal(False)
 
 
 OPTIONAL = ('torch', 'scipy', 'sklearn', 'matplotlib', 'onnx', 'safetensors', 'ultralytics',

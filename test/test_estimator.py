@@ -116,3 +116,8 @@ def test_a_network_it_cannot_use_is_refused(outputs, options, message):
 def test_a_head_of_another_size_is_a_model_error():
     with pytest.raises(ModelError, match='age has shape'):
         estimator(lambda batch: [np.zeros((len(batch), 100))], ('age',))(IMAGE, faces(1))
+
+
+def test_numbers_that_are_not_finite_are_a_model_error():
+    with pytest.raises(ModelError, match='smile that are not finite'):
+        estimator(lambda batch: [np.full(len(batch), np.nan)], ('smile',))(IMAGE, faces(1))

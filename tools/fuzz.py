@@ -100,7 +100,7 @@ def in_a_process(name: str, count: int, first_seed: int) -> dict[str, Any]:
     """The report of one kind, made in a process that may die of it."""
     command = [sys.executable, '-m', 'tools.fuzz', '--only', name, '--inputs', str(count),
                '--seed', str(first_seed)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors='replace')
     if done.returncode:
         died = {'error': f'process ended with {done.returncode}', 'input': done.stderr[-1000:]}
         return {'about': KINDS[name].about, 'inputs': 0, 'taken': 0, 'refused': 0, 'broken': 1,

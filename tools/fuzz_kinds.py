@@ -35,7 +35,7 @@ from face_attributes_ros.tracker import Tracker
 MAX_MEGAPIXELS = 1.
 """What pictures may have here: mutated headers would else take most of the time."""
 
-SIZES_PX = st.one_of(st.integers(0, 33), st.sampled_from((64, 65, 640, 2**31 - 1, 2**32 - 1)))
+SIZES_PX = st.one_of(st.integers(0, 33), st.sampled_from((640, 2**31 - 1, 2**32 - 1)))
 SEEDS = st.integers(0, 2**32 - 1)
 ANY_FLOAT = st.floats(width=64)
 COORDINATES = st.one_of(st.floats(-50, 700), ANY_FLOAT)
@@ -67,7 +67,7 @@ def _images(draw: st.DrawFn) -> Image:
     known = images.ENCODINGS.get(encoding, images.ENCODINGS['bgr8'])
     least = width * known.channels * np.dtype(known.dtype).itemsize
     step = min(max(0, least + draw(st.integers(-3, 9))), 2**32 - 1)
-    needed = min(step * round(height * known.rows), 1 << 16)
+    needed = min(step * round(height * known.rows), 1 << 13)
     length = max(0, needed + draw(st.sampled_from((0, 0, 0, -1, 1, -step, 40))))
     data = np.random.default_rng(draw(SEEDS)).integers(0, 256, length, np.uint8)
     return Image(encoding=encoding, width=width, height=height, step=step, data=data.tobytes(),

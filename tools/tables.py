@@ -28,7 +28,8 @@ DETECTOR_LOG: tuple[Column, ...] = (
     ('val AP@.5', 'val_ap50', 1, 3))
 DETECTOR_FIGURES = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
 ATTRIBUTES_LOGS = {'attributes-log': 'attributes_m_finish', 'attributes-log-s': 'attributes_s',
-                   'attributes-log-third': 'attributes_m_third'}
+                   'attributes-log-third': 'attributes_m_third',
+                   'attributes-log-taught': 'attributes_m_taught'}
 SUMMARY = (('utkface', 'age_mae_years'), ('fairface', 'gender_accuracy'),
            ('ferplus', 'expression_accuracy'), ('jaffe', 'expression_accuracy'),
            ('genki4k', 'smile_accuracy'), ('genki4k', 'pose_mae_deg'))

@@ -16,7 +16,17 @@ from typing import Any
 
 from bench.report.figures import Report, stream, windows
 from bench.rig import machine
-from bench.rig.processes import Camera, Child, Listener, cpu_s, loads, memory_mb, node, own_domain
+from bench.rig.processes import (
+    BUSY,
+    Camera,
+    Child,
+    Listener,
+    cpu_s,
+    loads,
+    memory_mb,
+    node,
+    own_domain,
+)
 from face_attributes_ros.engines.choose import choose_backend
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +35,6 @@ STREAMS = [(720, 4), *((height, faces)
                        for faces in (1, 4, 16)
                        if (height, faces) != (720, 4))]
 RATES = {'30Hz': 30., 'peak': 60.}
-# A neighbour that takes a core, and ends when nobody is left to end it.
-BUSY = 'import os; parent = os.getppid()\nwhile os.getppid() == parent: pass'
 DEFAULT_TRANSPORTS = {'FASTDDS_BUILTIN_TRANSPORTS': 'DEFAULT'
                       }  # with it set, our processes leave the shipped profile alone
 

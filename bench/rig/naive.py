@@ -19,7 +19,8 @@ from safetensors import safe_open
 
 from bench.rig.frames import Boxes
 from face_attributes_ros.engines.models import find_model, shipped
-from face_attributes_ros.networks.compact import VARIANTS, CompactConfig, CompactNet, folded
+from face_attributes_ros.networks.bodies import build, config_of
+from face_attributes_ros.networks.compact import folded
 from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics
 from face_attributes_ros.settings import Settings
 
@@ -59,8 +60,7 @@ def detector_network(name: str) -> tuple[Any, Path]:
 def attribute_network(fold: bool = False) -> Any:
     """The attribute network with the shipped weights, in torch."""
     state, about = _read(find_model(Settings.attributes_model, 'attributes').torch_weights())
-    config = CompactConfig.from_dict(about['network']) if 'network' in about else VARIANTS['m']
-    network = CompactNet(config)
+    network = build(config_of(about['network']))
     network.load_state_dict(state)
     return (folded(network) if fold else network).eval().requires_grad_(False)
 

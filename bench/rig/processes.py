@@ -2,6 +2,7 @@
 """The processes of the benchmarks over DDS: the node, a camera, a listener; and what the kernel
 says of them."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -18,6 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.
 C = TypeVar('C', bound='Child')
 IMAGE, FACES = 'image', '/face_attributes/faces'
+ENCODINGS = ('bgr8', 'rgb8', 'mono8', 'mono16', 'bgra8', 'bayer_rggb8', 'jpeg')
+"""What a camera sends; jpeg is a CompressedImage."""
+BUSY = 'import os; parent = os.getppid()\nwhile os.getppid() == parent: pass'
+"""The program of a neighbour that takes a core, and ends when nobody is left to end it."""
 
 
 def own_domain() -> IO[str]:
@@ -37,6 +42,11 @@ def own_domain() -> IO[str]:
     raise SystemExit('no free ROS domain from 1 to 101')
 
 
+def _end_with_parent() -> None:
+    # However a benchmark ends: a node left behind would answer in later ones.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+
+
 class Child:
     """A Python process whose output goes to a file; a context that ends it."""
 
@@ -48,6 +58,7 @@ class Child:
         self.process = subprocess.Popen([sys.executable, '-u', *map(str, command)],
                                         stdin=subprocess.PIPE, stdout=self._log,
                                         stderr=subprocess.STDOUT, cwd=ROOT,
+                                        preexec_fn=_end_with_parent,
                                         env={**os.environ, **(env or {})}, text=True)
 
     @property
@@ -103,12 +114,13 @@ class Camera(Child):
     `warm_up` seconds."""
 
     def __init__(self, height: int, faces: int, rate: float, seconds: float, *,
-                 warm_up: float = 1.5, wait: int = 1,
-                 env: Mapping[str, str] | None = None) -> None:
+                 warm_up: float = 1.5, wait: int = 1, encoding: str = 'bgr8',
+                 reliable: bool = False, env: Mapping[str, str] | None = None) -> None:
         self._out = tempfile.NamedTemporaryFile(prefix='face_attributes_bench_', suffix='.json')
         super().__init__('-m', 'bench.rig.traffic', 'camera', '--height', height, '--faces', faces,
                          '--rate', rate, '--seconds', seconds, '--warm-up', warm_up, '--wait',
-                         wait, '--out', self._out.name, env=env)
+                         wait, '--out', self._out.name, '--encoding', encoding,
+                         *(['--reliable'] if reliable else []), env=env)
 
     def sent(self) -> Any:
         """Waits for its end: {'stamps_s': those measured, 'publish_ms': median}."""
@@ -151,6 +163,11 @@ def memory_mb(pid: int) -> dict[str, float]:
         name: round(int(lines[key].split()[0]) * 1024 / 1e6, 1)
         for name, key in (('rss', 'VmRSS'), ('peak', 'VmHWM'))
     }
+
+
+def threads_and_files(pid: int) -> tuple[int, int]:
+    """Threads of a process, and descriptors that it holds open."""
+    return len(os.listdir(f'/proc/{pid}/task')), len(os.listdir(f'/proc/{pid}/fd'))
 
 
 def loads(pid: int, library: str) -> bool:

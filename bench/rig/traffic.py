@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report.figures import Report
-from bench.rig.processes import FACES, IMAGE
+from bench.rig.processes import ENCODINGS, FACES, IMAGE
 from face_attributes_ros.ros.environment import prepare_environment
 
 if TYPE_CHECKING:
+    import numpy as np
     from rclpy.node import Node
     from rclpy.publisher import Publisher
     from rclpy.qos import QoSProfile
@@ -40,17 +41,14 @@ def best_effort() -> QoSProfile:
 def camera(args: argparse.Namespace) -> None:
     """Publishes; says `measuring` and `done` around the part that counts."""
     import rclpy
-    from sensor_msgs.msg import Image
-    from std_msgs.msg import Header
 
     from bench.rig import frames
-    from face_attributes_ros.ros import images
 
     rclpy.init()
     node = rclpy.create_node('bench_camera')
-    publisher = node.create_publisher(Image, IMAGE, best_effort())
-    message = images.from_array(
-        frames.frame(*frames.SIZES[args.height], args.faces)[0], Header(frame_id='camera'))
+    message = _message(frames.frame(*frames.SIZES[args.height], args.faces)[0], args.encoding)
+    topic = f'{IMAGE}/compressed' if args.encoding == 'jpeg' else IMAGE
+    publisher = node.create_publisher(type(message), topic, 1 if args.reliable else best_effort())
     end = time.monotonic() + 30
     while publisher.get_subscription_count() < args.wait and time.monotonic() < end:
         time.sleep(.02)
@@ -62,6 +60,22 @@ def camera(args: argparse.Namespace) -> None:
     stamps, took_ms = zip(*rows)
     Path(args.out).write_text(
         json.dumps({'stamps_s': stamps, 'publish_ms': statistics.median(took_ms)}))
+
+
+def _message(pixels: np.ndarray, encoding: str) -> Any:
+    import cv2
+    from std_msgs.msg import Header
+
+    from face_attributes_ros.ros import compressed, images
+
+    header = Header(frame_id='camera')
+    if encoding == 'jpeg':
+        return compressed.from_bgr(pixels, header)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    made = {'bgr8': lambda: pixels, 'rgb8': lambda: pixels[..., ::-1], 'mono8': lambda: grey,
+            'mono16': lambda: grey.astype('<u2') * 4, 'bayer_rggb8': lambda: grey,
+            'bgra8': lambda: cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA)}
+    return images.from_array(made[encoding](), header, encoding)
 
 
 def _send(send: Callable[[], tuple[float, float]], rate: float,
@@ -124,7 +138,7 @@ class Ears:
         return {'rows': [self._read(*row) for row in rows], 'diagnostics': diagnostics}
 
     def _read(self, stamp_s: float, received_s: float, data: bytes | None) -> Report:
-        row = {'stamp_s': stamp_s, 'received_s': received_s}
+        row: Report = {'stamp_s': stamp_s, 'received_s': received_s}
         if data is not None:
             from rclpy.serialization import deserialize_message
 
@@ -132,7 +146,7 @@ class Ears:
             row |= {
                 'faces': len(message.faces), 'inference_ms': message.inference_ms,
                 'latency_ms': message.latency_ms, 'dropped': message.dropped_frames,
-                'bytes': len(data)
+                'bytes': len(data), 'ids': [face.track_id for face in message.faces]
             }
         return row
 
@@ -171,6 +185,8 @@ def main() -> None:
     }
     for name, kind in kinds.items():
         one.add_argument(f'--{name}', type=kind, required=True)
+    one.add_argument('--encoding', choices=ENCODINGS, default='bgr8')
+    one.add_argument('--reliable', action='store_true')
     roles.add_parser('listener').add_argument('--kind', choices=('faces', 'image'),
                                               default='faces')
     args = parser.parse_args()

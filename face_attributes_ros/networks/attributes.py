@@ -16,14 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.compact import (
-    HEADS,
-    CompactConfig,
-    CompactNet,
-    area_matrix,
-    folded,
-)
+from face_attributes_ros.networks.bodies import AttributeNet, build, config_of
+from face_attributes_ros.networks.compact import HEADS, area_matrix, folded
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
+from face_attributes_ros.networks.joint import JointNet
 from face_attributes_ros.weights import read_weights
 
 OUTPUTS = HEADS
@@ -35,7 +31,7 @@ class Shipped(nn.Module):
 
     pose_rest: Tensor
 
-    def __init__(self, network: CompactNet, temperatures: Mapping[str, float] | None = None,
+    def __init__(self, network: AttributeNet, temperatures: Mapping[str, float] | None = None,
                  offsets: Mapping[str, float | Sequence[float]] | None = None):
         super().__init__()
         self.network, self.temperatures = folded(network), dict(temperatures or {})
@@ -73,6 +69,8 @@ def with_fixed_pool(shipped: Shipped, size_px: int) -> Shipped:
     """The module for crops of one size only, with no copy from the host left in its forward pass;
     changed in place."""
     network = shipped.network
+    if isinstance(network, JointNet):
+        network, size_px = network.plain, size_px // 2
     weight = network.shared.weight
     network.pool = FixedPool(size_px // 16, network.config.grid).to(weight.device, weight.dtype)
     return shipped
@@ -85,7 +83,7 @@ def load_shipped(path: str | Path) -> Shipped:
     if 'network' not in about or 'offsets' not in about.get('calibration', {}):
         raise ModelError(f'{path} has no network or no calibration, or an old one, in its '
                          'metadata: write it with export attributes --torch')
-    network = CompactNet(CompactConfig.from_dict(about['network']))
+    network = build(config_of(about['network']))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

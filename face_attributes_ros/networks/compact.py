@@ -11,12 +11,13 @@ both batch norm and that addition into the kernel.
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+N = TypeVar('N', bound=nn.Module)
 AGE_BINS = 101
 LANDMARKS = 68
 
@@ -35,6 +36,7 @@ class CompactConfig:
     deep_fc: int = 192
     grid: int = 4
     dropout: float = 0.2
+    extra_heads: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> 'CompactConfig':
@@ -150,7 +152,8 @@ class CompactNet(nn.Module):
         self.deep_fc = nn.Linear(config.deep * config.grid**2, config.deep_fc)
         self.dropout = nn.Dropout(config.dropout)
         heads = {name: nn.Linear(config.deep_fc, size) for name, size in DEEP_HEADS.items()}
-        heads |= {name: nn.Linear(config.shared, size) for name, size in SHARED_HEADS.items()}
+        heads |= {name: nn.Linear(config.shared, size)
+                  for name, size in head_sizes(config.extra_heads).items()}
         self.heads = nn.ModuleDict(heads)
         self.apply(initialise)
         for head in heads.values():
@@ -168,12 +171,13 @@ class CompactNet(nn.Module):
         shared = self.dropout(F.relu(self.shared(self.pool(fused).flatten(1))))
         deep = self.dropout(F.relu(self.deep_fc(self.pool(self.deep(tap3)).flatten(1))))
         outputs = {name: self.heads[name](deep) for name in DEEP_HEADS}
-        outputs.update({name: self.heads[name](shared) for name in SHARED_HEADS})
+        outputs.update({name: self.heads[name](shared)
+                        for name in head_sizes(self.config.extra_heads)})
         return outputs
 
 
 @torch.no_grad()
-def folded(network: CompactNet) -> CompactNet:
+def folded(network: N) -> N:
     """A copy for inference in which every block is one convolution; gives the same outputs up to
     rounding."""
     network = copy.deepcopy(network).eval()
@@ -184,7 +188,7 @@ def folded(network: CompactNet) -> CompactNet:
     return network
 
 
-def multiply_adds(network: CompactNet, size: int) -> int:
+def multiply_adds(network: nn.Module, size: int) -> int:
     """Multiply-adds of convolutions and linear layers for one crop of side `size`."""
     total = 0
 
@@ -207,6 +211,15 @@ SHARED_HEADS = {
     'expression': 7, 'smile': 1, 'pose': 6, 'landmarks': 2 * LANDMARKS, 'face': 1, 'quality': 1
 }
 HEADS = (*DEEP_HEADS, *SHARED_HEADS)
+
+EXPRESSION_HEADS = ('expression', 'expression_votes', 'expression_taught')
+"""Heads of a network in training with `extra_heads`; `bodies.merged` makes one of them."""
+
+
+def head_sizes(extra: bool) -> dict[str, int]:
+    """Outputs of every head but age and gender by name, with the extra ones or without."""
+    more = EXPRESSION_HEADS if extra else ()
+    return SHARED_HEADS | dict.fromkeys(more, SHARED_HEADS['expression'])
 
 
 def initialise(module: nn.Module) -> None:

@@ -101,6 +101,8 @@ def _size(parts: _Parts, code: int, segment: bytes) -> None:
         raise Malformed('has two sizes')
     parts.kind = code
     _, parts.height, parts.width, count = struct.unpack_from('>BHHB', segment)
+    if not count:
+        raise Malformed('has no components')
     for at in range(6, 6 + 3 * count, 3):
         name, sampling = struct.unpack_from('>BB', segment, at)
         parts.components[name] = (sampling >> 4, sampling & 15)

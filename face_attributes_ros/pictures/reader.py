@@ -83,7 +83,7 @@ def measured(data: bytes, kind: Format, title: str) -> Header:
     """The header of a picture; ImageError names it by `title`."""
     try:
         header = kind.measure(data)
-    except (CutShort, struct.error, IndexError) as error:
+    except (CutShort, struct.error, IndexError, OverflowError) as error:  # of a 64-bit offset
         raise ImageError(f'{title} is cut short after {len(data)} bytes') from error
     except Malformed as error:
         raise ImageError(f'{title} {error}') from error

@@ -38,7 +38,8 @@ def _transition(callback: Transition) -> Transition:
             self.get_logger().error(str(error))
             return FAILURE
         except Exception:
-            self.get_logger().fatal(traceback.format_exc())
+            if self.context.ok():  # what breaks while we are told to end is of no interest
+                self.get_logger().fatal(traceback.format_exc())
             raise
 
     return wrapped

@@ -149,7 +149,8 @@ class _Process:
         self.context = context
         if self.stop.is_set:
             return 0
-        return spin(lambda: module.make_node(context=context), context, self.name)
+        code = spin(lambda: module.make_node(context=context), context, self.name)
+        return 0 if self.stop.is_set else code  # a start that a signal broke off is no failure
 
     def _connected(self) -> Context | None:
         try:

@@ -3,6 +3,7 @@
 process; and the watch sees who does."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,13 @@ from bench.measure import traced
 
 pytestmark = pytest.mark.skipif(shutil.which('strace') is None,
                                 reason='strace is not installed: apt-get install strace')
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch):
+    """What is watched does not write how much of it ran, as `make check` has others do."""
+    for name in [name for name in os.environ if name.startswith('COVERAGE')]:
+        monkeypatch.delenv(name)
 
 
 def seen(folder, code, allowed=()):

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import pickle
 from importlib.util import find_spec
 
 import numpy as np
@@ -48,9 +49,22 @@ def test_a_users_detector_is_a_parameter_away(tmp_path):
                           5) and rows.dtype == np.float32 and 'cpu, fp32' in one.description
     assert (rows[..., 4] > 0).all() and (rows[..., 4] < 1).all()
     pipeline = build_pipeline(
-        Settings(detector_model=str(tmp_path / 'one.pt'), attributes_model='', device='cpu',
-                 detector_confidence=.999))
+        Settings(detector_model=str(tmp_path / 'one.pt'), detector_backend='ultralytics',
+                 attributes_model='', device='cpu', detector_confidence=.999))
     assert pipeline.process({'': (PICTURES[0], 0.)}) == {'': []}
+
+
+@pytest.mark.parametrize('backend', ['auto', 'openvino', 'onnxruntime', 'torch'])
+def test_a_pickle_is_not_opened_unless_it_is_asked_for(tmp_path, backend):
+    class RunsCode:
+        def __reduce__(self):
+            return (open, (str(tmp_path / 'ran'), 'w'))
+
+    path = tmp_path / 'evil.pt'
+    path.write_bytes(pickle.dumps(RunsCode()))
+    with pytest.raises(ModelError, match='needs the backend ultralytics'):
+        build_pipeline(Settings(detector_model=str(path), detector_backend=backend))
+    assert not (tmp_path / 'ran').exists()
 
 
 @pytest.mark.filterwarnings('ignore')

@@ -310,3 +310,18 @@ def test_a_name_that_lies_about_the_format_does_not_matter(tmp_path):
 def test_every_format_has_its_own_suffixes():
     every = [suffix for row in FORMATS.values() for suffix in row.suffixes]
     assert len(set(every)) == len(every) == len(SUFFIXES)
+
+
+def test_a_jpeg_without_components_is_refused():
+    data = bytearray(encoded('.jpg'))
+    size = data.index(b'\xff\xc0')
+    data[size + 2:size + 2 + int.from_bytes(data[size + 2:size + 4], 'big')] = \
+        b'\x00\x08\x08' + data[size + 5:size + 9] + b'\x00'
+    with pytest.raises(ImageError, match='no components'):
+        decode(bytes(data), 'x')
+
+
+def test_an_offset_of_64_bits_behind_the_data_is_a_cut():
+    data = b'II+\0' + bytes((8, 0, 0, 0)) + b'\xff' * 8 + bytes(40)
+    with pytest.raises(ImageError, match='cut short'):
+        decode(data, 'x')

@@ -80,6 +80,15 @@ def test_an_output_that_cannot_be_made_costs_that_image_only(bench, listener, ca
     assert node.state == 'active' and node.work.worker.fault is None
 
 
+def test_publishers_that_are_gone_are_heard_by_nobody(bench, listener):
+    node, _ = listener()
+    outputs = node.work.publishers['']
+    assert outputs.wanted('faces')
+    for publisher in outputs.by_name.values():
+        publisher.destroy()
+    assert not outputs.wanted()
+
+
 def test_the_depth_of_a_camera_of_16_bits_does_not_change_from_image_to_image(bench, listener,
                                                                              exchange):
     node, (pipeline,) = listener()

@@ -46,7 +46,14 @@ class Publishers:
     def wanted(self, name: str | None = None) -> bool:
         """Whether anybody subscribes to an output, or to any."""
         some = self.by_name if name is None else [name]
-        return any(self.by_name[each].get_subscription_count() > 0 for each in some)
+        return any(self._is_heard(each) for each in some)
+
+    def _is_heard(self, name: str) -> bool:
+        try:
+            count: int = self.by_name[name].get_subscription_count()
+        except (rclpy_implementation.RCLError, InvalidHandle):  # gone since we are ending
+            return False
+        return count > 0
 
     def publish(self, look: Look) -> None:
         """Publishes what is wanted of a look."""

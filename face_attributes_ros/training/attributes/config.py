@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from face_attributes_ros.networks.compact import VARIANTS, CompactConfig
+from face_attributes_ros.networks.bodies import Config, config_of
+from face_attributes_ros.networks.compact import VARIANTS
 from face_attributes_ros.training.attributes.data.augment import AugmentConfig
-from face_attributes_ros.training.attributes.heads import WEIGHTS
+from face_attributes_ros.training.attributes.heads import WEIGHTS as LABEL_WEIGHTS
+from face_attributes_ros.training.attributes.taught import TAUGHT_WEIGHTS
 
 V = TypeVar('V')
+WEIGHTS = LABEL_WEIGHTS | TAUGHT_WEIGHTS
 
 
-def network_of(value: str | dict[str, Any]) -> CompactConfig:
+def network_of(value: str | dict[str, Any]) -> Config:
     """A network's sizes from a variant's letter or a table of them."""
-    return VARIANTS[value] if isinstance(value, str) else CompactConfig.from_dict(value)
+    return VARIANTS[value] if isinstance(value, str) else config_of(value)
 
 
 def weights_of(given: Mapping[str, float]) -> dict[str, float]:
@@ -31,12 +34,13 @@ def weights_of(given: Mapping[str, float]) -> dict[str, float]:
 @dataclass(frozen=True)
 class TrainConfig:
     """A run's settings: `shares` of each batch by source, `sizes` as (progress from which, crop
-    side in pixels).
+    side in pixels); a body that began elsewhere learns at `body_rate` times the rate of the rest.
     """
 
-    network: CompactConfig = field(metadata={'read': network_of})
+    network: Config = field(metadata={'read': network_of})
     shares: dict[str, float]
     sizes: tuple[tuple[float, int], ...] = ((0.0, 64),)
+    body_rate: float = 1.0
     batch: int = 192
     learning_rate: float = 2e-3
     final_learning_rate_share: float = 0.01

@@ -24,7 +24,8 @@ import torch
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.networks.attributes import OUTPUTS, Shipped
-from face_attributes_ros.networks.compact import CompactNet, multiply_adds
+from face_attributes_ros.networks.bodies import AttributeNet
+from face_attributes_ros.networks.compact import multiply_adds
 from face_attributes_ros.training.attributes.calibration import shifted
 from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
@@ -41,11 +42,14 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 LARGEST_DIFFERENCE = {'fp32': 1e-4, 'fp16': 0.02}
-LICENCE = ('Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K and '
-           'YouTube Faces allow no other')
+LICENCE = (
+    'Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K, YouTube '
+    'Faces and LFW allow no other, and effectnet states none. Taught by face-api.js (MIT) and '
+    'FaceRes (MIT package; its VGGFace2 pictures were for research)')
 TRAINED_ON = (
-    'UTKFace, FairFace, FER+ (FER2013), GENKI-4K, YouTube Faces key points; faceless squares of '
-    'detection sets')
+    'UTKFace, FairFace, FER+ (FER2013), effectnet, LFW, GENKI-4K, YouTube Faces key points; '
+    'faceless squares of detection sets; answers of face-api.js (expressions) and of a reader of '
+    'FaceRes (ages, genders) on all of them')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,19 +112,19 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
             'offsets': offsets, 'difference': difference}
 
 
-def fitted(network: CompactNet, data: Path, size: int) -> tuple[
+def fitted(network: AttributeNet, data: Path, size: int) -> tuple[
         dict[str, float], dict[str, float], dict[str, list[float]], np.ndarray]:
     """(temperatures, thresholds, offsets, crops) of val: what the export folds in, and the
     pictures it was fitted on."""
     table = table_of(read_pack(data, ('val',)))
     crops = whole_crops([read_picture(image) for image in table.images], size)
     outputs = run_torch(Shipped(network), crops)
-    offsets = fit_offsets(outputs, table.labels)
+    offsets = fit_offsets(outputs, table.labels, table.sources)
     outputs |= {head: shifted(outputs[head], np.array(offset)) for head, offset in offsets.items()}
-    return *calibrate(outputs, table.labels), offsets, crops
+    return *calibrate(outputs, table.labels, table.sources), offsets, crops
 
 
-def manifest_entry(args: argparse.Namespace, network: CompactNet, size: int,
+def manifest_entry(args: argparse.Namespace, network: AttributeNet, size: int,
                    thresholds: dict[str, float]) -> dict[str, Any]:
     """The model's table, without figures: `evaluate attributes` measures them."""
     return {

@@ -15,27 +15,31 @@ from face_attributes_ros.training.attributes.calibration import (
     with_temperature,
 )
 from face_attributes_ros.training.attributes.heads import HEADS, TrainingHead
-from face_attributes_ros.training.attributes.scores import Arrays, exact_ages, known
+from face_attributes_ros.training.attributes.scores import Arrays, known
 
 
-def fit_offsets(outputs: Arrays, labels: Arrays) -> dict[str, list[float]]:
+def fit_offsets(outputs: Arrays, labels: Arrays,
+                sources: np.ndarray) -> dict[str, list[float]]:
     """{head: what is added to its logits} from uncalibrated outputs and labels of val."""
-    offsets, exact, rows = {}, exact_ages(labels), known(labels['expression'])
-    if exact.any():
-        offsets['age'] = age_offset(outputs['age'][exact], labels['age_low'][exact])
+    offsets, aged, rows = {}, known(labels['age_low']), known(labels['expression'])
+    if aged.any():
+        offsets['age'] = age_offset(outputs['age'][aged], labels['age_low'][aged],
+                                    labels['age_high'][aged], sources[aged])
     if rows.any():
         offsets['expression'] = balanced_offset(outputs['expression'][rows],
                                                 labels['expression'][rows])
     return {head: [round(float(value), 4) for value in offset] for head, offset in offsets.items()}
 
 
-def calibrate(outputs: Arrays, labels: Arrays) -> tuple[dict[str, float], dict[str, float]]:
+def calibrate(outputs: Arrays, labels: Arrays,
+              sources: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     """({head: temperature}, {head: threshold}) from outputs and labels of val; thresholds are for
     calibrated outputs."""
     temperatures, thresholds = {}, {}
-    exact = exact_ages(labels)
-    if exact.any():
-        temperatures['age'] = fit_age_temperature(outputs['age'][exact], labels['age_low'][exact])
+    aged = known(labels['age_low'])
+    if aged.any():
+        temperatures['age'] = fit_age_temperature(outputs['age'][aged], labels['age_low'][aged],
+                                                  labels['age_high'][aged], sources[aged])
     for head in HEADS:
         rows = asked(head, labels) if head.honest else np.zeros(0, bool)
         if rows.any():

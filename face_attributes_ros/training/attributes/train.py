@@ -40,12 +40,15 @@ from face_attributes_ros.training.attributes.data.batches import (
 )
 from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import (
+    LISTED_PACKS,
     read_backgrounds,
     read_full_pack,
+    read_listed_pack,
     read_pack,
 )
 from face_attributes_ros.training.attributes.data.readers import READERS
 from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample, table_of
+from face_attributes_ros.training.attributes.faceres import load_faceres
 from face_attributes_ros.training.attributes.heads import HEADS
 from face_attributes_ros.training.attributes.log import LOG_COLUMNS
 from face_attributes_ros.training.attributes.losses import class_weights
@@ -58,6 +61,8 @@ from face_attributes_ros.training.attributes.step import (
     start_from,
     step_losses,
 )
+from face_attributes_ros.training.attributes.taught import EXTRA_HEADS
+from face_attributes_ros.training.attributes.teachers import add_teacher_arguments, taught_table
 from face_attributes_ros.training.common.arguments import (
     add_look_arguments,
     add_run_arguments,
@@ -85,6 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='folder of decoded crops; OUT/cache where not given')
     parser.add_argument('--init', type=Path,
                         help='averaged weights of the same network to start from')
+    parser.add_argument('--faceres', type=Path,
+                        help='faceres.safetensors, for a mobilenet_v1 body to start from')
+    add_teacher_arguments(parser)
     parser.add_argument('--teacher', type=Path,
                         help='attributes.safetensors of a larger network to learn from as well')
     parser.add_argument('--validate-faces', type=int, default=600, help='from each source of val')
@@ -111,6 +119,8 @@ def training_table(args: argparse.Namespace, config: TrainConfig) -> LabelTable:
         elif source == 'background':
             samples += read_backgrounds(args.backgrounds,
                                         config.backgrounds_per_picture) if args.backgrounds else []
+        elif source in LISTED_PACKS:
+            samples += read_listed_pack(args.full, source)
         elif args.full and (args.full / f'{source}_full.csv').is_file():
             samples += read_full_pack(args.full, source)
         else:
@@ -156,6 +166,8 @@ class AttributesTask:
         self.size = config.sizes[0][1]
         self._read_data(place)
         network = new_network(config, args.seed, place.device)
+        if args.faceres:
+            load_faceres(network, args.faceres)
         if args.init:
             start_from(network, args.init)
         self.network: nn.Module = network
@@ -172,6 +184,7 @@ class AttributesTask:
         self.val_crops, _ = cached_crops(self.val_table, config.cache_px, cache)
         if place.first:
             place.wait()
+        table = taught_table(args.peers, args.people_teacher, table, crops, cache)
         counts = source_counts(config.shares, config.batch)
         pools = {source: balanced_rows(table, source, config.rare_balance) for source in counts}
         self.batches = Batches(table, crops, native, counts, pools, args.seed, config.augment,
@@ -179,6 +192,8 @@ class AttributesTask:
         self.class_weights = {
             head.name: class_weights(table.labels[head.column]).to(place.device)
             for head in HEADS if head.balanced}
+        self.class_weights |= {name: class_weights(table.labels[name]).to(place.device)
+                               for name in EXTRA_HEADS if name in table.labels}
         self.data = {'faces': len(table), 'sha256': table.digest(), 'batch': counts}
 
     def schedule(self, now: Callable[[], tuple[int, float]]) -> LRScheduler:

@@ -11,6 +11,7 @@ from face_attributes_ros.training.attributes.calibration import (
     fit_age_temperature,
     fit_temperature,
     interval,
+    missed_years,
     selective_threshold,
     shifted,
     with_temperature,
@@ -93,12 +94,39 @@ def test_the_offset_helps_rare_classes_more_than_it_costs():
 def test_the_age_offset_undoes_a_lean_towards_the_young_and_leaves_fair_ages_alone():
     rng = np.random.default_rng(0)
     ages = rng.integers(10, 80, 800)
-    fair = gaussian_ages(ages + rng.normal(0, 5, 800), sigma=5)
+    fair = gaussian_ages(ages + rng.normal(0, 5, 800), sigma=9)
     leaning = shifted(fair, -0.03 * np.arange(101))
     years = np.arange(101)
     mended = shifted(leaning, age_offset(leaning, ages))
-    assert abs((leaning @ years - ages).mean()) > 0.5 and abs((mended @ years - ages).mean()) < 0.3
+    assert (leaning @ years - ages).mean() < -2 and abs((mended @ years - ages).mean()) < 1
     assert np.ptp(age_offset(fair, ages)) <= 0.5
+
+
+def test_the_age_offset_listens_to_every_source_alike():
+    many, few = np.full(900, 40.), np.full(100, 30.)
+    low = np.concatenate([many, few])
+    sources = np.array(['large'] * 900 + ['small'] * 100)
+    probs = gaussian_ages(np.concatenate([many, few + 10]), 6)
+    years = np.arange(101)
+    alone = shifted(probs, age_offset(probs, low)) @ years
+    fair = shifted(probs, age_offset(probs, low, low, sources)) @ years
+    assert abs(alone[:900] - 40).mean() < 0.3
+    assert abs(fair[900:] - 30).mean() <= abs(alone[900:] - 30).mean()
+
+
+def test_a_range_is_covered_by_the_part_of_it_inside():
+    probs = gaussian_ages([35.], 5)
+    first, last = interval(probs)[0]
+    assert coverage(probs, np.array([30.]), np.array([39.])) == 1
+    assert coverage(probs, np.array([35.]), np.array([55.])) == pytest.approx(
+        (last - 34.5) / 21, abs=1e-6)
+    assert coverage(probs, np.array([60.]), np.array([69.])) == 0
+    assert first < 35 < last
+
+
+def test_years_inside_of_the_range_miss_nothing():
+    missed = missed_years(np.array([5., 34., 45.]), np.full(3, 30.), np.full(3, 39.))
+    np.testing.assert_array_equal(missed, [-25, 0, 6])
 
 
 def test_offsets_are_fitted_for_what_is_labelled():
@@ -107,12 +135,12 @@ def test_offsets_are_fitted_for_what_is_labelled():
         'expression': np.eye(7)[np.arange(50) % 7]
     }
     outputs = {'age': gaussian_ages(np.full(50, 30.), 5), 'expression': np.full((50, 7), 1 / 7)}
-    assert set(fit_offsets(outputs, labels)) == {'expression'}
+    assert set(fit_offsets(outputs, labels, np.full(50, 'utkface'))) == {'expression'}
     labels |= {
         'age_low': np.full(50, 34.), 'age_high': np.full(50, 34.), 'expression': np.full((50, 7),
                                                                                          np.nan)
     }
-    offsets = fit_offsets(outputs, labels)
+    offsets = fit_offsets(outputs, labels, np.full(50, 'utkface'))
     assert set(offsets) == {'age'} and len(offsets['age']) == 101 and offsets['age'][100] > 0
 
 
@@ -126,7 +154,7 @@ def test_calibrate_judges_smiles_only_where_people_were_asked():
     labels = {name: np.full(count, np.nan) for name in ('age_low', 'age_high', 'p_female')}
     labels |= {'smile': truth, 'expression': np.full((count, 7), np.nan),
                'pose': np.where(asked[:, None], 0.0, np.nan) * np.ones((count, 3))}
-    temperatures, thresholds = calibrate(outputs, labels)
+    temperatures, thresholds = calibrate(outputs, labels, np.full(count, 'genki4k'))
     assert set(temperatures) == {'smile'
                                  } and temperatures['smile'] < 0.3  # always right: it may be surer
     assert thresholds['smile'] > 0.9

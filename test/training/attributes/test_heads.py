@@ -52,4 +52,4 @@ def test_another_head_is_one_row(monkeypatch):
     assert report.quick_scores(outputs, table) == {'glasses': 1}
     assert set(report.calibration_report(outputs, table, {})) == {'glasses'}
     outputs['smile'] = outputs['glasses']
-    assert {'glasses', 'smile'} == set(fit.calibrate(outputs, table.labels)[1])
+    assert {'glasses', 'smile'} == set(fit.calibrate(outputs, table.labels, table.sources)[1])

@@ -10,6 +10,7 @@ from face_attributes_ros.training.attributes.losses import (
     age_targets,
     class_weights,
 )
+from face_attributes_ros.training.attributes.taught import taught_losses
 
 ALIKE = {'expression': torch.ones(7)}
 SIZES = {
@@ -107,3 +108,26 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn():
     raw = raw_outputs(3)
     assert float(distillation_loss(raw, raw)) == pytest.approx(0, abs=1e-5)
     assert float(distillation_loss(raw, raw_outputs(3, seed=1))) > 0.1
+
+
+def test_an_extra_expression_head_has_a_target_of_its_own():
+    raw, labels = raw_outputs(4), labels_of(4)
+    raw['expression_votes'] = raw['expression']
+    missing = torch.full((2, 7), torch.nan)
+    labels['expression_votes'] = torch.cat([labels['expression'][:2], missing])
+    found = taught_losses(raw, labels, {'expression_votes': torch.ones(7)})
+    two = head_losses({n: v[:2] for n, v in raw.items() if n in SIZES},
+                      {n: v[:2] for n, v in labels.items()}, ALIKE)
+    assert set(found) == {'expression_votes'}
+    torch.testing.assert_close(found['expression_votes'], two['expression'])
+
+
+def test_a_teachers_ages_and_genders_pull_where_it_answered():
+    raw, labels = raw_outputs(2), labels_of(2)
+    labels |= {'age_taught': torch.softmax(raw['age'], 1),
+               'gender_taught': torch.tensor([1., torch.nan])}
+    labels['age_taught'][1] = torch.nan
+    found = taught_losses(raw, labels, {})
+    entropy = -(labels['age_taught'][0] * labels['age_taught'][0].log()).sum()
+    torch.testing.assert_close(found['age_taught'], entropy)
+    torch.testing.assert_close(found['gender_taught'], -torch.sigmoid(raw['gender'][0, 0]).log())

@@ -12,8 +12,12 @@ import torch
 
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.attributes.data.augment import AugmentConfig, augment
+from face_attributes_ros.training.attributes.data.black import fill_black
 from face_attributes_ros.training.attributes.data.tables import LabelTable
 from face_attributes_ros.training.attributes.scores import bin_of
+
+CUT_OUT = ('effectnet',)
+"""Sources whose faces were cut out on black."""
 
 
 def source_counts(shares: dict[str, float], batch: int) -> dict[str, int]:
@@ -94,6 +98,14 @@ class Batches:
                   for number, (source, count) in enumerate(self.counts.items())]
         return np.concatenate(picked)[self.rank::self.world]
 
+    def pictures(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """The crops (B, S, S, 3) of some rows, cut-out faces with surroundings."""
+        crops = self.crops[rows]
+        random = np.random.default_rng([self.seed, step, self.rank])
+        for place in np.flatnonzero(np.isin(self.table.sources[rows], CUT_OUT)):
+            crops[place] = fill_black(crops[place], crops[random.integers(len(rows))], random)
+        return crops
+
     def make(self, step: int, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """(pixels (B, 3, size, size) in 0..1, labels) of a step."""
         rows = self.rows(step)
@@ -101,7 +113,7 @@ class Batches:
             name: torch.from_numpy(column[rows]) for name, column in self.table.labels.items()
         }
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 64 + self.rank)
-        return augment(self.crops[rows], self.native_px[rows], labels, size, generator,
+        return augment(self.pictures(rows, step), self.native_px[rows], labels, size, generator,
                        self.augment_config)
 
 

@@ -13,6 +13,7 @@ from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.attributes.data.packs import (
     read_backgrounds,
     read_full_pack,
+    read_listed_pack,
     read_pack,
 )
 from face_attributes_ros.training.attributes.data.readers import READERS
@@ -226,3 +227,17 @@ def test_smiles_are_only_derived_from_clear_votes(expression, smile):
 def test_an_unknown_expression_is_refused():
     with pytest.raises(DataError, match='bored'):
         one_hot('bored')
+
+
+def test_listed_packs_name_one_expression_and_leave_film_faces_out(tmp_path):
+    header = 'path,age_min,age_max,gender,expression,group,repo_path\n'
+    (tmp_path / 'lfw_more.csv').write_text(
+        header + 'lfw_more/a.jpg,,,1,happy,lfw_a,x\nlfw_more/b.jpg,,,,disgust,,x\n'
+        'lfw_more/c.jpg,,,0,,lfw_c,x\n')
+    (tmp_path / 'effectnet_more.csv').write_text(header + 'effectnet_more/a.jpg,,,,angry,,x\n')
+    first, last = read_listed_pack(tmp_path, 'lfw')
+    assert (first.p_female, first.expression, first.group) == (1.0, one_hot('happy'), 'lfw_a')
+    assert (last.p_female, last.expression, last.box_fraction) == (0.0, None, None)
+    (cut_out,) = read_listed_pack(tmp_path, 'effectnet')
+    assert cut_out.image == f'{tmp_path}/effectnet_more.zip!a.jpg'
+    np.testing.assert_allclose(cut_out.box_fraction, (0.07, 0.07, 0.93, 0.93))
