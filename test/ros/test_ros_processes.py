@@ -62,10 +62,11 @@ def test_reliable_and_best_effort_publishers_and_subscribers_all_get_messages(ch
             sum(message['image_width'] == 64 + number for message in heard(listener, kind)) >= 3
             for kind in ('BEST_EFFORT', 'RELIABLE')), what=f'messages about {reliability} images')
         publisher.end(signal.SIGINT)
-        new = heard(listener)[before:]
+        # One without faces may come between: the source before has fallen silent.
+        new = [message for message in heard(listener)[before:] if message['faces']]
         assert set(stamps(new)) <= sent_stamps(log)
         assert {(message['header']['frame_id'], message['image_height'], len(message['faces']))
-                for message in new if message['faces']} == {('left_eye', 48, 1)}
+                for message in new} == {('left_eye', 48, 1)}
 
 
 def test_full_hd_best_effort_camera_is_heard(child, tmp_path):
