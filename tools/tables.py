@@ -118,12 +118,33 @@ def _cell(value: float | None) -> str:
 
 
 def detector_sizes() -> str:
-    """AP on val by the canvas's longest side."""
-    found = measured('detector_sizes')['detectors']
-    keys = ('ap50', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
-    return grid(['val', 'canvas, px', 'AP@.5', 'small', 'medium', 'large', 'best F1'],
-                [[name, px, *(_cell(row[key]) for key in keys)]
-                 for name, rows in found.items() for px, row in rows.items()])
+    """AP on val and CPU time by the canvas's longest side."""
+    keys = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
+    rows = [[name, px, *(_cell(row[key]) for key in keys), f'{row["cpu_ms"]:.1f}']
+            for name, canvases in measured('detector_sizes')['detectors'].items()
+            for px, row in canvases.items()]
+    return grid(['val', 'canvas, px', 'AP@.5', 'AP@.5:.95', 'small', 'medium', 'large', 'best F1',
+                 'CPU ms'], rows)
+
+
+def detector_framing() -> str:
+    """What val says of each framing."""
+    rows = [[name, _cell(row['ap50']), _cell(row['ap50_95']),
+             *(_cell(row['from 5%'][key]) for key in ('precision', 'recall', 'median_iou'))]
+            for name, row in measured('detector_labels').items()]
+    return grid(['framing', 'AP@.5', 'AP@.5:.95', 'precision', 'recall', 'median overlap'], rows)
+
+
+def detector_set() -> str:
+    """The training set by source: counts, and how the source drew its boxes."""
+    found, keys = measured('detector_set'), ('pictures', 'empty', 'faces', 'ignore')
+    counts = found['sources'] | {'all': {
+        key: sum(row[key] for row in found['sources'].values()) for key in keys}}
+    rows = [[source, *(str(row[key]) for key in keys),
+             ', '.join(f'{offset:+.2f}' for offset in found['framings'].get(source, ())[:4])]
+            for source, row in counts.items()]
+    return grid(['source', 'pictures', 'without a face', 'faces', 'regions to ignore',
+                 'left, top, right, bottom'], rows)
 
 
 def int8() -> str:
@@ -178,11 +199,13 @@ def tables() -> dict[str, Callable[[], str]]:
     """Every table by the name of its markers."""
     from face_attributes_ros.ros.api import TABLES
 
-    ours = (summary, attributes, detector, robustness, detector_sizes, int8)
+    ours = (summary, attributes, detector, robustness, detector_sizes, detector_framing,
+            detector_set, int8)
     return {**TABLES, **{table.__name__.replace('_', '-'): table for table in ours}, **speed(),
             **{name: partial(log, file, _attributes_log())
                for name, file in ATTRIBUTES_LOGS.items()},
-            'detector-log': partial(log, 'detector_small', DETECTOR_LOG)}
+            'detector-log': partial(log, 'detector_small', DETECTOR_LOG),
+            'detector-log-more': partial(log, 'detector_tiny_more', DETECTOR_LOG)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

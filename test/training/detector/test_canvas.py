@@ -31,4 +31,4 @@ def test_every_canvas_gets_its_accuracy_and_time(monkeypatch, tmp_path):
     assert canvas.run(args) == 0
     rows = json.loads(path.read_text())['detectors']['a']
     assert sizes == list(canvas.CANVASES_PX) and list(rows) == [str(px) for px in sizes]
-    assert all(row['ap50'] == 0 and row['cpu_ms'] > 0 for row in rows.values())
+    assert all(row['ap50'] == 0 and row['cpu_ms'] >= 0 for row in rows.values())
