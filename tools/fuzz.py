@@ -24,7 +24,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from face_attributes_ros.errors import FaceAttributesError
-from face_attributes_ros.markdown import grid
+from tools.evidence import fuzz_rows
 from tools.fuzz_kinds import KINDS, Kind
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,19 +116,8 @@ def added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
             'finds': {**other['finds'], **one['finds']}}
 
 
-def rows(report: dict[str, dict[str, Any]]) -> str:
-    """The report as a Markdown table."""
-    names = ('inputs', *COUNTED, 'seconds', 'peak_mb')
-    lines = [[kind, one['about'], *(f'{one[name]:,}' for name in names)]
-             for kind, one in report.items()]
-    total = sum(one['inputs'] for one in report.values())
-    broken = sum(one['broken'] for one in report.values())
-    lines.append(['all', '', f'{total:,}', '', '', f'{broken:,}', '', ''])
-    return grid(['kind', 'what', 'inputs', 'taken', 'refused', 'broken', 's', 'peak MB'], lines)
-
-
 def _say(report: dict[str, dict[str, Any]]) -> None:
-    print(rows(report))
+    print(fuzz_rows(report))
     for name, one in report.items():
         for where, find in one['finds'].items():
             print(f'{name}: {where}: {find["error"]}\n    {find["input"]}')

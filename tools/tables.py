@@ -15,11 +15,13 @@ from functools import partial
 from typing import Any
 
 from face_attributes_ros.markdown import grid
+from tools import evidence
 from tools.pages import DOCS, RESULTS, ROOT, run
 
 PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md',
          *(DOCS / f'{name}.md' for name in ('parameters', 'topics', 'results', 'performance',
-                                            'training_attributes', 'training_detector')))
+                                            'reliability', 'training_attributes',
+                                            'training_detector')))
 Column = tuple[str, str, float, int]
 """Title, column of the log, factor, digits."""
 DETECTOR_LOG: tuple[Column, ...] = (
@@ -201,7 +203,7 @@ def tables() -> dict[str, Callable[[], str]]:
 
     ours = (summary, attributes, detector, robustness, detector_sizes, detector_framing,
             detector_set, int8)
-    return {**TABLES, **{table.__name__.replace('_', '-'): table for table in ours}, **speed(),
+    return {**TABLES, **evidence.TABLES, **{table.__name__.replace('_', '-'): table for table in ours}, **speed(),
             **{name: partial(log, file, _attributes_log())
                for name, file in ATTRIBUTES_LOGS.items()},
             'detector-log': partial(log, 'detector_small', DETECTOR_LOG),

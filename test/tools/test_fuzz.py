@@ -4,6 +4,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from tools import fuzz
+from tools.evidence import fuzz_rows
 from tools.fuzz_kinds import KINDS, Kind
 
 
@@ -31,4 +32,4 @@ def test_rounds_add_up():
            'peak_mb': 5, 'finds': {'here': {}}}
     both = fuzz.added(one, {**one, 'finds': {}, 'peak_mb': 9})
     assert (both['inputs'], both['peak_mb'], both['finds']) == (6, 9, {'here': {}})
-    assert '| all |' in fuzz.rows({'image': both})
+    assert '| all |' in fuzz_rows({'image': both})
