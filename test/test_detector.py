@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from face_attributes_ros import boxes
-from face_attributes_ros.detector import FaceDetector
+from face_attributes_ros.detector import MOST_CANVASES, FaceDetector
 from face_attributes_ros.errors import ImageError, ModelError
 from face_attributes_ros.settings import Settings
 
@@ -77,3 +77,16 @@ def test_what_is_no_image_is_an_image_error(image):
 def test_a_network_of_another_shape_is_a_model_error():
     with pytest.raises(ModelError, match=r'needs \(1, N, 5\)'):
         FaceDetector(lambda batch: [np.zeros((1, 7, 6))])(np.zeros((9, 9, 3), np.uint8))
+
+
+def test_sizes_that_change_with_every_image_use_a_bounded_number_of_canvases():
+    seen = set()
+
+    def network(batch):
+        seen.add(batch.shape)
+        return network_of()(batch)
+
+    detector = FaceDetector(network)
+    for width in range(100, 1600, 10):
+        assert detector(np.zeros((400, width, 3), np.uint8)) == []
+    assert 1 < len(seen) <= MOST_CANVASES + 1  # and the square

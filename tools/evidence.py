@@ -41,8 +41,8 @@ def stop() -> str:
     about = report['machine']
     return (grid(['signal, or what it was doing', 'ends', 'median s', 'p95 s', 'most s',
                   'over 2 s'], lines)
-            + f'\nExit codes: {codes}; tracebacks: {report["tracebacks"]}; load average before: '
-            f'{about["load_1min"]} on {about["cores"]} cores, and {report["busy_processes"]} '
+            + f'\nExit codes: {codes}; before our first line: {report["before_us"]}; tracebacks: '
+            f'{report["tracebacks"]}; load average before: {about["load_1min"]} on {about["cores"]} cores, and {report["busy_processes"]} '
             f'busy processes of ours; {about["time"]}.\n')
 
 

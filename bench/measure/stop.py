@@ -5,8 +5,8 @@ camera sends and other processes want the cores.
     python -m bench.measure.stop --starts 200 --out bench/results/stop.json
 
 Each start is told to end after a random while, with one signal or two; exits with 1 where one took
-longer than two seconds or ended with another code than 0 (or by the signal itself, before Python
-has begun).
+longer than two seconds, or ended with another code than 0 or a traceback. `before_us` counts those
+that a signal reached before our first line, where Python does what it does with any program.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ SIGNALS = {'SIGTERM': (signal.SIGTERM, ), 'SIGINT': (signal.SIGINT, ),
 SAYS = {'working': 'takes images from', 'loaded': 'ready in'}
 """What the node was doing: the last of its lines."""
 
-ALLOWED_CODES = (0, -signal.SIGTERM, -signal.SIGINT)
-
 
 def one_stop(after_s: float, name: str) -> dict[str, Any]:
     """Starts the node, tells it to end after so long: what it was doing, seconds to its end, exit
@@ -57,13 +55,16 @@ def one_stop(after_s: float, name: str) -> dict[str, Any]:
         took_s = time.monotonic() - start
         output = child.output
     stop = {'signals': name, 'after_s': round(after_s, 2), 'doing': doing,
-            'seconds': round(took_s, 3), 'code': code, 'traceback': 'Traceback' in output}
+            'seconds': round(took_s, 3), 'code': code, 'traceback': 'Traceback' in output,
+            'before_us': code in (-signal.SIGTERM, -signal.SIGINT) or
+            'KeyboardInterrupt' in output}
     return stop | {'output': output[-2000:]} if is_odd(stop) else stop
 
 
 def is_odd(stop: dict[str, Any]) -> bool:
     """Whether it ended in a way that it should not."""
-    return stop['code'] not in ALLOWED_CODES or stop['traceback'] or stop['seconds'] > PROMISED_S
+    ended_well = stop['before_us'] or (stop['code'] == 0 and not stop['traceback'])
+    return not ended_well or stop['seconds'] > PROMISED_S
 
 
 def distribution(stops: list[dict[str, Any]]) -> dict[str, Any]:
@@ -83,7 +84,8 @@ def summary(stops: list[dict[str, Any]]) -> dict[str, Any]:
             **{f'by_{key}': {name: distribution([one for one in stops if one[key] == name])
                              for name in names} for key, names in groups.items()},
             'codes': dict(Counter(str(one['code']) for one in stops)),
-            'tracebacks': sum(one['traceback'] for one in stops)}
+            'before_us': sum(one['before_us'] for one in stops),
+            'tracebacks': sum(one['traceback'] and not one['before_us'] for one in stops)}
 
 
 def measure(starts: int, longest_s: float, busy: int, seed: int) -> list[dict[str, Any]]:
