@@ -148,8 +148,10 @@ def _can_write(folder: Path) -> bool:
 
 def keep_large_buffers() -> None:
     """Keeps glibc from giving image-sized buffers back to the kernel after each frame: a third of
-    the CPU at 1080p."""
+    the CPU at 1080p. One heap serves all threads, since each thread's own would keep them too:
+    with cameras and transitions that come and go, 12 MB more a minute (bench.measure.soak)."""
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
         mallopt(-3, 1 << 28)  # M_MMAP_THRESHOLD
         mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+        mallopt(-8, 1)  # M_ARENA_MAX
