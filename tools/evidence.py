@@ -35,15 +35,17 @@ def stop() -> str:
     """How long the node took to end."""
     report = _measured('stop')
     groups = {'all': report['all'], **report['by_signals'], **report['by_doing']}
-    lines = [[name, one['stops'], one['median_s'], one.get('p95_s', ''), one['most_s'],
-              one['over_2s']] for name, one in groups.items()]
+    lines = [[name, one['stops'], *(f'{one.get(key, one["most_s"]):.2f}'
+                                    for key in ('median_s', 'p95_s', 'most_s')), one['over_2s']]
+             for name, one in groups.items()]
     codes = ', '.join(f'{code} ({count})' for code, count in report['codes'].items())
     about = report['machine']
     return (grid(['signal, or what it was doing', 'ends', 'median s', 'p95 s', 'most s',
                   'over 2 s'], lines)
             + f'\nExit codes: {codes}; before our first line: {report["before_us"]}; tracebacks: '
-            f'{report["tracebacks"]}; load average before: {about["load_1min"]} on {about["cores"]} cores, and {report["busy_processes"]} '
-            f'busy processes of ours; {about["time"]}.\n')
+            f'{report["tracebacks"]}; load average before: {about["load_1min"]} on '
+            f'{about["cores"]} cores, and {report["busy_processes"]} busy processes of ours; '
+            f'{about["time"]}.\n')
 
 
 def soak() -> str:

@@ -203,7 +203,8 @@ def tables() -> dict[str, Callable[[], str]]:
 
     ours = (summary, attributes, detector, robustness, detector_sizes, detector_framing,
             detector_set, int8)
-    return {**TABLES, **evidence.TABLES, **{table.__name__.replace('_', '-'): table for table in ours}, **speed(),
+    return {**TABLES, **evidence.TABLES, **speed(),
+            **{table.__name__.replace('_', '-'): table for table in ours},
             **{name: partial(log, file, _attributes_log())
                for name, file in ATTRIBUTES_LOGS.items()},
             'detector-log': partial(log, 'detector_small', DETECTOR_LOG),
