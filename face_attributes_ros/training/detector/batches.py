@@ -48,7 +48,7 @@ class PictureBank:
 
     def draw(self, rng: np.random.Generator) -> Picture:
         """Any picture."""
-        return self.picture(rng.integers(len(self.deck)))
+        return self.picture(int(rng.integers(len(self.deck))))
 
     def draw_peopled(self, rng: np.random.Generator) -> Picture:
         """Any picture with a face."""

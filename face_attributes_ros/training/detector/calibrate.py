@@ -16,9 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
@@ -30,7 +32,7 @@ LEAST_SCORE = 0.03  # weaker detections say nothing about the scores that anybod
 _NEWTON_STEPS = 30
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `detector.calibrate`."""
     parser.add_argument(
         '--weights', type=Path, required=True, help='detector.safetensors of a training run'
@@ -42,7 +44,7 @@ def add_arguments(parser):
     parser.add_argument('--out', type=Path, required=True, help='the safetensors file to write')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Fits, folds, writes and prints the gain and offset; returns the exit status."""
     detect = make_detect(torch_detector(args.weights), args.input_px)
     judged = judge(predict(detect, read_samples(args.data, 'val')))
@@ -55,7 +57,7 @@ def run(args):
     return 0
 
 
-def fit(scores, correct):
+def fit(scores: np.ndarray, correct: np.ndarray) -> tuple[float, float]:
     """(gain, offset) of the logit under which `scores` (N,) are the likeliest chances of being
     `correct`.
     """
@@ -74,7 +76,8 @@ def fit(scores, correct):
     return float(found[0]), float(found[1])
 
 
-def folded(tensors, gain, offset):
+def folded(tensors: Mapping[str, torch.Tensor], gain: float,
+           offset: float) -> dict[str, torch.Tensor]:
     """The tensors with the map in the last convolution of the score branch (`cv3`) of each level.
     """
     last = {

@@ -14,21 +14,23 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from face_attributes_ros.training.detector.coco import coco_metrics
-from face_attributes_ros.training.detector.data import read_samples
+from face_attributes_ros.training.detector.data import Sample, read_samples
 from face_attributes_ros.training.detector.evaluate import open_detector
-from face_attributes_ros.training.detector.predict import predict
+from face_attributes_ros.training.detector.predict import Detect, predict
 from face_attributes_ros.training.detector.score import best_f1, judge
 
 CANVASES_PX = (448, 512, 576, 640)
 REPEATS = 41
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `detector.canvas`."""
     parser.add_argument('--data', type=Path, required=True, help='YOLO-format folder; its val')
     parser.add_argument('--model', action='append', required=True, help='as in evaluate detector')
@@ -36,9 +38,10 @@ def add_arguments(parser):
     parser.add_argument('--json', type=Path, required=True, help='the file to write')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes every model at every canvas; returns the exit status."""
-    samples, found = read_samples(args.data, 'val'), {}
+    samples = read_samples(args.data, 'val')
+    found: dict[str, dict[int, dict[str, Any]]] = {}
     for name in args.model:
         rows = {px: canvas_row(name, px, args.backend, samples) for px in CANVASES_PX}
         found[Path(name).stem if '/' in name else name] = rows
@@ -50,7 +53,8 @@ def run(args):
     return 0
 
 
-def canvas_row(name, canvas_px, backend, samples):
+def canvas_row(name: str, canvas_px: int, backend: str,
+               samples: Sequence[Sample]) -> dict[str, Any]:
     """Accuracy on the samples and milliseconds of one model at one canvas."""
     options = argparse.Namespace(input_px=canvas_px, backend=backend, threads=1)
     detect = open_detector(name, options)
@@ -59,8 +63,8 @@ def canvas_row(name, canvas_px, backend, samples):
     return row | {'cpu_ms': round(median_ms(detect, canvas_px), 2)}
 
 
-def median_ms(detect, canvas_px):
-    """Median CPU time of one 16:9 picture as wide as the canvas, with letterbox and suppression."""
+def median_ms(detect: Detect, canvas_px: int) -> float:
+    """Median CPU time of a 16:9 picture as wide as the canvas, letterbox and suppression too."""
     picture = np.random.default_rng(0).integers(
         0, 256, (canvas_px * 9 // 16, canvas_px, 3), dtype=np.uint8
     )

@@ -150,8 +150,8 @@ def run(args: argparse.Namespace) -> int:
     _write(args, report, curves, curve_part(samples)[0])
     if args.write_metrics:
         for name in load_manifest(args.write_metrics).keys() & report['detectors']:
-            threshold = {'score': shipped_threshold(report, name)[0]}
-            put_metrics(args.write_metrics, name, headline_metrics(report, name), threshold)
+            thresholds = {'score': shipped_threshold(report, name)[0]}
+            put_metrics(args.write_metrics, name, headline_metrics(report, name), thresholds)
     return 0
 
 

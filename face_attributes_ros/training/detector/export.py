@@ -108,7 +108,8 @@ def manifest_entry(args: argparse.Namespace, report: Mapping[str, Any]) -> dict[
     network = load_detector(args.weights).network
     return {
         'task': 'detector', 'file': args.out.name, 'sha256': report['sha256'], 'licence': LICENCE,
-        'data': args.trained_on, **torch_copy, 'input_px': args.input_px, 'thresholds': {'score': 0.5},
+        'data': args.trained_on, **torch_copy, 'input_px': args.input_px,
+        'thresholds': {'score': 0.5},
         'metrics': {
             'gflops_448': gflops(network, 448),
             'parameters': sum(p.numel() for p in network.parameters())

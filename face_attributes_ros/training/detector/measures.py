@@ -3,8 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
 from face_attributes_ros.training.detector.coco import coco_metrics
-from face_attributes_ros.training.detector.score import average_precision, best_f1, judge
+from face_attributes_ros.training.detector.score import (
+    Judged,
+    Result,
+    average_precision,
+    best_f1,
+    judge,
+)
 
 ALARMS = 'false_positives_per_face_free_image'
 COLUMNS = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
@@ -12,12 +23,12 @@ THRESHOLDS = ('at_val_threshold', 'at_quiet_threshold', 'at_0.5')
 HEADLINES = ('ap50', 'ap50_95', 'ap50_small', 'best_f1')
 
 
-def measure(results, threshold, quiet):
+def measure(results: Sequence[Result], threshold: float, quiet: float) -> dict[str, Any]:
     """One row: AP (all, by size, strict), best F1; precision, recall and false alarms at three
     thresholds.
     """
     judged = judge(results)
-    row = coco_metrics(results)
+    row: dict[str, Any] = coco_metrics(results)
     row['ap50_all_points'] = round(average_precision(judged), 4)
     row['best_f1'] = round(best_f1(judged)[0], 4)
     free = [r.scores for r in results if not len(r.faces) and not len(r.ignore)]
@@ -28,7 +39,8 @@ def measure(results, threshold, quiet):
     return row
 
 
-def at_threshold(judged, free, threshold):
+def at_threshold(judged: Judged, free: Sequence[np.ndarray],
+                 threshold: float) -> dict[str, float | None]:
     """Precision, recall and false alarms a face-free picture (their scores in `free`)."""
     found = judged.scores >= threshold
     right = int((judged.correct & found).sum())
@@ -40,16 +52,17 @@ def at_threshold(judged, free, threshold):
     }
 
 
-def shipped_threshold(report, name):
+def shipped_threshold(report: Mapping[str, Any], name: str) -> tuple[float, str]:
     """(threshold, its key in a row) that goes into the manifest: the larger of F1's and quiet."""
     own = report['detectors'][name]
     f1, quiet = own['threshold_val'], own['quiet_threshold_val']
     return max((f1, 'at_val_threshold'), (quiet, 'at_quiet_threshold'))
 
 
-def headline_metrics(report, name):
+def headline_metrics(report: Mapping[str, Any], name: str) -> dict[str, float]:
     """The manifest's figures of one detector: `split_part_figure`."""
-    split, figures = report['data']['split'], {}
+    figures: dict[str, float] = {}
+    split = report['data']['split']
     for part, rows in report['parts'].items():
         found = {key: rows[name][key] for key in HEADLINES}
         found[ALARMS] = rows[name][shipped_threshold(report, name)[1]][ALARMS]
@@ -58,11 +71,11 @@ def headline_metrics(report, name):
     return figures
 
 
-def _ratio(part, whole):
+def _ratio(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def tables(report):
+def tables(report: Mapping[str, Any]) -> str:
     """The report as Markdown: one table a part, one for robustness."""
     lines = []
     for part, rows in report['parts'].items():
@@ -77,9 +90,9 @@ def tables(report):
     return '\n'.join(lines)
 
 
-def _line(cells):
+def _line(cells: Iterable[str]) -> str:
     return f'| {" | ".join(cells)} |'
 
 
-def _cell(value):
+def _cell(value: float | None) -> str:
     return '-' if value is None else f'{value:.3f}'

@@ -8,9 +8,12 @@ of a far group.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from face_attributes_ros.training.detector.augment import (
+    Augment,
     Picture,
     cut_face,
     erase_lost,
@@ -25,7 +28,8 @@ NEIGHBOUR_STEP = (1.35, 2.2)
 GROWTH = (1.0, 1.5)  # of the heads from one row to the next
 
 
-def crowd(background, draw_giver, size, rng, augment):
+def crowd(background: Picture, draw_giver: Callable[[], Picture], size: int,
+          rng: np.random.Generator, augment: Augment) -> Picture:
     """Up to four rows of heads, of pictures that `draw_giver()` gives, on a `size` x `size` view
     of `background`.
     """
@@ -41,10 +45,12 @@ def crowd(background, draw_giver, size, rng, augment):
     return Picture(image, kept)
 
 
-def _row(canvas, draw_giver, y, head_px, rng):
+def _row(canvas: np.ndarray, draw_giver: Callable[[], Picture], y: float, head_px: float,
+         rng: np.random.Generator) -> list[np.ndarray]:
     """Pastes one row of heads whose middles lie about `y`; returns their boxes, a list of (N, 4).
     """
-    size, boxes, x = canvas.shape[0], [], rng.uniform(0, 2) * head_px
+    boxes: list[np.ndarray] = []
+    size, x = canvas.shape[0], rng.uniform(0, 2) * head_px
     while x < size:
         face = cut_face(draw_giver(), head_px * rng.uniform(0.8, 1.25), rng)
         height, width = face.image.shape[:2]
@@ -58,7 +64,7 @@ def _row(canvas, draw_giver, y, head_px, rng):
     return boxes
 
 
-def _touches(boxes, patch, slack_px):
+def _touches(boxes: Sequence[np.ndarray], patch: np.ndarray, slack_px: float) -> bool:
     """Whether a patch reaches further than `slack_px` into one of the boxes."""
     if not boxes:
         return False
@@ -68,7 +74,8 @@ def _touches(boxes, patch, slack_px):
     return bool(((high - low) > slack_px).all(1).any())
 
 
-def distant(background, picture, size, rng, augment):
+def distant(background: Picture, picture: Picture, size: int, rng: np.random.Generator,
+            augment: Augment) -> Picture:
     """The whole `picture` at a quarter to seven tenths of the canvas, in a `size` x `size` view of
     `background`.
     """

@@ -7,13 +7,15 @@ The sheets show people; they are for looking at, and belong outside the project.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from face_attributes_ros.boxes import iou
-from face_attributes_ros.training.detector.score import match
+from face_attributes_ros.training.detector.data import Sample
+from face_attributes_ros.training.detector.score import Result, match
 
 TILE_PX = 112
 SURROUNDINGS = 2.4  # side of a tile over that of the box in its middle
@@ -33,7 +35,7 @@ class Failure(NamedTuple):
     caption: str
 
 
-def misses(results, threshold):
+def misses(results: Sequence[Result], threshold: float) -> list[Failure]:
     """Faces that no detection of `threshold` or more finds, worst first: low scores, then large
     faces.
     """
@@ -63,7 +65,7 @@ def misses(results, threshold):
     return sorted(found, key=lambda failure: -failure.badness)
 
 
-def false_alarms(results, threshold):
+def false_alarms(results: Sequence[Result], threshold: float) -> list[Failure]:
     """Detections of `threshold` or more that are no face, the surest first."""
     found = []
     for index, result in enumerate(results):
@@ -75,7 +77,7 @@ def false_alarms(results, threshold):
     return sorted(found, key=lambda failure: -failure.badness)
 
 
-def unfound(result, threshold):
+def unfound(result: Result, threshold: float) -> np.ndarray:
     """Which faces (M,) of a `Result` the detections of `threshold` or more leave unfound."""
     sure = np.flatnonzero(result.scores >= threshold)
     order = sure[np.argsort(-result.scores[sure], kind='stable')]
@@ -87,7 +89,7 @@ def unfound(result, threshold):
     return free
 
 
-def sheet(failures, samples, count):
+def sheet(failures: Sequence[Failure], samples: Sequence[Sample], count: int) -> np.ndarray:
     """The first `count` failures as one picture (H, W, 3) uint8 BGR: the box green, what else is
     there blue.
     """
@@ -100,7 +102,7 @@ def sheet(failures, samples, count):
     return np.concatenate(rows)
 
 
-def _tile(image, failure):
+def _tile(image: np.ndarray, failure: Failure) -> np.ndarray:
     x0, y0, x1, y1 = failure.box
     side = max(SURROUNDINGS * max(x1 - x0, y1 - y0), 24.0)
     scale = TILE_PX / side
@@ -123,6 +125,6 @@ def _tile(image, failure):
     return tile
 
 
-def _draw(tile, box, colour):
+def _draw(tile: np.ndarray, box: np.ndarray, colour: tuple[int, int, int]) -> None:
     x0, y0, x1, y1 = (round(float(value)) for value in box)
     cv2.rectangle(tile, (x0, y0), (x1, y1), colour, 1)

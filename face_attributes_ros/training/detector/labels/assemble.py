@@ -20,7 +20,9 @@ import json
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -32,7 +34,9 @@ from face_attributes_ros.training.detector.labels.duplicates import (
     hashes,
     nearest,
 )
+from face_attributes_ros.training.detector.labels.framing import Framing
 from face_attributes_ros.training.detector.labels.sources import (
+    Labelled,
     human_pictures,
     machine_pictures,
     voted_pictures,
@@ -41,7 +45,7 @@ from face_attributes_ros.training.detector.labels.sources import (
 HELD_OUT = ('val', 'test')
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `labels.assemble`."""
     parser.add_argument(
         '--human', type=Path, required=True, help='YOLO-format folder with human boxes'
@@ -70,7 +74,7 @@ def add_arguments(parser):
     parser.add_argument('--out', type=Path, required=True)
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Writes the set and its report; returns the exit status."""
     pictures, framings = gather(args)
     unwanted, animals = names_in(args.without), names_in(args.animals)
@@ -94,17 +98,17 @@ def run(args):
     return 0
 
 
-def names_in(path):
+def names_in(path: Path | None) -> set[str]:
     """The picture names in a text file; none without a file."""
     return set(path.read_text().split()) if path else set()
 
 
-def without_faces(picture):
+def without_faces(picture: Labelled) -> Labelled:
     """The picture as one without a face: what the voters took for a face is to be told from it."""
     return picture._replace(faces=picture.faces[:0])
 
 
-def gather(args):
+def gather(args: argparse.Namespace) -> tuple[list[Labelled], dict[str, Framing]]:
     """All pictures in one framing, human ones first, and the framing of each source and `all`."""
     pictures, framings, wanted = human_pictures(args.human, args.votes / 'human', args.framing)
     for folder in args.machine:
@@ -117,13 +121,15 @@ def gather(args):
     return pictures, framings | {'all': wanted}
 
 
-def without_duplicates(pictures, held_out_root):
+def without_duplicates(pictures: Sequence[Labelled],
+                       held_out_root: Path) -> tuple[list[Labelled], dict[str, int]]:
     """The pictures that resemble neither a held-out one nor an earlier one, and how many went for
     either reason.
     """
     held_out = [s.image() for split in HELD_OUT for s in read_samples(held_out_root, split)]
     forbidden = np.stack([hashes(image)[0] for image in held_out])
-    table = np.stack([hashes(cv2.imread(str(picture.path))) for picture in pictures])
+    table = np.stack([hashes(cast(np.ndarray, cv2.imread(str(picture.path))))
+                      for picture in pictures])
     leaks = np.minimum(nearest(table[:, 0], forbidden), nearest(table[:, 1], forbidden)) <= NEAR
     clean = np.flatnonzero(~leaks)
     first = first_of_each(table[clean])
@@ -133,7 +139,7 @@ def without_duplicates(pictures, held_out_root):
     }
 
 
-def write_set(out, pictures, human):
+def write_set(out: Path, pictures: Sequence[Labelled], human: Path) -> None:
     """The YOLO-format folder: pictures, labels, ignore, lists and manifest; val and test copied
     from `human`.
     """
@@ -158,11 +164,11 @@ def write_set(out, pictures, human):
             _write_boxes(out / 'ignore' / f'{sample.name}.txt', sample.ignore)
 
 
-def _file(picture):
+def _file(picture: Labelled) -> str:
     return picture.name + picture.path.suffix
 
 
-def _write_boxes(path, boxes):
+def _write_boxes(path: Path, boxes: np.ndarray) -> None:
     middles, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     rows = np.concatenate([middles, sizes], 1)
     path.write_text(
@@ -170,9 +176,9 @@ def _write_boxes(path, boxes):
     )
 
 
-def counts(pictures):
+def counts(pictures: Sequence[Labelled]) -> dict[str, dict[str, int]]:
     """Pictures, faces, regions to ignore and pictures without a face, by source."""
-    table = {}
+    table: dict[str, Counter[str]] = {}
     for picture in pictures:
         row = table.setdefault(picture.source, Counter(pictures=0, faces=0, ignore=0, empty=0))
         row.update(

@@ -12,19 +12,19 @@ _BLOCK = 512
 _BITS = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 
-def difference_hash(image_bgr):
+def difference_hash(image_bgr: np.ndarray) -> np.ndarray:
     """(32,) uint8: for each of 16 x 16 cells whether it is darker than its right neighbour."""
     grey = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY)
     cells = cv2.resize(grey, (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
     return np.packbits(cells[:, 1:] > cells[:, :-1])
 
 
-def hashes(image_bgr):
+def hashes(image_bgr: np.ndarray) -> np.ndarray:
     """(2, 32) uint8: the hash of a picture and that of its mirror image."""
     return np.stack([difference_hash(image_bgr), difference_hash(image_bgr[:, ::-1])])
 
 
-def nearest(some, others):
+def nearest(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(N,) the fewest bits by which each of `some` (N, 32) differs from any of `others` (M, 32);
     256 without any.
     """
@@ -37,7 +37,7 @@ def nearest(some, others):
     return found
 
 
-def first_of_each(table, near=NEAR):
+def first_of_each(table: np.ndarray, near: int = NEAR) -> np.ndarray:
     """(N,) bool: pictures that are not within `near` bits of an earlier kept one; `table` (N, 2,
     32) of `hashes`.
     """

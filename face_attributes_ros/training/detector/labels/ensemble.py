@@ -7,6 +7,7 @@ things, so each level of trust has a score a voter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ class Votes(NamedTuple):
     scores: np.ndarray
 
 
-def gather(found):
+def gather(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> Votes:
     """`Votes` from each voter's (boxes (N, 4), scores (N,)): what overlaps is one candidate.
 
     A candidate starts at the surest detection left, a score counting by its share of the voter's
@@ -56,7 +57,8 @@ def gather(found):
     return Votes(*(np.stack(part) for part in zip(*candidates, strict=True)))
 
 
-def _candidate(boxes, scores, weights, voter, members):
+def _candidate(boxes: np.ndarray, scores: np.ndarray, weights: np.ndarray, voter: np.ndarray,
+               members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     best = np.zeros(len(STRONG), np.float32)
     chosen = []
     for one in np.unique(voter[members]):
@@ -66,7 +68,7 @@ def _candidate(boxes, scores, weights, voter, members):
     return np.average(boxes[chosen], axis=0, weights=weights[chosen]).astype(np.float32), best
 
 
-def are_faces(scores, witnessed=False):
+def are_faces(scores: np.ndarray, witnessed: np.ndarray | bool = False) -> np.ndarray:
     """Which candidates (N,) the voters are sure of; one that a human mark witnesses needs one
     voter only.
     """
@@ -76,14 +78,16 @@ def are_faces(scores, witnessed=False):
     return sure | (witnessed & seen.any(1))
 
 
-def labels_of(votes, longer_side_px, marks=()):
+def labels_of(votes: Votes, longer_side_px: float,
+              marks: np.ndarray | Sequence = ()) -> tuple[np.ndarray, np.ndarray]:
     """(faces (N, 4), ignore (M, 4)) px of a picture from its `Votes`.
 
     `marks` (K, 2) are points that a human set on faces, if there are such. A candidate that is
     neither a face nor nothing is a region to ignore, as is a face too small to learn from; one
     that is a part of a face, a chin or a hand on it, is neither.
     """
-    witnessed = _contains(votes.boxes, np.asarray(marks, np.float32).reshape(-1, 2)).any(1)
+    points = np.asarray(marks, np.float32).reshape(-1, 2)
+    witnessed: np.ndarray = np.asarray(_contains(votes.boxes, points).any(1))
     sure = are_faces(votes.scores, witnessed)
     side = np.sqrt((votes.boxes[:, 2:] - votes.boxes[:, :2]).clip(0).prod(1))
     large = (side >= SMALLEST_PX) & (side >= SMALLEST_SHARE * longer_side_px)
@@ -92,21 +96,23 @@ def labels_of(votes, longer_side_px, marks=()):
     return faces, ignore[share_inside(ignore, faces) < PART_OF_A_FACE]
 
 
-def share_inside(boxes, faces):
+def share_inside(boxes: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(N,) the largest share of each box (N, 4) that lies in one of the faces (M, 4); 0 without
     any.
     """
     low = np.maximum(boxes[:, None, :2], faces[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], faces[None, :, 2:])
-    covered = (high - low).clip(0).prod(2) / np.maximum(area(boxes), 1e-9)[:, None]
+    covered: np.ndarray = (high - low).clip(0).prod(2) / np.maximum(area(boxes), 1e-9)[:, None]
     return covered.max(1, initial=0)
 
 
-def unexplained(boxes, marks):
+def unexplained(boxes: np.ndarray, marks: np.ndarray | Sequence) -> np.ndarray:
     """Which of the human `marks` (K, 2) lie in none of the boxes (N, 4)."""
-    return ~_contains(boxes, np.asarray(marks, np.float32).reshape(-1, 2)).any(0)
+    points = np.asarray(marks, np.float32).reshape(-1, 2)
+    return np.asarray(~_contains(boxes, points).any(0))
 
 
-def _contains(boxes, points):
-    inside = (points[None] >= boxes[:, None, :2]) & (points[None] <= boxes[:, None, 2:])
-    return inside.all(2)
+def _contains(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    over, under = points[None] >= boxes[:, None, :2], points[None] <= boxes[:, None, 2:]
+    inside: np.ndarray = over & under
+    return np.asarray(inside.all(2))

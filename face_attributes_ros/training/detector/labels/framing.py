@@ -8,6 +8,7 @@ and right in units of that box's width, top and bottom of its height; positive i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -28,14 +29,14 @@ class Framing(NamedTuple):
     faces: int = 0
 
     @property
-    def offsets(self):
+    def offsets(self) -> np.ndarray:
         return np.array(self[:4], np.float32)
 
 
 DETECTORS = Framing(0.0, 0.0, 0.0, 0.0)
 
 
-def pairs(boxes, found):
+def pairs(boxes: np.ndarray, found: np.ndarray) -> np.ndarray:
     """(K, 2) rows of `boxes` (N, 4) and of `found` (M, 4) that are each other's best overlap."""
     overlaps = iou(boxes, found)
     if not overlaps.size:
@@ -46,15 +47,16 @@ def pairs(boxes, found):
     return np.stack([mine, theirs[mine]], 1)
 
 
-def measure(boxes, found):
+def measure(boxes: np.ndarray, found: np.ndarray) -> Framing:
     """The `Framing` of paired boxes (K, 4): a source's and the detectors' of the same faces."""
     if not len(boxes):
         raise ValueError('a framing is measured on at least one face, got none')
     size = np.tile(found[:, 2:] - found[:, :2], 2)
-    return Framing(*np.median((boxes - found) / size, axis=0).tolist(), faces=len(boxes))
+    left, top, right, bottom = np.median((boxes - found) / size, axis=0).tolist()
+    return Framing(left, top, right, bottom, faces=len(boxes))
 
 
-def reframed(boxes, own, wanted):
+def reframed(boxes: np.ndarray, own: Framing, wanted: Framing) -> np.ndarray:
     """The boxes (N, 4) as a source of framing `wanted` would have drawn those of framing `own`."""
     left, top, right, bottom = own.offsets
     growth = np.array([1 + right - left, 1 + bottom - top], np.float32)
@@ -62,7 +64,7 @@ def reframed(boxes, own, wanted):
     return (boxes + (wanted.offsets - own.offsets) * size).astype(np.float32)
 
 
-def blended(framings, wanted):
+def blended(framings: Mapping[str, Framing], wanted: str) -> Framing:
     """The mean of some sources' framings, weighted as in `wanted`: 'jol', or 'jol:3,kag:2'."""
     weights = {}
     for part in wanted.split(','):

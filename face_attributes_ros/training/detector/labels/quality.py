@@ -15,15 +15,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from face_attributes_ros.boxes import iou
 from face_attributes_ros.training.detector.coco import coco_metrics
-from face_attributes_ros.training.detector.data import read_samples, split_small
+from face_attributes_ros.training.detector.data import Sample, read_samples, split_small
 from face_attributes_ros.training.detector.labels.ensemble import STRONG, labels_of
-from face_attributes_ros.training.detector.labels.framing import DETECTORS, blended, reframed
+from face_attributes_ros.training.detector.labels.framing import (
+    DETECTORS,
+    Framing,
+    blended,
+    reframed,
+)
 from face_attributes_ros.training.detector.labels.sources import measure_sources, votes_by_name
 from face_attributes_ros.training.detector.labels.vote import read_votes, votes_of
 from face_attributes_ros.training.detector.score import Result, match
@@ -31,7 +38,7 @@ from face_attributes_ros.training.detector.score import Result, match
 SHARES = (0.02, 0.05)
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `labels.quality`."""
     parser.add_argument('--human', type=Path, required=True, help='YOLO-format folder')
     parser.add_argument('--votes', type=Path, required=True, help='with folders human and val')
@@ -39,14 +46,14 @@ def add_arguments(parser):
     parser.add_argument('--json', type=Path, required=True, help='the file to write')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes the figures; returns the exit status."""
     train = read_samples(args.human, 'train')
     framings = measure_sources(train, votes_by_name(args.votes / 'human'))
     samples = {sample.name: sample for sample in read_samples(args.human, 'val')}
     records = [record for record in read_votes(args.votes / 'val') if record['name'] in samples]
     wanted = {'voters': DETECTORS} | {name: blended(framings, name) for name in args.framing}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, framing in wanted.items():
         found[name] = detections_judged(records, samples, framing)
         for share in SHARES:
@@ -57,7 +64,8 @@ def run(args):
     return 0
 
 
-def detections_judged(records, samples, framing):
+def detections_judged(records: Sequence[dict[str, Any]], samples: Mapping[str, Sample],
+                      framing: Framing) -> dict[str, Any]:
     """AP at IoU .5 and .5:.95 of all candidates, moved, by the mean of their voters' scores."""
     results = []
     for record in records:
@@ -71,7 +79,8 @@ def detections_judged(records, samples, framing):
     return {key: figures[key] for key in ('ap50', 'ap50_95')}
 
 
-def judged(records, samples, wanted, share):
+def judged(records: Sequence[dict[str, Any]], samples: Mapping[str, Sample], wanted: Framing,
+           share: float) -> dict[str, Any]:
     """Precision, recall, median overlap of the labels of `share` of the longer side and more."""
     right, made, there, overlaps = 0, 0, 0, []
     for record in records:
@@ -89,7 +98,7 @@ def judged(records, samples, wanted, share):
     return {key: round(float(value), 3) for key, value in figures.items()} | {'faces': there}
 
 
-def _side(boxes):
+def _side(boxes: np.ndarray) -> np.ndarray:
     return np.sqrt((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1))
 
 

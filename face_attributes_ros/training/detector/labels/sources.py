@@ -5,7 +5,7 @@ voted on here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from face_attributes_ros.errors import DataError
 from face_attributes_ros.training.detector.data import Sample, read_samples
 from face_attributes_ros.training.detector.labels.ensemble import (
     PART_OF_A_FACE,
+    Votes,
     are_faces,
     labels_of,
     share_inside,
@@ -47,12 +48,13 @@ class Labelled(NamedTuple):
     ignore: np.ndarray
 
 
-def source_of(name):
+def source_of(name: str) -> str:
     """The source in a picture's name: what stands before its last underscore."""
     return name.rsplit('_', 1)[0]
 
 
-def human_pictures(root, voted, wanted) -> tuple[list[Labelled], dict[str, Framing], Framing]:
+def human_pictures(root: Path, voted: Path,
+                   wanted: str) -> tuple[list[Labelled], dict[str, Framing], Framing]:
     """The train pictures of a human-labelled folder in one framing, all framings, and the one.
 
     Each source's framing is measured against the votes in `voted`; a source with fewer than
@@ -72,7 +74,8 @@ def human_pictures(root, voted, wanted) -> tuple[list[Labelled], dict[str, Frami
     return pictures, framings, framing
 
 
-def machine_pictures(root, voted, wanted: Framing) -> tuple[list[Labelled], Framing]:
+def machine_pictures(root: Path, voted: Path,
+                     wanted: Framing) -> tuple[list[Labelled], Framing]:
     """The pictures of a folder of one machine's labels in the framing `wanted`, and the framing
     they had.
     """
@@ -90,7 +93,7 @@ def machine_pictures(root, voted, wanted: Framing) -> tuple[list[Labelled], Fram
     ], own
 
 
-def voted_pictures(folder, wanted: Framing) -> Iterator[Labelled]:
+def voted_pictures(folder: Path, wanted: Framing) -> Iterator[Labelled]:
     """The pictures of a folder of `labels.vote` that are fit to learn from, in the framing
     `wanted`.
 
@@ -115,7 +118,8 @@ def voted_pictures(folder, wanted: Framing) -> Iterator[Labelled]:
             )
 
 
-def measure_sources(samples, votes):
+def measure_sources(samples: Sequence[Sample],
+                    votes: Mapping[str, Votes]) -> dict[str, Framing]:
     """The `Framing` of each source with `LEAST_PAIRS` faces that the voters see too, by source."""
     framings = {}
     for source in sorted({source_of(sample.name) for sample in samples}):
@@ -125,7 +129,7 @@ def measure_sources(samples, votes):
     return framings
 
 
-def missed_faces(sample: Sample, votes, suspicious):
+def missed_faces(sample: Sample, votes: Votes | None, suspicious: bool) -> np.ndarray:
     """Candidates (M, 4) that overlap no label: those the voters are sure of, or all where labels
     are known to lack.
     """
@@ -140,7 +144,7 @@ def missed_faces(sample: Sample, votes, suspicious):
     return votes.boxes[lacking & (are_faces(votes.scores) | suspicious)]
 
 
-def votes_by_name(folder):
+def votes_by_name(folder: Path) -> dict[str, Votes]:
     """The votes of a folder by picture name, boxes as fractions."""
     found = {}
     for record in read_votes(folder):
@@ -152,7 +156,8 @@ def votes_by_name(folder):
     return found
 
 
-def _paired(samples, votes):
+def _paired(samples: Sequence[Sample],
+            votes: Mapping[str, Votes]) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (K, 4) of the samples and, of the same faces, those that the voters are sure of."""
     mine, theirs = [np.zeros((0, 4), np.float32)], [np.zeros((0, 4), np.float32)]
     for sample in samples:

@@ -19,7 +19,9 @@ import csv
 import hashlib
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,6 +34,9 @@ from face_attributes_ros.training.detector.labels.ensemble import (
     gather,
 )
 from face_attributes_ros.training.detector.peers import load_peers
+from face_attributes_ros.training.detector.predict import Detect
+
+Found = tuple[np.ndarray, np.ndarray]  # boxes (N, 4), scores (N,)
 
 VOTERS = ('YuNet-n', 'SCRFD-500M', 'RetinaFace-mnet0.25')
 FIRST_PX, SECOND_PX = 640, 448  # longer side of the first look, and of the mirrored second
@@ -42,7 +47,7 @@ FLIP, UNIT = np.array([-1, 1, -1, 1], np.float32), np.array([1, 0, 1, 0], np.flo
 LEAST_PX = 100  # shorter side; smaller pictures are left out
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `labels.vote`."""
     parser.add_argument(
         '--pictures', type=Path, required=True, help='folder, searched with all below it'
@@ -59,7 +64,7 @@ def add_arguments(parser):
     parser.add_argument('--limit', type=int, default=0, help='evenly drawn, so many; 0: all')
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Votes on every picture that has no line yet; returns the exit status."""
     voters = load_voters(args.peers)
     marks = read_marks(args.marks) if args.marks else {}
@@ -75,13 +80,13 @@ def run(args):
     return 0
 
 
-def load_voters(peers):
+def load_voters(peers: Path) -> list[Detect]:
     """The three voters' `detect(image_bgr) -> (boxes, scores)`, in the order of `VOTERS`."""
     found = load_peers(peers)
     return [found[name] for name in VOTERS]
 
 
-def chosen(folder, limit):
+def chosen(folder: Path, limit: int) -> list[Path]:
     """The pictures under `folder`, sorted; evenly drawn where `limit` says so."""
     paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in KINDS)
     if not paths:
@@ -89,7 +94,8 @@ def chosen(folder, limit):
     return paths[:: max(1, len(paths) // limit)] if limit else paths
 
 
-def vote_on(path, voters, args, marks=()):
+def vote_on(path: Path, voters: Sequence[Detect], args: argparse.Namespace,
+            marks: Iterable[tuple[float, float]] = ()) -> dict[str, Any] | None:
     """The record of one picture, whose copy it writes; None for an unreadable or very small one.
     """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -113,7 +119,7 @@ def vote_on(path, voters, args, marks=()):
     }
 
 
-def look(image, voters):
+def look(image: np.ndarray, voters: Sequence[Detect]) -> Votes:
     """The `Votes` on a picture, boxes as fractions of it.
 
     Where the first two voters agree the third is not asked; where there is doubt all three look,
@@ -131,15 +137,15 @@ def look(image, voters):
     return gather([_joined(*looks) for looks in zip(first, mirrored)])
 
 
-def _joined(one, other):
-    return tuple(np.concatenate(parts) for parts in zip(one, other))
+def _joined(one: Found, other: Found) -> Found:
+    return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
 
 
-def _doubtful(votes):
+def _doubtful(votes: Votes) -> bool:
     return bool(((votes.scores >= DOUBTFUL).any(1) & ~are_faces(votes.scores)).any())
 
 
-def _seen(image, voters):
+def _seen(image: np.ndarray, voters: Sequence[Detect]) -> list[Found]:
     size = np.array(image.shape[1::-1] * 2, np.float32)
     found = [detect(image) for detect in voters]
     return [
@@ -147,7 +153,7 @@ def _seen(image, voters):
     ]
 
 
-def resized(image, longer_px):
+def resized(image: np.ndarray, longer_px: int) -> np.ndarray:
     """The picture with its longer side at `longer_px`."""
     factor = longer_px / max(image.shape[:2])
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
@@ -158,13 +164,13 @@ def resized(image, longer_px):
     )
 
 
-def read_votes(folder):
+def read_votes(folder: Path | str) -> list[dict[str, Any]]:
     """The records of `folder`/votes.jsonl, in order; none where there is no such file."""
     path = Path(folder) / 'votes.jsonl'
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def votes_of(record):
+def votes_of(record: dict[str, Any]) -> tuple[Votes, np.ndarray]:
     """(`Votes` in pixels of the copy, human marks (K, 2) px) of a record."""
     size = np.array([record['width'], record['height']] * 2, np.float32)
     boxes = np.array(record['boxes'], np.float32).reshape(-1, 4) * size
@@ -172,16 +178,16 @@ def votes_of(record):
     return Votes(boxes, scores), np.array(record['marks'], np.float32).reshape(-1, 2) * size[:2]
 
 
-def read_marks(path):
+def read_marks(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Human marks by picture name: [(x, y), ...] in pixels."""
-    marks = {}
+    marks: dict[str, list[tuple[float, float]]] = {}
     with path.open(newline='') as file:
         for name, x, y in csv.reader(file):
             marks.setdefault(name, []).append((float(x), float(y)))
     return marks
 
 
-def _short(origin):
+def _short(origin: str) -> str:
     return hashlib.sha1(origin.encode()).hexdigest()[:8]
 
 
