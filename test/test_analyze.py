@@ -3,15 +3,20 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 
 from face_attributes_ros import analyze, cli
+from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.errors import ImageError
+from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.faces import CONFIRMED, EXPRESSIONS, Attributes, Face, Track
 from face_attributes_ros.pictures import writer
+from face_attributes_ros.pipeline import Pipeline
+from face_attributes_ros.settings import Settings
 
 KEYS = [
     'box_xyxy', 'score', 'gender', 'p_female', 'age_years', 'age_low', 'age_high', 'expression',
@@ -251,3 +256,46 @@ def test_every_command_has_help(words, capsys):
     with pytest.raises(SystemExit) as status:
         cli.main([*words, '--help'])
     assert status.value.code == 0 and 'usage: face-attributes' in capsys.readouterr().out
+
+
+class Fake:
+    """A detector network that finds one face, and an attribute network that says p_female .9."""
+
+    @staticmethod
+    def detect(batch):
+        return [np.tile(np.float32([[[100, 100, 200, 200, .9]]]), (len(batch), 1, 1))]
+
+    @staticmethod
+    def estimate(batch):
+        return [np.full(len(batch), .9, np.float32), np.full(len(batch), .2, np.float32)]
+
+
+def analyzer_of(**settings):
+    estimator = AttributeEstimator(Fake.estimate, ('gender', 'smile'), size_px=32, crop_scale=1.)
+    settings = Settings(**settings)
+    return analyze.Analyzer(settings, Pipeline(FaceDetector(Fake.detect), estimator, settings))
+
+
+def test_what_is_switched_off_is_not_said_of_pictures_nor_of_crops():
+    picture = np.zeros((448, 448, 3), np.uint8)
+    shown = analyzer_of(attributes_enable_gender=False)
+    for track, in (shown(picture), shown.crop(picture)):
+        assert track.attributes.gender is None and track.attributes.smile == pytest.approx(.2)
+    assert analyzer_of(attributes_enable=False)(picture)[0].attributes is None
+
+
+def test_pictures_stand_alone_and_what_is_none_is_refused():
+    seen = analyzer_of()
+    for _ in range(2):
+        track, = seen(np.zeros((448, 448, 3), np.uint8))
+        assert track.track_id == 'f1' and track.observations == 1 and not track.smoothed
+    for what in (seen, seen.crop):
+        with pytest.raises(ImageError, match='needs uint8'):
+            what(None)
+
+
+def test_threads_take_turns():
+    seen, picture = analyzer_of(), np.zeros((448, 448, 3), np.uint8)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: seen(picture), range(40)))
+    assert {(len(tracks), tracks[0].face) for tracks in found} == {(1, found[0][0].face)}
