@@ -15,7 +15,6 @@ from face_attributes_ros.engines.seam import OpenNetwork
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.pipeline import Pipeline
-from face_attributes_ros.runtimes import BY_NAME
 from face_attributes_ros.settings import Settings
 
 PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
@@ -83,7 +82,7 @@ def _build_detector(settings: Settings) -> tuple[FaceDetector, dict[str, Any]]:
         network: OpenNetwork = open_ultralytics(name, device=settings.device,
                                                 precision=settings.precision)
     else:
-        network = open_network(_weights(model, backend), int8_path=model.int8_path,
+        network = open_network(model.weights(backend), int8_path=model.int8_path,
                                backend=backend, **_engine(settings))
     threshold = model.thresholds.get('score', .5) if model else .5
     input_px = model.input_px if model else 448
@@ -113,7 +112,7 @@ def open_attributes(name: str, *, backend: str = 'auto', **engine: Any) -> Attri
         opened: AttributeModel = paper.open_paper_model(name, backend=backend, **engine)
         return opened
     model = find_model(name, 'attributes')
-    network = open_network(_weights(model, backend), int8_path=model.int8_path, backend=backend,
+    network = open_network(model.weights(backend), int8_path=model.int8_path, backend=backend,
                            **engine)
     missing = {'gender', 'expression'} & set(network.outputs) - set(model.thresholds)
     if missing:
@@ -121,9 +120,3 @@ def open_attributes(name: str, *, backend: str = 'auto', **engine: Any) -> Attri
                          f'{", ".join(sorted(missing))}')
     return AttributeModel(network, network.outputs, model.input_px, model.crop_scale,
                           model.thresholds)
-
-
-def _weights(model: Any, backend: str) -> Path:
-    torch_weights = backend in BY_NAME and BY_NAME[backend].torch_weights
-    path: Path = model.torch_weights() if torch_weights else model.path
-    return path

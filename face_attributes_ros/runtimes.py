@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Runtime:
-    """One row: the file below `engines/`, the Python package that has to be installed, and
-    whether it runs the manifest's safetensors file in place of the ONNX one.
+    """One row: the file below `engines/`, the Python package that has to be installed, whether
+    it runs the manifest's safetensors file in place of the ONNX one, whether it runs int8 files on
+    a CPU, and whether it resolves the device 'auto' itself.
 
     The file has `open_file(path, device, precision, threads)`, which gives a Network, and
     `auto_precision(device, has_int8)`, what `precision: auto` stands for.
@@ -20,13 +21,15 @@ class Runtime:
     module: str
     package: str
     torch_weights: bool = False
+    int8: bool = False
+    finds_devices: bool = False
 
 
 RUNTIMES = (
-    Runtime('onnxruntime', 'onnxruntime', 'onnxruntime'),
-    Runtime('openvino', 'openvino', 'openvino'),
+    Runtime('onnxruntime', 'onnxruntime', 'onnxruntime', int8=True),
+    Runtime('openvino', 'openvino', 'openvino', int8=True),
     Runtime('tensorrt', 'tensorrt', 'onnxruntime'),
-    Runtime('torch', 'torch', 'torch', torch_weights=True),
+    Runtime('torch', 'torch', 'torch', torch_weights=True, finds_devices=True),
 )
 BY_NAME = {runtime.name: runtime for runtime in RUNTIMES}
 BACKENDS = ('auto', *BY_NAME)

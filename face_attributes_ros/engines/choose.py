@@ -11,7 +11,7 @@ from types import ModuleType
 
 from face_attributes_ros.engines.seam import OpenNetwork, device_index
 from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
-from face_attributes_ros.runtimes import BACKENDS, BY_NAME, PRECISIONS
+from face_attributes_ros.runtimes import BACKENDS, BY_NAME, PRECISIONS, RUNTIMES
 
 
 def _installed(package: str) -> bool:
@@ -66,7 +66,7 @@ def open_network(path: str | Path, *, int8_path: str | Path | None = None, backe
     """
     if precision not in PRECISIONS:
         raise ParameterError(f'precision is {precision!r}, needs one of {", ".join(PRECISIONS)}')
-    if backend != 'torch':  # torch sees its GPUs itself
+    if backend not in BY_NAME or not BY_NAME[backend].finds_devices:
         device = choose_device(device)
     backend = choose_backend(backend, device)
     if precision == 'auto':
@@ -79,9 +79,10 @@ def open_network(path: str | Path, *, int8_path: str | Path | None = None, backe
 
 def _int8_file(path: str | Path, int8_path: str | Path | None, backend: str,
                device: str) -> str | Path:
-    if device != 'cpu' or backend in ('tensorrt', 'torch'):
-        raise DeviceError(f"'int8' is not offered by {backend} on {device}: needs a CPU and "
-                          'onnxruntime or openvino')
+    if device != 'cpu' or not BY_NAME[backend].int8:
+        able = ' or '.join(runtime.name for runtime in RUNTIMES if runtime.int8)
+        raise DeviceError(f"'int8' is not offered by {backend} on {device}: "
+                          f'needs a CPU and {able}')
     if int8_path is None:
         raise ModelError(f'precision int8: model {path} has no int8_file in the manifest '
                          '(face-attributes export int8 makes one)')

@@ -14,6 +14,7 @@ from typing import Any
 from face_attributes_ros.engines.manifest import TASKS, read_tables, tomllib
 from face_attributes_ros.engines.onnx_file import refuse_external_data
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.runtimes import BY_NAME
 from face_attributes_ros.share import share_file
 
 __all__ = ['TASKS', 'Model', 'file_sha256', 'find_model', 'load_manifest', 'models_directory',
@@ -65,9 +66,9 @@ class Model:
         return self.path.parent / self.int8_file if self.int8_file else None
 
     def weights(self, backend: str) -> Path:
-        """The file that a backend runs: the safetensors file, checked, for torch; else the ONNX
-        file."""
-        return self.torch_weights() if backend == 'torch' else self.path
+        """The file that a backend runs: the safetensors file, checked, or the ONNX file."""
+        wants_torch = backend in BY_NAME and BY_NAME[backend].torch_weights
+        return self.torch_weights() if wants_torch else self.path
 
     def torch_weights(self) -> Path:
         """The path of the safetensors file, checked; ModelError where there is none."""
