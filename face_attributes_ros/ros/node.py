@@ -53,7 +53,8 @@ class FaceAttributesNode(LifecycleNode):
     def __init__(self, pipeline_factory: Callable[[Settings], Any] = build_pipeline,
                  name: str = 'face_attributes', **kwargs: Any):
         super().__init__(name, **GIVEN, **kwargs)
-        self._factory, self.work = pipeline_factory, None
+        self._factory = pipeline_factory
+        self.work: Work | None = None
         self.state, self.enabled, self.fault = 'unconfigured', True, ''
         self._declared = Declared(self, Settings, may_change=self._may_change,
                                   changed=self._adjust)
@@ -65,8 +66,6 @@ class FaceAttributesNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1., self._look_after, clock=steady)
         self.create_timer(.1, self._watch, clock=steady)
-
-    work: Work | None
 
     @property
     def settings(self) -> Settings:
@@ -215,9 +214,16 @@ class FaceAttributesNode(LifecycleNode):
         changed, self.enabled = request.data != self.enabled, request.data
         if changed:
             self.get_logger().info('enabled' if self.enabled else 'disabled')
+        ended = True
         if changed and self.work is not None and self.state == 'active':
-            self.work.start() if request.data else self.work.stop()
-        response.success, response.message = True, 'enabled' if request.data else 'disabled'
+            if self.enabled:
+                self.work.start()
+            else:
+                ended = self.work.stop()
+        if not ended:
+            self.trigger_deactivate()  # an engine that hangs ends in error processing here, too
+        done = 'enabled' if self.enabled else 'disabled'
+        response.success, response.message = ended, done if ended else self.fault
         return response
 
     def _on_reset_tracks(self, request: Any, response: Any) -> Any:

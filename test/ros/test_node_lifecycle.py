@@ -226,3 +226,14 @@ def test_a_failure_now_and_then_goes_on(bench, listener, exchange, camera):
         pipeline.process = process
         assert exchange(picture(stamp=bench.now())).dropped_frames == 1
     assert node.state == 'active'
+
+
+def test_disabling_while_an_engine_hangs_says_so_and_ends_in_the_error_state(
+        bench, listener, camera):
+    node, (pipeline, ) = listener(diagnostics__stalled_after=.2)
+    pipeline.delay_s = 3.
+    camera(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.work.worker.busy_s > 0)
+    answer = bench.call(SetBool, '/face_attributes/enable', SetBool.Request(data=False))
+    assert not answer.success and 'the engine hangs' in answer.message
+    assert node.state == 'finalized'
