@@ -109,15 +109,10 @@ class Pipeline:
             ]
         self._look(images, live, settings)
         with self.watch('track'):
-            tracks = {camera: self._found(some, turns[camera], frames[camera][0].shape[1::-1])
+            tracks = {camera: _found(some, settings, turns[camera], frames[camera][0].shape[1::-1])
                       for camera, some in zip(frames, live)}
         self._add_up()
         return tracks
-
-    def _found(self, live: Sequence[FaceTrack], turn_deg: int,
-               size: tuple[int, int]) -> list[Track]:
-        found = (as_it_came(track.snapshot(), turn_deg, size) for track in live)
-        return list(shown(found, self.settings))
 
     def crop(self, image_bgr: np.ndarray) -> Attributes:
         """Attributes of a picture that is one face crop; ParameterError without a network for
@@ -159,7 +154,10 @@ class Pipeline:
             watch.restart()
 
     def _add_up(self) -> None:
-        self.stage_ms = {stage: ms for watch in self._watches() for stage, ms in watch.ms.items()}
+        self.stage_ms = {}
+        for watch in self._watches():
+            for stage, ms in watch.ms.items():
+                self.stage_ms[stage] = self.stage_ms.get(stage, 0.) + ms
 
     def _watches(self) -> list[Stopwatch]:
         looks = [self.estimator.watch] if self.estimator is not None else []
@@ -173,11 +171,12 @@ class Pipeline:
                for tracks in live]
         faces = [[track.face for track in tracks] for tracks in due]
         found = self.estimator.estimate(images, faces, settings)
-        for tracks, looks in zip(due, found):
-            for track, attributes in zip(tracks, looks):
-                quality = 1. if attributes.quality is None else attributes.quality
-                if quality >= settings.attributes_min_quality:
-                    track.look(attributes, quality_weight(track.face, attributes), settings)
+        with self.watch('records'):
+            for tracks, looks in zip(due, found):
+                for track, attributes in zip(tracks, looks):
+                    quality = 1. if attributes.quality is None else attributes.quality
+                    if quality >= settings.attributes_min_quality:
+                        track.look(attributes, quality_weight(track.face, attributes), settings)
 
     def _looks_follow(self, settings: Settings) -> bool:
         # Whether the next frame's faces will be looked at, as far as the tracks tell; a new face
@@ -186,6 +185,12 @@ class Pipeline:
             return False
         tracks = [track for tracker in self._trackers.values() for track in tracker.tracks]
         return not tracks or any(_due(track, settings, frames_on=1) for track in tracks)
+
+
+def _found(live: Sequence[FaceTrack], settings: Settings, turn_deg: int,
+           size: tuple[int, int]) -> list[Track]:
+    found = (as_it_came(track.snapshot(), turn_deg, size) for track in live)
+    return list(shown(found, settings))
 
 
 def _due(track: FaceTrack, settings: Settings, frames_on: int = 0) -> bool:

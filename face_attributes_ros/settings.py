@@ -31,7 +31,7 @@ class Settings:
     """A snapshot of all settings, checked when made: ParameterError names the one that is wrong.
 
     Names are those of the ROS parameters with dots as underscores. Where 0 stands for what the
-    model's manifest says, the pipeline puts that in (`Pipeline.resolved`).
+    model's manifest says, `filled` puts that in.
     """
 
     GROUPS: ClassVar = ('detector', 'attributes', 'tracking', 'smoothing', 'position', 'annotated',

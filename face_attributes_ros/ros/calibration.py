@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo
 
-Focal = tuple[float, float, float, float]
+from face_attributes_ros.ros.messages import Focal
 
 
 @dataclass(frozen=True)

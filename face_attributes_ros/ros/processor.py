@@ -22,7 +22,7 @@ from face_attributes_ros.ros.outputs.publishers import Publishers
 from face_attributes_ros.settings import Settings
 
 MOST_FAILURES = 3
-"""Batches in a row that may fail; the next one is no accident any more."""
+"""So many failures in a row are no accident any more."""
 
 
 class Frames(Protocol):

@@ -33,7 +33,7 @@ class Work:
         self._processor = Processor(self.cameras, self.publishers, pipeline, self.dropped,
                                     node.get_clock(), node.get_logger())
         self._running = False
-        self._silent: frozenset[str] = frozenset()
+        self._silent: set[str] = set()
 
     def start(self) -> None:
         """Starts to work; does nothing while working."""
@@ -58,7 +58,7 @@ class Work:
             silent = camera.arrived_s is not None and now - camera.arrived_s > patience_s
             if silent and name not in self._silent and self._running:
                 self.worker.order(partial(self._end_view, name))
-            self._silent = self._silent | {name} if silent else self._silent - {name}
+            (self._silent.add if silent else self._silent.discard)(name)
 
     def _end_view(self, name: str) -> None:
         self.pipeline.reset(name)
