@@ -58,7 +58,7 @@ def test_two_stage_gets_landmarks_too(weights):
 
 def test_compact_m_is_the_shipped_model(monkeypatch):
     asked = []
-    shipped = SimpleNamespace(path='m.onnx', input_px=80, crop_scale=1.4,
+    shipped = SimpleNamespace(weights={'openvino': 'm.onnx'}.get, input_px=80, crop_scale=1.4,
                               thresholds={'gender': .7}, int8_path='m_int8.onnx')
     monkeypatch.setattr(build, 'find_model', lambda *names: asked.append(names) or shipped)
     monkeypatch.setattr(build, 'open_network', lambda path, **engine: SimpleNamespace(
