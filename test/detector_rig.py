@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A detector small enough for tests, and a folder of drawn faces to train it on."""
+"""A detector small enough for tests, a folder of drawn faces to train it on, and the demo's
+photographs."""
+
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -44,6 +48,13 @@ AUGMENT = {
     'distant': 0.1,
     'occlusion': 0.2,
 }
+
+
+def photographs():
+    """Those of the package ultralytics, which is not imported; none where it is not installed."""
+    spec = find_spec('ultralytics')
+    folder = Path(spec.origin).parent / 'assets' if spec else Path('nowhere')
+    return [cv2.imread(str(path)) for path in sorted(folder.glob('*.jpg'))]
 
 
 def draw_face(image, centre, radius):
