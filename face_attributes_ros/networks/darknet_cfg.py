@@ -3,12 +3,14 @@
 """
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from face_attributes_ros.errors import ModelError
 
+T = TypeVar('T')
 LAYERS = ('convolutional', 'maxpool', 'upsample', 'route', 'shortcut', 'yolo')
 _OTHER_NAMES = {'network': 'net', 'conv': 'convolutional', 'max': 'maxpool'}
 _PLAIN = {'groups': 1, 'group_id': 0, 'dilation': 1, 'binary': 0, 'xnor': 0, 'antialiasing': 0,
@@ -42,11 +44,11 @@ class Section:
         """Whole numbers with commas between them, one at least."""
         if key not in self.options and default is not None:
             return default
-        return tuple(self._converted(key, int))
+        return self._converted(key, int)
 
     def floats(self, key: str) -> tuple[float, ...]:
         """Numbers with commas between them, one at least."""
-        return tuple(self._converted(key, float))
+        return self._converted(key, float)
 
     def word(self, key: str, allowed: Collection[str], default: str) -> str:
         """One of some words."""
@@ -56,10 +58,10 @@ class Section:
                              f'{" or ".join(allowed)}')
         return value
 
-    def _converted(self, key: str, kind: type) -> list:  # type: ignore[type-arg]
+    def _converted(self, key: str, kind: Callable[[str], T]) -> tuple[T, ...]:
         text = self.options.get(key, '')
         try:
-            return [kind(part) for part in text.split(',') if part.strip() or not text.strip()]
+            return tuple(kind(part) for part in text.rstrip(', ').split(','))
         except ValueError:
             raise self.wrong(f'{key} is {text!r}, needs numbers') from None
 
@@ -105,7 +107,7 @@ def _check_layer(section: Section) -> None:
         raise ModelError(f'{section.path} is not YOLOv3: line {section.line} has [{section.name}]'
                          f', YOLOv3 is made of {", ".join(LAYERS)}')
     for key, plain in _PLAIN.items():
-        if section.floats(key)[0] != plain if key in section.options else False:
+        if key in section.options and section.floats(key)[0] != plain:
             raise ModelError(f'{section.path} is not YOLOv3: line {section.line}, '
                              f'[{section.name}] has {key}={section.options[key]}')
 
