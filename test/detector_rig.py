@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import yaml
 
 MICRO = {
@@ -55,6 +56,15 @@ def photographs():
     spec = find_spec('ultralytics')
     folder = Path(spec.origin).parent / 'assets' if spec else Path('nowhere')
     return [cv2.imread(str(path)) for path in sorted(folder.glob('*.jpg'))]
+
+
+def ultralytics_engine():
+    """The file that imports ultralytics, which it has done; a skip where that is not installed."""
+    if find_spec('ultralytics') is None:
+        pytest.skip('ultralytics is not installed')
+    from face_attributes_ros.engines import ultralytics
+    ultralytics.load_ultralytics()
+    return ultralytics
 
 
 def draw_face(image, centre, radius):

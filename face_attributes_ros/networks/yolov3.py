@@ -67,8 +67,7 @@ class YOLOv3(nn.Module):
         for module in list(self.modules()):
             if isinstance(module, Conv):
                 module.fold()
-        first: Any = self.model[0]
-        return first.conv
+        return next(module for module in self.modules() if isinstance(module, nn.Conv2d))
 
 
 def build_yolov3(table: Mapping[str, Any]) -> YOLOv3:

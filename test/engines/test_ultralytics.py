@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
-from detector_rig import MICRO
+from detector_rig import MICRO, ultralytics_engine
 from safetensors.torch import save_file
 
 from face_attributes_ros.build import build_pipeline
@@ -30,9 +30,7 @@ TINY = {
 
 @pytest.fixture
 def engine():
-    pytest.importorskip('ultralytics', reason='ultralytics is not installed')
-    from face_attributes_ros.engines import ultralytics
-    return ultralytics
+    return ultralytics_engine()
 
 
 def users_detector(engine, path, names, **change):

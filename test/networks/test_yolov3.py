@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 torch = pytest.importorskip('torch')
-from detector_rig import MICRO, photographs
+from detector_rig import MICRO, photographs, ultralytics_engine
 from places import RECIPES
 from safetensors.torch import save_file
 
@@ -255,9 +255,7 @@ print(load_detector(path)(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape[1]
 @pytest.mark.parametrize('size', ['tiny', 'small', 'full'])
 def test_it_is_the_network_that_ultralytics_builds(size):
     """The same names, fresh weights, training and evaluation, from the same table."""
-    pytest.importorskip('ultralytics', reason='ultralytics is not installed')
-    from face_attributes_ros.engines.ultralytics import detection_model
-
+    detection_model = ultralytics_engine().detection_model
     table = yaml.safe_load((RECIPES / f'detector_{size}.yaml').read_text())['model']
     table |= {'width_multiple': .125} if size == 'full' else {}
     networks = []

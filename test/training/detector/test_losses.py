@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch')
-from detector_rig import MICRO, photographs
+from detector_rig import MICRO, photographs, ultralytics_engine
 
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import ModelError
@@ -142,11 +142,12 @@ def test_cells_are_given_to_faces_as_the_paper_says(case):
         scores = predictions.scores[:, 0].sigmoid()
         boxes = edges(distances(predictions.boxes, 8), centres, strides)
     found = assign(scores, boxes, centres, faces, 16.)
+    # Of cells that fit a face not at all some are chosen, if there are too few others: any.
     ours = {(faces.owners[face].item(), cell): (face, score) for face, cell, score in
-            zip(*(each.tolist() for each in found)) if score > 1e-7}
+            zip(*(each.tolist() for each in found)) if score > 1e-4}
     slow = slow_assignment(scores.tolist(), boxes.tolist(), centres.tolist(),
                            list(zip(faces.owners.tolist(), faces.boxes_xyxy.tolist())), 16.)
-    slow = {key: value for key, value in slow.items() if value[1] > 1e-7}
+    slow = {key: value for key, value in slow.items() if value[1] > 1e-4}
     assert ours.keys() == slow.keys()
     for key, (face, score) in slow.items():
         assert ours[key][0] == face and ours[key][1] == pytest.approx(score, rel=1e-3, abs=1e-5)
@@ -168,9 +169,7 @@ def test_a_head_that_it_cannot_train_is_an_error(change):
 
 def theirs(network, strides, reg_max, predictions, size, faces):
     """ultralytics' three parts of the same, a picture's share of the sum as ours."""
-    pytest.importorskip('ultralytics', reason='ultralytics is not installed')
-    from face_attributes_ros.engines.ultralytics import load_ultralytics
-    load_ultralytics()
+    ultralytics_engine()
     from ultralytics.utils.loss import v8DetectionLoss
 
     head = SimpleNamespace(stride=torch.tensor(strides, dtype=torch.float32), nc=1,
