@@ -30,8 +30,8 @@ EXTRAS = ('onnx', 'openvino', 'torch')
 PAGE = Path('docs/licences.md')
 HEAD = '''# Licences of what is installed
 
-Licences are what the packages declare, in their metadata or in their `package.xml`. Weights and
-data have terms of their own: [model card](../models/README.md).
+Licences are what the packages declare, in their metadata or in their `package.xml`, or else the
+first words of their LICENSE, in quotes. Weights and data have terms of their own: [model card](../models/README.md).
 
 ## What the node needs
 
@@ -89,7 +89,7 @@ def _next(package: Distribution, extra: str) -> list[Requirement]:
 
 def declared(package: Distribution) -> str:
     """The licence that an installed distribution declares: its expression, its classifiers, its
-    words, or those of the package.xml that it brings."""
+    words, those of the package.xml that it brings, or how its LICENSE begins."""
     about = package.metadata
     said = [about.get('License-Expression') or '']
     if not said[0]:
@@ -100,7 +100,14 @@ def declared(package: Distribution) -> str:
     if not any(said):
         said = [text for path in package.files or () if path.name == 'package.xml'
                 for text in _in_package_xml(Path(str(path.locate())))]
+    if not any(said):
+        said = [f'"{_first_line(package, name)}"' for name in about.get_all('License-File') or ()]
     return ', '.join(sorted(set(filter(None, said)))) or 'none declared'
+
+
+def _first_line(package: Distribution, name: str) -> str:
+    text = package.read_text(f'licenses/{name}') or package.read_text(name) or name
+    return text.strip().partition('\n')[0][:60]
 
 
 def _in_package_xml(path: Path) -> list[str]:
