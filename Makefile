@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo    everything from nothing: .venv, messages, node, two photographs, what was seen in them
+# make demo    everything from nothing: .venv, messages, node, two photographs, what was seen in
+#              them; PARAMETERS="detector.backend:=torch" sets parameters of the node
+# make venv    .venv alone; ULTRALYTICS=no leaves ultralytics (AGPL-3.0) out, for this and for demo
 # make test    all tests
 # make lint    ruff and mypy, as pyproject.toml has them
 # make check   what CI runs: lint, all tests with branch coverage, demo
@@ -14,10 +16,12 @@
 # make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip --disable-pip-version-check
 IMAGES ?=
+PARAMETERS ?=
+ULTRALYTICS ?= yes
 PEERS ?=
 ONLY ?=
 MINUTES ?= 10
@@ -29,17 +33,23 @@ STARTS ?= 200
 venv: $(VENV)/.installed
 
 # PyTorch: any build of this release does; a CPU one is enough for all but training in earnest.
-# ultralytics: without its dependencies, which would bring opencv-python beside
-# opencv-python-headless, and torchvision.
+# ultralytics, AGPL-3.0, is for tests, the benchmarks' peers and its photographs: without its
+# dependencies, which would bring opencv-python beside opencv-python-headless, and torchvision.
 $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcard msg/*.msg)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q "torch~=2.13.0"
+ifeq ($(ULTRALYTICS),no)
+	$(PIP) install -q -e ".[onnx,openvino,train,peers,test,demo]"
+else
 	$(PIP) install -q -e ".[onnx,openvino,train,peers,test]"
+	$(PIP) install -q pillow requests
 	$(PIP) install -q --no-deps "ultralytics~=8.4.0" "ultralytics-thop~=2.2"
+endif
 	touch $@
 
 demo: venv
-	$(PY) -m face_attributes_ros.ros.companions.demo --out build/demo $(IMAGES)
+	$(PY) -m face_attributes_ros.ros.companions.demo --out build/demo \
+		$(foreach parameter,$(PARAMETERS),-p $(parameter)) $(IMAGES)
 
 test: venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from face_attributes_ros.detector import FaceDetector
-from face_attributes_ros.engines.choose import open_network
+from face_attributes_ros.engines.choose import choose_backend, open_network
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.engines.seam import OpenNetwork
 from face_attributes_ros.errors import ModelError
@@ -21,7 +21,9 @@ PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
 """Attribute models that `paper.models.open_paper_model` opens; that room is imported when one of
 them is asked for."""
 
-USERS_FILES = ('.pt', '.safetensors')
+DARKNET_FILES = ('.cfg', '.weights')
+USERS_FILES = ('.pt', '.safetensors', *DARKNET_FILES)
+"""What `detector.model` may name besides an entry of a manifest."""
 
 
 class AttributeModel(NamedTuple):
@@ -69,27 +71,68 @@ def _engine(settings: Settings) -> dict[str, Any]:
             'threads': settings.threads}
 
 
-def _build_detector(settings: Settings) -> tuple[FaceDetector, dict[str, Any]]:
-    name, backend = settings.detector_model, settings.detector_backend
-    users_file = Path(name).suffix in USERS_FILES
-    if users_file and backend != 'ultralytics':
-        raise ModelError(f'detector.model is {name!r}, detector.backend {backend!r}: needs the '
-                         'backend ultralytics (a .pt runs whatever code its author put in)')
-    model = None if users_file else find_model(name, 'detector')
-    if model is None or backend == 'ultralytics':
-        from face_attributes_ros.engines.torch import open_ultralytics
+class DetectorModel(NamedTuple):
+    """What the pipeline needs of a detector: its network, the longer side of its canvas, and the
+    score from which on a box is a face."""
 
-        network: OpenNetwork = open_ultralytics(name, device=settings.device,
-                                                precision=settings.precision)
+    network: OpenNetwork
+    input_px: int = 448
+    threshold: float = .5
+
+
+def _build_detector(settings: Settings) -> tuple[FaceDetector, dict[str, Any]]:
+    name = settings.detector_model
+    model = open_detector(settings)
+    detector = FaceDetector(model.network, imgsz_px=settings.detector_imgsz or model.input_px,
+                            square=settings.detector_square, threshold=model.threshold)
+    return detector, {'detector': name, 'detector_engine': model.network.description,
+                      'detector_confidence': model.threshold}
+
+
+def open_detector(settings: Settings) -> DetectorModel:
+    """The detector that the settings name; ModelError or DeviceError otherwise."""
+    name, backend = settings.detector_model, settings.detector_backend
+    if Path(name).suffix in USERS_FILES:
+        return _open_users_file(name, settings)
+    model = find_model(name, 'detector')
+    if backend == 'ultralytics':
+        network = _open_ultralytics(settings)
     else:
         network = open_network(model.weights(backend), int8_path=model.int8_path,
                                backend=backend, **_engine(settings))
-    threshold = model.thresholds.get('score', .5) if model else .5
-    input_px = model.input_px if model else 448
-    detector = FaceDetector(network, imgsz_px=settings.detector_imgsz or input_px,
-                            square=settings.detector_square, threshold=threshold)
-    return detector, {'detector': name, 'detector_engine': network.description,
-                      'detector_confidence': threshold}
+    return DetectorModel(network, model.input_px, model.thresholds.get('score', .5))
+
+
+def _open_users_file(name: str, settings: Settings) -> DetectorModel:
+    kind, backend = Path(name).suffix, settings.detector_backend
+    able = ('ultralytics',) if kind == '.pt' else ('auto', 'torch')
+    if kind == '.safetensors':
+        able += ('ultralytics',)
+    if kind == '.pt' and not (backend in able and settings.detector_allow_pickle):
+        raise ModelError(f'detector.model is {name!r}: a .pt is a pickle, which runs whatever '
+                         'code its author put in; needs detector.allow_pickle true, in the launch '
+                         'or YAML, and detector.backend ultralytics')
+    if backend not in able:
+        raise ModelError(f'detector.model is {name!r}, detector.backend {backend!r}: a {kind} '
+                         f'needs {" or ".join(able)}')
+    if backend == 'ultralytics':
+        return DetectorModel(_open_ultralytics(settings))
+    if kind == '.safetensors':
+        return DetectorModel(open_network(name, backend='torch', **_engine(settings)))
+    choose_backend('torch', settings.device)     # or an error that says what to install
+    from face_attributes_ros.engines.torch import open_darknet
+
+    return DetectorModel(*open_darknet(name, face_classes=settings.detector_face_classes,
+                                       **_engine(settings)))
+
+
+def _open_ultralytics(settings: Settings) -> OpenNetwork:
+    choose_backend('torch', settings.device)
+    from face_attributes_ros.engines.ultralytics import open_ultralytics
+
+    return open_ultralytics(settings.detector_model, device=settings.device,
+                            face_classes=settings.detector_face_classes,
+                            precision=settings.precision)
 
 
 def _build_estimator(settings: Settings) -> tuple[AttributeEstimator, dict[str, Any]]:

@@ -72,11 +72,18 @@ class Settings:
     threads: int = fixed(
         0, 'CPU threads of each network; 0 lets the runtime choose.', low=0, high=256)
     detector_model: str = fixed(
-        'detector_tiny', 'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a YOLO '
-        'file (.pt, .safetensors) for the backend ultralytics.')
+        'detector_tiny', 'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a file '
+        'of yours: a YOLOv3 of Darknet (.cfg, its .weights beside it) or of our training '
+        "(.safetensors) for torch, ultralytics' .pt (docs/detectors.md).")
     detector_backend: str = fixed(
-        'auto', 'Runtime of the detector; torch and ultralytics need PyTorch and ultralytics.',
-        choices=(*BACKENDS, 'ultralytics'))
+        'auto', 'Runtime of the detector. ultralytics runs any detector of that package, which is '
+        'AGPL-3.0 and imported for nothing else.', choices=(*BACKENDS, 'ultralytics'))
+    detector_face_classes: tuple[str, ...] = fixed(
+        ('face', ), 'Which classes of a detector of yours are faces, by name or number; one with '
+        'a single class has faces.')
+    detector_allow_pickle: bool = once(
+        False, 'Open a .pt as detector.model. It is a pickle: it runs whatever code its author '
+        'put in.')
     detector_imgsz: int = fixed(
         0, "Longest side of what the detector sees, a multiple of 32; 0 takes the manifest's.",
         unit='px', low=0, high=2048)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A detector small enough for tests, and a folder of drawn faces to train it on."""
+"""A detector small enough for tests, a folder of drawn faces to train it on, and the demo's
+photographs."""
+
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import yaml
 
 MICRO = {
@@ -44,6 +49,22 @@ AUGMENT = {
     'distant': 0.1,
     'occlusion': 0.2,
 }
+
+
+def photographs():
+    """Those of the package ultralytics, which is not imported; none where it is not installed."""
+    spec = find_spec('ultralytics')
+    folder = Path(spec.origin).parent / 'assets' if spec else Path('nowhere')
+    return [cv2.imread(str(path)) for path in sorted(folder.glob('*.jpg'))]
+
+
+def ultralytics_engine():
+    """The file that imports ultralytics, which it has done; a skip where that is not installed."""
+    if find_spec('ultralytics') is None:
+        pytest.skip('ultralytics is not installed')
+    from face_attributes_ros.engines import ultralytics
+    ultralytics.load_ultralytics()
+    return ultralytics
 
 
 def draw_face(image, centre, radius):

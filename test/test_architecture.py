@@ -30,7 +30,8 @@ LAYERS = (
 )
 """Rooms, lowest first. A room imports from itself, from its own layer and from those below it."""
 
-TORCH_ROOMS = ('engines.torch', 'networks', 'device', 'training', 'paper')
+TORCH_ROOMS = ('engines.torch', 'engines.ultralytics', 'networks', 'device', 'training',
+               'paper')
 
 
 def modules():
@@ -166,12 +167,21 @@ def is_ros(name):
 @pytest.mark.parametrize('forbidden, allowed_rooms', [
     (is_ros, ('ros',)),
     (lambda name: name.split('.')[0] == 'torch', TORCH_ROOMS),
-    (lambda name: name.split('.')[0] == 'ultralytics',
-     ('networks', 'engines.torch', 'training.detector')),
+    (lambda name: name.split('.')[0] == 'ultralytics', ('engines.ultralytics',)),
 ], ids=['ros', 'torch', 'ultralytics'])
 def test_heavy_imports_stay_in_their_rooms(forbidden, allowed_rooms):
     assert [(module, name) for module, path in MODULES.items() if not inside(module, allowed_rooms)
             for name in imported(path, module) if forbidden(name)] == []
+
+
+def test_ultralytics_is_reached_when_its_backend_asks_for_it_only():
+    """Inside one function, which nothing else calls: the package is AGPL-3.0."""
+    door = 'face_attributes_ros.engines.ultralytics'
+    assert [module for module, others in GRAPH.items() if 'engines.ultralytics' in others] == [
+        'build']
+    tree = ast.parse(MODULES['build'].read_text())
+    assert [node.name for node in tree.body for inner in ast.walk(node)
+            if isinstance(inner, ast.ImportFrom) and inner.module == door] == ['_open_ultralytics']
 
 
 def test_every_source_file_names_its_licence():

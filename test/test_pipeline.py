@@ -126,9 +126,9 @@ def test_a_pipeline_made_by_hand_takes_the_detectors_settings(fake):
 
 def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):
     pytest.importorskip('torch', reason='the backend ultralytics is torch')
-    from face_attributes_ros.engines import torch as torch_engine
-    monkeypatch.setattr(torch_engine, 'open_ultralytics',
-                        lambda name, **engine: SimpleNamespace(description='fake'))
+    from face_attributes_ros.engines import ultralytics as engine
+    monkeypatch.setattr(engine, 'open_ultralytics',
+                        lambda name, **_: SimpleNamespace(description='fake'))
     score = shipped()['detector_tiny'].thresholds['score']
     for backend in ('onnxruntime', 'ultralytics'):
         pipeline = build_pipeline(

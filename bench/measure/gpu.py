@@ -35,8 +35,10 @@ from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.device.views import device_views
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.engines.torch import TorchNetwork, open_file
+from face_attributes_ros.engines.ultralytics import detection_model, load_ultralytics
 from face_attributes_ros.estimator import AttributeEstimator
-from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3, load_ultralytics
+from face_attributes_ros.networks.contract import ContractDetector
+from face_attributes_ros.networks.yolov3 import build_yolov3
 from face_attributes_ros.pipeline import Pipeline
 from face_attributes_ros.settings import Settings
 
@@ -110,8 +112,8 @@ class Naive:
         path.write_text(yaml.safe_dump(architecture(name)))
         with folder:
             self.yolo: Any = YOLO(str(path), task='detect', verbose=False)
-        network: Any = build_yolov3(architecture(name)).eval()
-        network.model[-1].xyxy, network.names = False, {0: 'face'}
+        network = detection_model(architecture(name)).eval()
+        network.names = {0: 'face'}
         self.yolo.model = network
         model = find_model(Settings.attributes_model, 'attributes')
         looks = open_file(model.torch_weights(), device, 'fp16' if half else 'fp32')

@@ -19,9 +19,9 @@ from safetensors import safe_open
 
 from bench.rig.frames import Boxes
 from face_attributes_ros.engines.models import find_model, shipped
+from face_attributes_ros.engines.ultralytics import load_ultralytics, shipped_model
 from face_attributes_ros.networks.bodies import build, config_of
 from face_attributes_ros.networks.compact import folded
-from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics
 from face_attributes_ros.settings import Settings
 
 
@@ -47,11 +47,10 @@ def detector_network(name: str) -> tuple[Any, Path]:
     """ultralytics' DetectionModel with the shipped weights of a detector, and a YAML file of its
     architecture."""
     torchvision_stand_in()
-    load_ultralytics()
-    state, about = _read(find_model(name, 'detector').torch_weights())
-    network: Any = build_yolov3(about['model'])
-    network.load_state_dict(state, strict=False)  # ultralytics counts batches, the file does not
-    network.model[-1].xyxy, network.names, network.task = False, {0: 'face'}, 'detect'
+    weights = find_model(name, 'detector').torch_weights()
+    _, about = _read(weights)
+    network = shipped_model(weights)
+    network.names, network.task = {0: 'face'}, 'detect'
     path = Path(tempfile.mkdtemp(prefix='face_attributes_bench_')) / 'yolov3-tiny-face.yaml'
     path.write_text(yaml.safe_dump(dict(about['model'])))
     return network.eval(), path

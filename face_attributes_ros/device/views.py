@@ -14,13 +14,13 @@ from face_attributes_ros.detector import FaceDetector, check_image, faces_of
 from face_attributes_ros.device.path import DevicePath, Found
 from face_attributes_ros.device.plan import DeviceNetworks
 from face_attributes_ros.device.yolov3 import CapturableDetector
-from face_attributes_ros.engines.torch import OneClass, TorchNetwork
+from face_attributes_ros.engines.torch import TorchNetwork
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.faces import Attributes, Face
 from face_attributes_ros.heads import HEADS
 from face_attributes_ros.networks.attributes import Shipped, with_fixed_pool
-from face_attributes_ros.networks.yolov3 import ContractDetector
+from face_attributes_ros.networks.contract import ContractDetector
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
 
@@ -163,8 +163,6 @@ def _shipped(module: nn.Module) -> Shipped:
 
 
 def _capturable(module: nn.Module) -> CapturableDetector:
-    if isinstance(module, OneClass):
-        return CapturableDetector(module.detector, module.column)
     if not isinstance(module, ContractDetector):
         raise ModelError(f'the detector is a {type(module).__name__}, the device path needs a '
                          'YOLOv3')

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from face_attributes_ros.engines.cpu import int8_pays
-from face_attributes_ros.engines.seam import device_index, opened, require
+from face_attributes_ros.engines.seam import device_index, opened, require, require_gpu
 from face_attributes_ros.errors import DeviceError
 
 Provider = tuple[str, dict[str, Any]]
@@ -63,4 +63,5 @@ def _provider(device: str, available: Sequence[str]) -> Provider:
         raise DeviceError(
             f'device {device}: this ONNX Runtime has no CUDA (it has {", ".join(available)}); '
             'install onnxruntime-gpu, or use device cpu or auto')
+    require_gpu(device)
     return 'CUDAExecutionProvider', {'device_id': device_index(device)}

@@ -54,6 +54,15 @@ def require(value: str, allowed: Collection[str], backend: str, device: str = ''
         raise DeviceError(f'{value!r} is not offered by {where}: needs {", ".join(allowed)}')
 
 
+def require_gpu(device: str, folder: Path = Path('/dev')) -> None:
+    """DeviceError where NVIDIA's driver shows GPUs, but not the one of 'cuda:N'. Where it shows
+    none, as on a Jetson, the runtime has to say."""
+    count = len(list(folder.glob('nvidia[0-9]*')))
+    if count and device_index(device) >= count:
+        raise DeviceError(f'device {device}: this machine has {count} '
+                          f'GPU{"s" if count > 1 else ""}, cuda:0 to cuda:{count - 1}')
+
+
 def device_index(device: str) -> int:
     """0 for 'cuda:0'; ParameterError for anything that is not 'cuda:N'."""
     kind, _, index = device.partition(':')

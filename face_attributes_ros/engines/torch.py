@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.engines.seam import device_index
-from face_attributes_ros.errors import DeviceError, ModelError
+from face_attributes_ros.errors import DeviceError
 from face_attributes_ros.networks.attributes import OUTPUTS, load_shipped
-from face_attributes_ros.networks.yolov3 import ContractDetector, load_detector, load_ultralytics
+from face_attributes_ros.networks.contract import ContractDetector, face_columns
+from face_attributes_ros.networks.darknet import load_darknet
+from face_attributes_ros.networks.yolov3 import load_detector
 from face_attributes_ros.weights import read_weights
 
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -50,19 +51,6 @@ class TorchNetwork:
         return [array.float().cpu().numpy() for array in found]
 
 
-class OneClass(nn.Module):
-    """An ultralytics detector of several classes, reduced to the boxes and scores of one of
-    them."""
-
-    def __init__(self, detector: ContractDetector, column: int):
-        super().__init__()
-        self.detector, self.column = detector, column
-
-    def forward(self, image: Tensor) -> Tensor:
-        rows: Tensor = self.detector(image)
-        return torch.cat([rows[..., :4], rows[..., 4 + self.column, None]], dim=2)
-
-
 def _device(device: str) -> torch.device:
     if device == 'auto':
         device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
@@ -90,37 +78,14 @@ def auto_precision(device: str, has_int8: bool) -> str:
     return 'fp16' if _device(device).type == 'cuda' else 'fp32'
 
 
-def open_ultralytics(name: str, *, device: str = 'auto',
-                     precision: str = 'auto') -> TorchNetwork:
-    """A YOLO detector on torch: a manifest entry with torch weights, our .safetensors, or any .pt
-    that ultralytics can load.
-
-    A .pt is a pickle: load only files that you trust.
-    """
-    path = Path(name)
-    module: nn.Module
-    if path.suffix == '.pt':
-        module = _from_pickle(path)
-    elif path.suffix == '.safetensors':
-        module = load_detector(path)
-    else:
-        module = load_detector(find_model(name, 'detector').torch_weights())
-    return TorchNetwork(module, ('detections',), device, precision)
-
-
-def _from_pickle(path: Path) -> OneClass:
-    if not path.is_file():
-        raise ModelError(f'{path}: no such file')
-    load_ultralytics()
-    from ultralytics.nn.tasks import load_checkpoint
-
-    try:
-        model, _ = load_checkpoint(str(path))
-    except Exception as error:  # unpickling runs what the file says, which may raise anything
-        raise ModelError(f'{path}: ultralytics cannot load it: {error}') from error
-    names = [model.names[i] for i in sorted(model.names)]
-    if len(names) > 1 and 'face' not in names:
-        raise ModelError(f'{path}: its classes are {", ".join(names[:5])}..., needs one class, '
-                         'or one named face')
-    model.model[-1].xyxy = True
-    return OneClass(ContractDetector(model), names.index('face') if len(names) > 1 else 0)
+def open_darknet(path: str | Path, *, face_classes: Sequence[str] = ('face',),
+                 device: str = 'auto', precision: str = 'auto',
+                 threads: int = 0) -> tuple[TorchNetwork, int]:
+    """A user's YOLOv3 in Darknet's files, and the longer side of its pictures in pixels; `path`
+    names the .cfg or the .weights, the other lies beside it under the same name."""
+    if threads:
+        torch.set_num_threads(threads)
+    darknet = load_darknet(path)
+    columns = face_columns(darknet.names, face_classes, path)
+    detector = ContractDetector(darknet.network, columns)
+    return TorchNetwork(detector, ('detections',), device, precision), darknet.input_px

@@ -1,199 +1,232 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YOLOv3 as ultralytics builds it: the one place where ultralytics is imported.
+"""YOLOv3 in plain torch: Darknet-53, YOLOv3-tiny and the shipped variants, from a model table.
 
-ultralytics (AGPL-3.0) supplies the layers, the anchor-free detection head and the training loss.
-This adapter builds a network from one of our YAML files, loads safetensors, and turns its output
-into the contract of our detector files. Telemetry, update checks, downloads and automatic installs
-are switched off before it is imported.
+A model table (`model` in config/training/detector_*.yaml, and in the header of our weight files)
+has rows [sources, repeats, layer, arguments] in its `backbone` and its `head`. Sources are layer
+numbers, -1 the layer before. Tables and tensor names are those of ultralytics, whose programs can
+read our files; a Darknet .cfg is read by `darknet.py`.
 """
 from __future__ import annotations
 
-import contextlib
-import importlib
-import importlib.metadata
-import os
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import ast
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.networks.contract import ContractDetector, Grid, Raw, cell_grid, decode
+from face_attributes_ros.networks.yolov3_layers import (
+    Bottleneck,
+    Concat,
+    Conv,
+    Detect,
+    Layers,
+    Predictions,
+)
 from face_attributes_ros.weights import read_weights
 
-LOSS_GAINS = {'box': 7.5, 'cls': 0.5, 'dfl': 1.5}   # ultralytics' defaults
-_QUIET = {'YOLO_OFFLINE': 'true', 'YOLO_AUTOINSTALL': 'false', 'YOLO_VERBOSE': 'false'}
+ACTIVATIONS = {'LeakyReLU': nn.LeakyReLU, 'ReLU': nn.ReLU, 'SiLU': nn.SiLU}
+TABLE_KEYS = {'nc', 'reg_max', 'depth_multiple', 'width_multiple', 'activation', 'backbone',
+              'head'}
+MOST_REPEATS = 99
 
 
-@contextlib.contextmanager
-def _torchvision_may_be_missing() -> Iterator[None]:
-    """ultralytics reads torchvision's version when imported; where there is none it gets 0.0.0
-    then."""
-    real = importlib.metadata.version
+class YOLOv3(nn.Module):
+    """The network of a model table; `strides` are those of its levels in pixels."""
 
-    def version(distribution_name: str) -> str:
-        try:
-            return real(distribution_name)
-        except importlib.metadata.PackageNotFoundError:
-            if distribution_name == 'torchvision':
-                return '0.0.0'
-            raise
+    def __init__(self, table: Mapping[str, Any]):
+        super().__init__()
+        layers, sources, self.strides = _layers(table)
+        self.model = Layers(layers, sources)
+        self.head.begin(self.strides)
 
-    importlib.metadata.version = version
+    @property
+    def head(self) -> Detect:
+        """The last layer."""
+        head: Any = self.model[-1]
+        return head
+
+    def forward(self, image: Tensor) -> Predictions:
+        predictions: Predictions = self.model(image)
+        return predictions
+
+    def grid(self, height: int, width: int, device: torch.device) -> Grid:
+        """Centres (N, 2) and strides (N, 1) of all cells, pixels."""
+        return cell_grid(height, width, self.strides, device)
+
+    def decode(self, raw: Raw, grid: Grid) -> Tensor:
+        """(B, N, 4 + classes) float32: boxes in pixels, and scores."""
+        return decode(raw, self.head.reg_max, grid)
+
+    def folded(self) -> nn.Conv2d:
+        """This network with its batch norms folded; returns its first convolution."""
+        for module in list(self.modules()):
+            if isinstance(module, Conv):
+                module.fold()
+        return next(module for module in self.modules() if isinstance(module, nn.Conv2d))
+
+
+def build_yolov3(table: Mapping[str, Any]) -> YOLOv3:
+    """A network with fresh weights from a model table; ModelError where it is not one."""
+    strange = sorted(set(table) - TABLE_KEYS)
+    if strange:
+        raise ModelError(f'model table: {strange[0]!r} is none of {", ".join(sorted(TABLE_KEYS))}')
+    return YOLOv3(table)
+
+
+class _Output(NamedTuple):
+    channels: int
+    stride: int
+
+
+def _layers(table: Mapping[str, Any],
+            ) -> tuple[list[nn.Module], list[list[int]], tuple[int, ...]]:
+    # Modules, where each takes its inputs from, and the strides of the levels.
+    layers: list[nn.Module] = []
+    sources: list[list[int]] = []
+    outputs = {-1: _Output(3, 1)}
+    number, row = 0, None
     try:
-        yield
-    finally:
-        importlib.metadata.version = real
+        maker = _Maker(table)
+        for number, row in enumerate([*table['backbone'], *table['head']]):
+            taken, repeats, kind, arguments = row
+            some = [number + source if source < 0 else source
+                    for source in ([taken] if isinstance(taken, int) else taken)]
+            given = [outputs[source] for source in some]
+            layer, outputs[number] = maker.make(kind, given, repeats, arguments)
+            layers.append(layer)
+            sources.append(some)
+        if not isinstance(layers[-1], Detect):
+            raise ValueError('the last layer has to be Detect')
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError, SyntaxError) as error:
+        raise ModelError(f'cannot build this YOLOv3: layer {number}, {row}: '
+                         f'{type(error).__name__}: {error}') from error
+    return layers, sources, tuple(output.stride for output in given)
 
 
-@contextlib.contextmanager
-def _settings_of_its_own() -> Iterator[None]:
-    """Lets ultralytics write its settings file, without telemetry, to a folder that is gone
-    afterwards."""
-    before = os.environ.get('YOLO_CONFIG_DIR')
-    with tempfile.TemporaryDirectory(prefix='face_attributes_') as folder:
-        os.environ['YOLO_CONFIG_DIR'] = folder
-        try:
-            yield
-            from ultralytics.utils import SETTINGS
-            SETTINGS.update(sync=False)
-        finally:
-            os.environ.pop('YOLO_CONFIG_DIR')
-            if before is not None:
-                os.environ['YOLO_CONFIG_DIR'] = before
+class _Maker:
+    """Makes the layers of one table."""
+
+    def __init__(self, table: Mapping[str, Any]):
+        self.classes, self.reg_max = int(table['nc']), int(table.get('reg_max', 16))
+        self.width = float(table.get('width_multiple', 1.))
+        self.depth = float(table.get('depth_multiple', 1.))
+        self.act = activation(table.get('activation', 'nn.SiLU(inplace=True)'))
+        self.makers: dict[str, Callable[..., tuple[nn.Module, _Output]]] = {
+            'Conv': self._conv, 'Bottleneck': self._bottleneck, 'Concat': self._concat,
+            'nn.MaxPool2d': self._max_pool, 'nn.ZeroPad2d': self._zero_pad,
+            'nn.Upsample': self._upsample, 'Detect': self._detect}
+
+    def make(self, kind: str, given: Sequence[_Output], repeats: int,
+             arguments: Sequence[Any]) -> tuple[nn.Module, _Output]:
+        """The layer, `repeats` of them in a row, and what comes out."""
+        if kind not in self.makers:
+            raise ValueError(f'{kind} is no layer of YOLOv3, which are {", ".join(self.makers)}')
+        times = max(round(repeats * self.depth), 1) if repeats > 1 else 1
+        if times > MOST_REPEATS:
+            raise ValueError(f'{times} repeats, needs {MOST_REPEATS} at most')
+        layers = []
+        for _ in range(times):
+            layer, output = self.makers[kind](given, *arguments)
+            layers.append(layer)
+            given = [output]
+        return nn.Sequential(*layers) if times > 1 else layers[0], output
+
+    def _channels(self, count: int) -> int:
+        return math.ceil(count * self.width / 8) * 8
+
+    def _conv(self, given: Sequence[_Output], outputs: int, kernel: int = 1,
+              stride: int = 1) -> tuple[nn.Module, _Output]:
+        one, = given
+        outputs = self._channels(outputs)
+        return (Conv(one.channels, outputs, kernel, stride, self.act),
+                _Output(outputs, one.stride * stride))
+
+    def _bottleneck(self, given: Sequence[_Output], outputs: int,
+                    add: bool = True) -> tuple[nn.Module, _Output]:
+        one, = given
+        outputs = self._channels(outputs)
+        return (Bottleneck(one.channels, outputs, add, self.act),
+                one._replace(channels=outputs))
+
+    def _max_pool(self, given: Sequence[_Output], kernel: int, stride: int,
+                   padding: int = 0) -> tuple[nn.Module, _Output]:
+        one, = given
+        return nn.MaxPool2d(kernel, stride, padding), one._replace(stride=one.stride * stride)
+
+    def _zero_pad(self, given: Sequence[_Output],
+                   padding: Sequence[int]) -> tuple[nn.Module, _Output]:
+        one, = given
+        left, right, top, bottom = padding
+        return nn.ZeroPad2d((left, right, top, bottom)), one
+
+    def _upsample(self, given: Sequence[_Output], size: None, factor: int,
+                  mode: str) -> tuple[nn.Module, _Output]:
+        one, = given
+        if size is not None or mode != 'nearest':
+            raise ValueError('an Upsample needs null, a factor and nearest')
+        return (nn.Upsample(scale_factor=factor, mode=mode),
+                one._replace(stride=one.stride // factor))
+
+    def _concat(self, given: Sequence[_Output], axis: int) -> tuple[nn.Module, _Output]:
+        strides = {one.stride for one in given}
+        if axis != 1 or len(strides) != 1:
+            raise ValueError(f'a Concat needs maps of one stride, gets {sorted(strides)}')
+        return Concat(), _Output(sum(one.channels for one in given), strides.pop())
+
+    def _detect(self, given: Sequence[_Output], classes: str) -> tuple[nn.Module, _Output]:
+        del classes     # the table's `nc`
+        channels = [one.channels for one in given]
+        return Detect(self.classes, self.reg_max, channels, self.act), _Output(0, 0)
 
 
-def load_ultralytics() -> SimpleNamespace:
-    """ultralytics' DetectionModel, loss and Conv, imported without network access, telemetry or
-    installs."""
-    if 'ultralytics' not in sys.modules:
-        os.environ.update(_QUIET)
-        threads = torch.get_num_threads()
-        try:
-            with _settings_of_its_own(), _torchvision_may_be_missing():
-                importlib.import_module('ultralytics.nn.tasks')
-        except ImportError as error:
-            raise ModelError(
-                f'YOLOv3 needs ultralytics, which cannot be imported: {error}') from error
-        torch.set_num_threads(threads)
-    from ultralytics.nn.modules.conv import Conv
-    from ultralytics.nn.tasks import DetectionModel
-    from ultralytics.utils.loss import v8DetectionLoss
-    return SimpleNamespace(DetectionModel=DetectionModel, Loss=v8DetectionLoss, Conv=Conv)
-
-
-def build_yolov3(config: Mapping[str, Any]) -> nn.Module:
-    """A YOLOv3 network with fresh weights from the `model` table of a detector YAML (ultralytics'
-    syntax)."""
-    ultralytics = load_ultralytics()
-    # A YAML's `activation` would stay for the next build.
-    activation = ultralytics.Conv.default_act
-    try:
-        network: nn.Module = ultralytics.DetectionModel(dict(config), ch=3, nc=1, verbose=False)
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
-        raise ModelError(f'ultralytics cannot build this YOLOv3: {error}') from error
-    finally:
-        ultralytics.Conv.default_act = activation
-    layers_of(network)[-1].xyxy = True
-    setattr(network, 'args', SimpleNamespace(**LOSS_GAINS))  # noqa: B010
-    return network
-
-
-def layers_of(network: nn.Module) -> Any:
-    """The layers of a network of ultralytics, an `nn.Sequential` in the order of its table. Their
-    attributes are ultralytics' own and carry no types."""
-    return network.model
-
-
-def detection_loss(network: nn.Module) -> Any:
-    """ultralytics' loss (task-aligned, BCE, CIoU, DFL): `loss(preds, batch) -> (3 sums,
-    items)`."""
-    return load_ultralytics().Loss(network)
+def activation(text: str) -> nn.Module:
+    """The module that a table's `activation` writes down as a call, which is read, not run;
+    ValueError for any but those in ACTIVATIONS."""
+    call = ast.parse(text, mode='eval').body
+    name = text.partition('(')[0].rpartition('.')[2]
+    if not isinstance(call, ast.Call) or name not in ACTIVATIONS:
+        raise ValueError(f'activation {text!r} is none of {", ".join(ACTIVATIONS)}')
+    values = [ast.literal_eval(value) for value in call.args]
+    named = {key.arg or '': ast.literal_eval(key.value) for key in call.keywords}
+    made: nn.Module = ACTIVATIONS[name](*values, **named)
+    return made
 
 
 @torch.no_grad()
-def start_as_identity(network: nn.Module, trained_layers: set[int]) -> None:
+def start_as_identity(network: YOLOv3, trained_layers: set[int]) -> None:
     """Makes every shortcut block outside of `trained_layers` pass its input on unchanged, until
     trained."""
-    for number, layer in enumerate(layers_of(network)):
+    for number, layer in enumerate(network.model):
         for block in layer.modules() if number not in trained_layers else ():
-            if getattr(block, 'add', False):
-                block.cv2.bn.weight.zero_()
+            if isinstance(block, Bottleneck) and block.add:
+                nn.init.zeros_(block.cv2.bn.get_parameter('weight'))
 
 
-class ContractDetector(nn.Module):
-    """The network as our files define it: uint8 (B, H, W, 3) BGR in, (B, N, 5) x0 y0 x1 y1 score
-    out.
-
-    H and W are multiples of the largest stride; boxes are in network pixels, before non-maximum
-    suppression. Scaling to 0..1 and the swap to RGB are folded into the first convolution.
-    """
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        if getattr(layers_of(network)[-1], 'one2one_cv2', None) is not None:
-            raise ModelError('this network has an end-to-end head, needs a YOLOv3 head (one score '
-                             'a class and anchor)')
-        plain: Any = network.eval().float()
-        fused: nn.Module = plain.fuse(verbose=False)
-        first = layers_of(fused)[0].conv
-        with torch.no_grad():
-            first.weight.copy_(first.weight.flip(1) / 255)
-        self.network = fused.requires_grad_(False)
-        self.eval()
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        dtype = layers_of(self.network)[0].conv.weight.dtype
-        return decode(self.network, self.network(image.permute(0, 3, 1, 2).to(dtype)))
-
-
-def decode(network: nn.Module, output: Sequence[Any]) -> torch.Tensor:
-    """(B, N, 5) float32 x0 y0 x1 y1 px and score from an evaluating network's output.
-
-    Always in fp32: bf16 knows pixels over 256 only to a multiple of two. Anchors come from the
-    feature maps' shapes, so an exported graph takes any size. Each distance is the mean of a
-    distribution over `reg_max` cells (DFL).
-    """
-    head, raw = layers_of(network)[-1], output[1]
-    return decode_raw(raw, head.reg_max, *anchor_grid(raw['feats'], head.stride))
-
-
-def anchor_grid(feature_maps: Sequence[torch.Tensor],
-                strides: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Anchor points (N, 2) in grid units and their strides (N, 1), float32, for feature maps of
-    all levels."""
-    from ultralytics.utils.tal import make_anchors
-    anchors, widths = make_anchors([level[:, :1].float() for level in feature_maps], strides)
-    return anchors, widths
-
-
-def decode_raw(raw: Mapping[str, torch.Tensor], reg_max: int, anchors: torch.Tensor,
-               strides: torch.Tensor) -> torch.Tensor:
-    """`decode` with a grid that is there already: a CUDA graph cannot make one, which comes from
-    the host."""
-    cells = torch.arange(reg_max, dtype=torch.float32, device=anchors.device)
-    logits = raw['boxes'].float().unflatten(1, (4, reg_max))  # (B, 4, reg_max, N)
-    distances = (logits.softmax(2) * cells[:, None]).sum(2) if reg_max > 1 else logits.squeeze(2)
-    left_top, right_bottom = distances.transpose(1, 2).chunk(2, 2)
-    boxes = torch.cat([anchors - left_top, anchors + right_bottom], 2) * strides      # (B, N, 4)
-    return torch.cat([boxes, raw['scores'].float().sigmoid().transpose(1, 2)], 2)
-
-
-def load_detector(path: str | Path) -> ContractDetector:
-    """The contract's detector from a safetensors file of ours, which carries its own model
-    table."""
+def load_yolov3(path: str | Path) -> YOLOv3:
+    """The network in a safetensors file of ours, which carries its own model table."""
     tensors, about = read_weights(path)
-    model, state = about.get('model'), {key: value.float() for key, value in tensors.items()}
-    if model is None:
+    table = about.get('model')
+    if not isinstance(table, dict):
         raise ModelError(f'{path} lacks the `model` table that the training command writes')
-    network = build_yolov3(model)
-    missing, unexpected = network.load_state_dict(state, strict=False)
+    network = build_yolov3(table)
+    state = {key: value.float() for key, value in tensors.items()}
+    try:
+        missing, unexpected = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:       # shapes
+        telling = str(error).strip().splitlines()[-1].strip()
+        raise ModelError(f'{path} does not fit its model: {telling}') from error
     missing = [key for key in missing if not key.endswith('num_batches_tracked')]
     if missing or unexpected:
         raise ModelError(
             f'{path} does not fit its model: missing {missing[:3]}, unexpected {unexpected[:3]}')
-    return ContractDetector(network)
+    return network
+
+
+def load_detector(path: str | Path) -> ContractDetector:
+    """The contract's detector from a safetensors file of ours."""
+    return ContractDetector(load_yolov3(path))

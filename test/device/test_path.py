@@ -2,8 +2,6 @@
 """The device path gives what the plain pipeline gives; here on CPU tensors, with fake networks and
 with the shipped ones."""
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,16 +9,17 @@ import pytest
 
 torch = pytest.importorskip('torch',
                             reason='torch is needed for training and the torch backend only')
-if find_spec('ultralytics') is None:
-    pytest.skip('ultralytics builds the detector of the torch backend', allow_module_level=True)
 
+from darknet_rig import tiny, write
+from detector_rig import photographs
 from device_rig import Rig, assert_alike, people
 
 from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.device import path as device_path
 from face_attributes_ros.device.views import device_views
 from face_attributes_ros.device.yolov3 import CapturableDetector
-from face_attributes_ros.engines.torch import OneClass, open_ultralytics
+from face_attributes_ros.engines.models import find_model
+from face_attributes_ros.engines.torch import open_darknet, open_file
 from face_attributes_ros.errors import DeviceError, ImageError, ModelError
 from face_attributes_ros.pipeline import Pipeline
 from face_attributes_ros.settings import Settings
@@ -205,13 +204,18 @@ def on_the_device(settings=ON_TORCH):
     return pipeline
 
 
-@pytest.mark.parametrize('name', ['zidane.jpg', 'bus.jpg'])
-def test_the_shipped_networks_see_the_same_in_a_photograph(name):
-    path = Path(find_spec('ultralytics').origin).parent / 'assets' / name
-    if not path.is_file():
-        pytest.skip('this ultralytics came without its pictures')
+@pytest.fixture
+def bus_and_man():
+    found = photographs()
+    if len(found) != 2:
+        pytest.skip('the package ultralytics, whose photographs these are, is not installed')
+    return found
+
+
+@pytest.mark.parametrize('number', [0, 1])
+def test_the_shipped_networks_see_the_same_in_a_photograph(bus_and_man, number):
     settings = replace(ON_TORCH, detector_confidence=.2)
-    image, ours = cv2.imread(str(path)), on_the_device(settings)
+    image, ours = bus_and_man[number], on_the_device(settings)
     numpy_path = build_pipeline(
         replace(settings, precision='fp32', detector_backend='onnxruntime',
                 attributes_backend='onnxruntime'))
@@ -233,12 +237,9 @@ def test_the_shipped_networks_see_the_same_in_a_photograph(name):
         np.testing.assert_allclose(a.raw.landmarks_xy, b.raw.landmarks_xy, atol=.02 * side)
 
 
-def test_half_precision_changes_little():
-    path = Path(find_spec('ultralytics').origin).parent / 'assets' / 'zidane.jpg'
-    if not path.is_file():
-        pytest.skip('this ultralytics came without its pictures')
+def test_half_precision_changes_little(bus_and_man):
     settings = replace(ON_TORCH, detector_confidence=.2)
-    whole, half, image = on_the_device(settings), on_the_device(settings), cv2.imread(str(path))
+    whole, half, image = on_the_device(settings), on_the_device(settings), bus_and_man[1]
     networks, half.detector.path.dtype = half.detector.path.networks, torch.float16
     for module in (networks.detector, networks.attributes):
         module.half()       # as on a GPU, in the CPU's own half-precision arithmetic
@@ -263,14 +264,15 @@ def test_a_detector_alone_is_a_path_too():
     assert detector(np.zeros((48, 64, 3), np.uint8)) == []
 
 
-def test_the_capturable_detector_is_the_contracts():
-    contract = open_ultralytics('detector_tiny', device='cpu').module
-    for shape in ((1, 64, 96), (2, 96, 64), (1, 64, 96)):
-        image = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8)
-        torch.testing.assert_close(CapturableDetector(contract)(image.float()), contract(image))
-        torch.testing.assert_close(
-            CapturableDetector(contract, 0)(image),
-            OneClass(contract, 0)(image))
+def test_the_capturable_detector_is_the_contracts(tmp_path):
+    shipped = open_file(find_model('detector_tiny', 'detector').torch_weights(), 'cpu').module
+    write(tmp_path / 'users.cfg', tiny(2))
+    users = open_darknet(tmp_path / 'users.cfg', face_classes=('1', '0'), device='cpu')[0].module
+    for contract in (shipped, users):
+        capturable = CapturableDetector(contract)
+        for shape in ((1, 64, 96), (2, 96, 64), (1, 64, 96)):
+            image = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8)
+            torch.testing.assert_close(capturable(image.float()), contract(image))
 
 
 def test_on_the_cpu_torch_runs_through_the_plain_path():
@@ -296,9 +298,8 @@ def test_two_devices_are_no_path():
 
 @needs_gpu
 @pytest.mark.parametrize('precision', ['fp32', 'fp16'])
-def test_a_gpu_gives_what_the_cpu_gives(precision):
-    path = Path(find_spec('ultralytics').origin).parent / 'assets' / 'zidane.jpg'
-    image = cv2.imread(str(path))
+def test_a_gpu_gives_what_the_cpu_gives(bus_and_man, precision):
+    image = bus_and_man[1]
     ours = build_pipeline(
         replace(ON_TORCH, device='cuda:0', precision=precision, detector_confidence=.2))
     theirs = build_pipeline(replace(ON_TORCH, detector_confidence=.2))

@@ -1,91 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-import pickle
-from importlib.util import find_spec
+import json
+import sys
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch',
-                            reason='torch is needed for training and the ultralytics backend only')
-if find_spec('ultralytics') is None:
-    pytest.skip('ultralytics is needed for training and the ultralytics backend only',
-                allow_module_level=True)
+torch = pytest.importorskip('torch', reason='torch is not installed')
+from darknet_rig import tiny, write
+from detector_rig import MICRO
+from safetensors.torch import save_file
 
 from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model
-from face_attributes_ros.engines.torch import TorchNetwork, open_ultralytics
+from face_attributes_ros.engines.torch import TorchNetwork, open_darknet
 from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
-from face_attributes_ros.networks.yolov3 import build_yolov3, load_ultralytics
+from face_attributes_ros.networks.yolov3 import build_yolov3
 from face_attributes_ros.settings import Settings
 
-TINY = {
-    'nc': 1, 'depth_multiple': 1., 'width_multiple': 1., 'backbone': [[-1, 1, 'Conv', [8, 3, 2]],
-                                                                      [-1, 1, 'Conv', [16, 3, 2]],
-                                                                      [-1, 1, 'Conv', [16, 3, 2]]],
-    'head': [[[2], 1, 'Detect', ['nc']]]
-}
 PICTURES = np.random.default_rng(0).integers(0, 255, (2, 64, 96, 3), np.uint8)
 
 
-def users_detector(path, names):
-    """A .pt as ultralytics' trainer leaves it, with classes `names`."""
-    detection_model = load_ultralytics().DetectionModel
-    model = detection_model(dict(TINY, nc=len(names)), ch=3, nc=len(names), verbose=False)
-    model.names, model.args, model.task = dict(enumerate(names)), {}, 'detect'
+@pytest.fixture
+def without_ultralytics(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ultralytics', None)
+
+
+def users(path, backend='auto', **settings):
+    return Settings(detector_model=str(path), detector_backend=backend, attributes_model='',
+                    device='cpu', threads=1, **settings)
+
+
+def test_a_file_of_our_training_is_a_parameter_away(without_ultralytics, tmp_path):
     torch.manual_seed(0)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=.1)
-    torch.save({'model': model.eval(), 'train_args': {}, 'ema': None}, path)
-    return path
+    state = {key: value.contiguous() for key, value in build_yolov3(MICRO).state_dict().items()}
+    path = tmp_path / 'mine.safetensors'
+    save_file(state, path, {'model': json.dumps(MICRO)})
+    for backend in ('auto', 'torch'):
+        pipeline = build_pipeline(users(path, backend, detector_confidence=.999))
+        assert pipeline.description['detector_engine'].startswith('torch ')
+        assert pipeline.process({'': (PICTURES[0], 0.)}) == {'': []}
 
 
-@pytest.mark.filterwarnings(
-    'ignore')  # whatever torch and ultralytics say of pickles is not ours to fix
-def test_a_users_detector_is_a_parameter_away(tmp_path):
-    one = open_ultralytics(str(users_detector(tmp_path / 'one.pt', ['face'])), device='cpu')
-    rows, = one(PICTURES)
-    assert rows.shape == (2, 8 * 12,
-                          5) and rows.dtype == np.float32 and 'cpu, fp32' in one.description
-    assert (rows[..., 4] > 0).all() and (rows[..., 4] < 1).all()
-    pipeline = build_pipeline(
-        Settings(detector_model=str(tmp_path / 'one.pt'), detector_backend='ultralytics',
-                 attributes_model='', device='cpu', detector_confidence=.999))
-    assert pipeline.process({'': (PICTURES[0], 0.)}) == {'': []}
+@pytest.mark.parametrize('end', ['.cfg', '.weights'])
+@pytest.mark.parametrize('backend', ['auto', 'torch'])
+def test_so_is_a_darknet_network(without_ultralytics, tmp_path, end, backend):
+    write(tmp_path / 'mine', tiny(3), width=96, height=64, names=['car', 'mask', 'face'])
+    path = (tmp_path / 'mine').with_suffix(end)
+    pipeline = build_pipeline(users(path, backend, detector_confidence=.001))
+    assert pipeline.detector.imgsz_px == 96
+    pipeline.process({'': (PICTURES[0], 0.)})
+    one, other, best = (open_darknet(path, face_classes=names, device='cpu')[0](PICTURES)[0]
+                        for names in (['face'], ['1'], ['mask', 'face']))
+    assert one.shape == (2, 3 * (8 * 12 + 4 * 6), 5) and (one != other).any()
+    np.testing.assert_array_equal(best[..., 4], np.maximum(one[..., 4], other[..., 4]))
+    with pytest.raises(ModelError, match='its 3 classes are car, mask, face, and .nose. is none'):
+        build_pipeline(users(path, detector_face_classes=('nose', )))
 
 
-@pytest.mark.parametrize('backend', ['auto', 'openvino', 'onnxruntime', 'torch'])
-def test_a_pickle_is_not_opened_unless_it_is_asked_for(tmp_path, backend):
-    class RunsCode:
-        def __reduce__(self):
-            return (open, (str(tmp_path / 'ran'), 'w'))
-
-    path = tmp_path / 'evil.pt'
-    path.write_bytes(pickle.dumps(RunsCode()))
-    with pytest.raises(ModelError, match='needs the backend ultralytics'):
-        build_pipeline(Settings(detector_model=str(path), detector_backend=backend))
-    assert not (tmp_path / 'ran').exists()
-
-
-@pytest.mark.filterwarnings('ignore')
-def test_the_class_named_face_is_taken(tmp_path):
-    rows, = open_ultralytics(str(users_detector(tmp_path / 'm.pt', ['cat', 'face', 'dog'])),
-                             device='cpu')(PICTURES)
-    assert rows.shape[2] == 5
-    with pytest.raises(ModelError,
-                       match='classes are cat, dog..., needs one class, or one named face'):
-        open_ultralytics(str(users_detector(tmp_path / 'n.pt', ['cat', 'dog'])), device='cpu')
-
-
-@pytest.mark.parametrize('name, content, message',
-                         [('none.pt', None, 'no such file'), ('bad.pt', b'zz', 'cannot load it'),
-                          ('bad.safetensors', b'zz', 'not a readable safetensors')])
-@pytest.mark.filterwarnings('ignore')
-def test_a_file_that_is_no_detector_is_a_model_error(tmp_path, name, content, message):
-    if content:
-        (tmp_path / name).write_bytes(content)
+@pytest.mark.parametrize('name, backend, message', [
+    ('a.cfg', 'onnxruntime', 'a .cfg needs auto or torch'),
+    ('a.weights', 'ultralytics', 'a .weights needs auto or torch'),
+    ('a.safetensors', 'openvino', 'a .safetensors needs auto or torch or ultralytics'),
+    ('a.cfg', 'torch', 'a.cfg is missing'),
+    ('a.safetensors', 'torch', 'not a readable safetensors'),
+])
+def test_a_file_that_a_backend_cannot_open_is_an_error(tmp_path, name, backend, message):
     with pytest.raises(ModelError, match=message):
-        open_ultralytics(str(tmp_path / name), device='cpu')
+        build_pipeline(users(tmp_path / name, backend))
 
 
 @pytest.mark.parametrize(
@@ -103,8 +85,16 @@ def test_a_gpu_that_is_not_there_is_an_error():
         TorchNetwork(torch.nn.Identity(), ('x',), device='cuda:0')
 
 
+@pytest.mark.parametrize('device, count, message', [
+    ('cuda:3', 2, 'device cuda:3: torch finds 2 CUDA devices'),
+    ('cuda:2', 2, 'device cuda:2: torch finds 2'), ('cuda:0', 0, 'torch finds 0')])
+def test_a_gpu_beyond_the_last_is_an_error(monkeypatch, device, count, message):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    with pytest.raises(DeviceError, match=message):
+        TorchNetwork(torch.nn.Identity(), ('x',), device=device)
+
+
 def test_modules_are_numpy_in_and_numpy_out():
-    assert build_yolov3(TINY).training
     network = TorchNetwork(torch.nn.Identity(), ('x',), device='cpu')
     np.testing.assert_array_equal(network(PICTURES)[0], PICTURES)
 

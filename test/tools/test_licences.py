@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+from importlib.metadata import distribution
+from importlib.util import find_spec
+
 import pytest
 
-from tools.licences import licence, page
+pytest.importorskip('packaging')
+from packaging.requirements import Requirement
+from places import ROOT
+
+from tools import licences
+from tools.licences import COLUMNS, brought, declared, everything, is_agpl, licence, page, table
 
 
 @pytest.mark.parametrize('licenses, expected', [
@@ -15,5 +23,44 @@ def test_a_licence_is_what_is_declared(licenses, expected):
 
 
 def test_every_component_has_a_row():
-    rows = page({'components': [{'name': 'B', 'version': '1'}, {'name': 'a'}]}).splitlines()[-2:]
-    assert rows == ['| a |  | none declared |', '| b | 1 | none declared |']
+    bill = {'components': [{'name': 'B', 'version': '1'}, {'name': 'a'}]}
+    assert page([('x', '2', 'MIT')], table(everything(bill))).splitlines()[-2:] == [
+        '| a |  | none declared |', '| b | 1 | none declared |']
+
+
+@pytest.mark.parametrize('words, expected', [
+    ('AGPL-3.0-or-later', True), ('GNU Affero General Public License v3', True),
+    ('LGPL-2.1', False), ('', False)])
+def test_the_agpl_is_known_by_its_names(words, expected):
+    assert is_agpl(words) is expected
+
+
+def test_what_a_requirement_brings_is_followed_to_the_end():
+    found = brought(['pytest', 'no-such-package>=1', "pytest-cov; python_version < '3'"])
+    assert {'pytest', 'pluggy'} <= found.keys()
+    assert not {'no-such-package', 'pytest-cov'} & found.keys()
+    assert declared(found['pluggy']).startswith('MIT') and brought([]) == {}
+
+
+def test_the_node_needs_nothing_under_the_agpl():
+    """The default install and every runtime, as installed here."""
+    needed = licences.needed()
+    names = {name for name, _, _ in needed}
+    assert {'numpy', 'opencv-python-headless', 'pyyaml'} <= names
+    assert not {name for name in names if 'ultralytics' in name}
+    assert [name for name, _, words in needed if is_agpl(words)] == []
+    assert [name for name, _, words in needed if words == 'none declared'] == []
+
+
+def test_ultralytics_would_be_noticed():
+    if find_spec('ultralytics') is None:
+        pytest.skip('ultralytics is not installed')
+    assert is_agpl(declared(distribution('ultralytics')))
+
+
+def test_the_page_lists_what_the_node_needs():
+    page_text = (ROOT / 'docs' / 'licences.md').read_text()
+    listed = {line.split(' | ')[0].strip('| ') for line in
+              page_text.split(COLUMNS)[1].splitlines() if line.startswith('| ')}
+    direct = {Requirement(text).name for text in licences.requirements()} - {'tomli'}
+    assert direct <= listed

@@ -3,8 +3,8 @@
 
     python -m face_attributes_ros.ros.companions.demo [PICTURE|FOLDER ...] [--out build/demo]
 
-Without paths it takes the photographs that the package ultralytics carries. Exit code 1 if any
-picture brought no message.
+Without paths it takes the photographs that the package ultralytics carries, or scikit-image's.
+`-p NAME:=VALUE` sets a parameter of the node. Exit code 1 if any picture brought no message.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from face_attributes_ros.ros.messages import to_track
 
 Process = subprocess.Popen[bytes]
 _OWN = re.compile(r'recording|(recorder|node|image_source)\.log|\d+_.*\.png', re.DOTALL)
+PHOTOGRAPHS = {'ultralytics': 'assets/*.jpg', 'skimage': 'data/astronaut.png'}
+"""Where photographs of people are, by the package that carries them."""
 START_S = 60.
 """How long loading and warming up may take on a slow machine."""
 
@@ -49,11 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help='where annotated PNGs and logs go')
     parser.add_argument('--seconds', type=float, default=3., help='how long each picture is shown')
     parser.add_argument('--rate', type=float, default=10., help='images a second')
+    parser.add_argument('-p', '--parameter', action='append', default=[], metavar='NAME:=VALUE',
+                        help='a parameter of the node; may be given several times')
     parser.add_argument('--node-command', help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
         sources = [str(Path(source).resolve()) if os.path.isfile(source) else source
-                   for source in expand(options.paths or [str(photographs())])]
+                   for source in expand(options.paths or photographs())]
         options.out = own_folder(options.out)
     except FaceAttributesError as error:
         print(f'demo: {error}', file=sys.stderr)
@@ -62,15 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return report(sources, options.out, problem)
 
 
-def photographs() -> Path:
-    """The folder of photographs in the package ultralytics, which is found but not imported."""
-    spec = importlib.util.find_spec('ultralytics')
-    if spec is None or spec.origin is None:
-        raise ParameterError(
-            'no picture given, and the package ultralytics, whose photographs would do, is not '
-            'installed'
-        )
-    return Path(spec.origin).parent / 'assets'
+def photographs() -> list[str]:
+    """The photographs in a package that is installed; it is found but not imported."""
+    for package, pattern in PHOTOGRAPHS.items():
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin is not None:
+            found = sorted(map(str, Path(spec.origin).parent.glob(pattern)))
+            if found:
+                return found
+    raise ParameterError('no picture given, and neither ultralytics nor scikit-image, whose '
+                         'photographs would do, is installed')
 
 
 def own_folder(path: Path) -> Path:
@@ -100,7 +105,8 @@ def run(sources: list[str], options: argparse.Namespace) -> str | None:
             '-m', 'face_attributes_ros.ros.run', 'recorder', '--ros-args', '-r', namespace, '-p',
             f'folder:={json.dumps(str(recording))}', '-p', 'seconds_between_pictures:=0.3'
         ],
-        'node': [*node, '--ros-args', '-r', namespace],
+        'node': [*node, '--ros-args', '-r', namespace,
+                 *(word for given in options.parameter for word in ('-p', given))],
         'image_source': [
             '-m', 'face_attributes_ros.ros.run', 'image_source', '--ros-args', '-r', namespace,
             '-p', f'sources:={json.dumps(sources)}', '-p', f'rate:={options.rate}', '-p',

@@ -17,10 +17,11 @@ from face_attributes_ros.training.detector import augment as augmentation
 from face_attributes_ros.training.detector.augment import Augment, Picture
 from face_attributes_ros.training.detector.config import Recipe
 from face_attributes_ros.training.detector.data import Sample, split_small
+from face_attributes_ros.training.detector.losses import Targets
 from face_attributes_ros.training.detector.occlusion import hide_parts
 from face_attributes_ros.training.detector.scenes import crowd, distant
 
-Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
+Batch = tuple[torch.Tensor, Targets]
 
 
 class PictureBank:
@@ -79,16 +80,14 @@ def _load(sample: Sample, longest_px: int) -> Picture:
 
 
 class Batches:
-    """Batch `step` of process `rank`: (images (B, 3, S, S) uint8 RGB, ultralytics' target table).
-    """
+    """Batch `step` of process `rank`: images (B, 3, S, S) uint8 RGB, and their faces."""
 
     def __init__(self, bank: PictureBank, train: Recipe, augment: Augment, seed: int,
                  rank: int = 0, processes: int = 1):
         self.bank, self.train, self.augment = bank, train, augment
         self.seed, self.rank, self.processes = seed, rank, processes
 
-    def __call__(self, step: int,
-                 calm: bool = False) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def __call__(self, step: int, calm: bool = False) -> Batch:
         size = self._size(step, calm)
         rng = np.random.default_rng([self.seed, step, self.rank])
         augment = self.augment
@@ -98,7 +97,7 @@ class Batches:
             )
         pictures = [self._picture(index, size, rng, augment) for index in self._indices(step)]
         images = np.stack([_worse(picture, rng, augment)[..., ::-1] for picture in pictures])
-        return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures, size)
+        return torch.from_numpy(images).permute(0, 3, 1, 2), _targets(pictures)
 
     def _size(self, step: int, calm: bool) -> int:
         sizes = self.train.calm_sizes_px if calm else self.train.sizes_px
@@ -167,12 +166,7 @@ def _worse(picture: Picture, rng: np.random.Generator, augment: Augment) -> np.n
     return augmentation.photometric(picture.image, rng, augment)
 
 
-def _targets(pictures: Sequence[Picture], size: int) -> dict[str, torch.Tensor]:
-    boxes = torch.from_numpy(np.concatenate([picture.boxes for picture in pictures])) / size
+def _targets(pictures: Sequence[Picture]) -> Targets:
+    boxes = torch.from_numpy(np.concatenate([picture.boxes for picture in pictures]))
     owners = np.repeat(np.arange(len(pictures)), [len(picture.boxes) for picture in pictures])
-    centres_sizes = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-    return {
-        'batch_idx': torch.from_numpy(owners).float(),
-        'cls': torch.zeros(len(boxes)),
-        'bboxes': centres_sizes,
-    }
+    return Targets(torch.from_numpy(owners), boxes.float())

@@ -38,7 +38,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """One configuration file; `model` is the network in ultralytics' syntax."""
+    """One configuration file; `model` is the table of `networks/yolov3.py`."""
 
     model: dict[str, Any]
     train: Recipe

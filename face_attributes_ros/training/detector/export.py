@@ -26,12 +26,14 @@ from torch import nn
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.yolov3 import ContractDetector, load_detector
+from face_attributes_ros.networks.contract import ContractDetector
+from face_attributes_ros.networks.yolov3 import load_detector
 from face_attributes_ros.training.common.checkpoint import half as halves
 from face_attributes_ros.training.common.checkpoint import load_tensors, save_tensors
 from face_attributes_ros.training.common.files import part_of
 from face_attributes_ros.training.common.manifest_table import put_table
 from face_attributes_ros.training.common.onnx_file import installed, traced
+from face_attributes_ros.training.detector.losses import OUR_LOSS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -41,7 +43,8 @@ SHAPES = (
 LARGEST_DIFFERENCE = {'fp32': (0.01, 1e-4), 'fp16': (2.0, 0.02)}     # boxes in px, scores
 LICENCE = (
     'Research only: trained on images for research or of unstated licence (models/README.md). '
-    'Our code Apache-2.0; architecture and loss from ultralytics, AGPL-3.0')
+    'Our code Apache-2.0')
+AFTER_ULTRALYTICS = '; trained, at first at least, with the loss of ultralytics, AGPL-3.0'
 TRAINED_ON = (
     'face_detection pack: 3,396 of its 3,659 training images (FDDB, two mask sets, SaltyFish, '
     'face-free pictures)')
@@ -106,8 +109,10 @@ def manifest_entry(args: argparse.Namespace, report: Mapping[str, Any]) -> dict[
         key: Path(report[key]).name for key in ('torch_file', 'torch_sha256') if key in report
     }
     network = load_detector(args.weights).network
+    ours = load_tensors(args.weights)[1].get('loss') == OUR_LOSS
     return {
-        'task': 'detector', 'file': args.out.name, 'sha256': report['sha256'], 'licence': LICENCE,
+        'task': 'detector', 'file': args.out.name, 'sha256': report['sha256'],
+        'licence': LICENCE if ours else LICENCE + AFTER_ULTRALYTICS,
         'data': args.trained_on, **torch_copy, 'input_px': args.input_px,
         'thresholds': {'score': 0.5},
         'metrics': {

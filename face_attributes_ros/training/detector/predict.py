@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.engines.seam import Network
-from face_attributes_ros.networks.yolov3 import decode, load_detector
+from face_attributes_ros.networks.yolov3 import YOLOv3, load_detector
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.training.detector.data import Sample, split_small
 from face_attributes_ros.training.detector.score import Result
@@ -24,9 +23,8 @@ NMS_IOU = 0.5
 MOST_FACES = 300
 
 
-def torch_network(network: nn.Module, bf16: bool = False) -> Network:
-    """An ultralytics network in eval mode as a `Network`: uint8 (B, H, W, 3) BGR -> [(B, N,
-    5)]."""
+def torch_network(network: YOLOv3, bf16: bool = False) -> Network:
+    """A network in eval mode as a `Network`: uint8 (B, H, W, 3) BGR -> [(B, N, 5)]."""
     parameter = next(network.parameters())
 
     @torch.inference_mode()
@@ -35,7 +33,8 @@ def torch_network(network: nn.Module, bf16: bool = False) -> Network:
         pixels = pixels.permute(0, 3, 1, 2).float() / 255
         with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
             output = network(pixels)
-        return [decode(network, output).cpu().numpy()]
+        grid = network.grid(*batch.shape[1:3], pixels.device)
+        return [network.decode(output, grid).cpu().numpy()]
 
     return run
 

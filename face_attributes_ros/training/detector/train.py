@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from face_attributes_ros.networks.yolov3 import build_yolov3, detection_loss, start_as_identity
+from face_attributes_ros.networks.yolov3 import YOLOv3, build_yolov3, start_as_identity
+from face_attributes_ros.networks.yolov3_layers import Predictions
 from face_attributes_ros.training.common.arguments import (
     add_look_arguments,
     add_run_arguments,
@@ -41,10 +42,11 @@ from face_attributes_ros.training.common.schedule import cosine_schedule
 from face_attributes_ros.training.detector.batches import Ahead, Batches, PictureBank
 from face_attributes_ros.training.detector.config import DetectorConfig
 from face_attributes_ros.training.detector.data import data_hash, read_samples
+from face_attributes_ros.training.detector.losses import GAINS, OUR_LOSS, DetectionLoss
 from face_attributes_ros.training.detector.predict import make_detect, predict, torch_network
 from face_attributes_ros.training.detector.score import average_precision, judge
 
-LOSSES = ('box', 'cls', 'dfl')
+LOSSES = tuple(GAINS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,18 +80,26 @@ class DetectorTask:
             measured='val_ap50', identity=('data_hash', 'seed', 'model'),
             ema_decay=self.train.ema_decay, clip_gradient=self.train.clip_gradient)
         torch.manual_seed(args.seed)
-        network: nn.Module = build_yolov3(config.model).to(
+        network: YOLOv3 = build_yolov3(config.model).to(
             memory_format=torch.channels_last)      # type: ignore[call-overload]
-        self.network = network.to(place.device).train()
+        network = network.to(place.device)
+        self.network: nn.Module = network.train()
         if args.init:
-            take_what_fits(self.network, args.init, self.train.grown_layers)
+            take_what_fits(network, args.init, self.train.grown_layers)
         groups = decayed_groups(self.network.parameters(), self.train.weight_decay)
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             groups, lr=self.train.learning_rate, betas=(0.9, 0.99), fused=True)
-        self.loss = detection_loss(self.network)
+        self.loss, self.loss_of = DetectionLoss(network), self._loss_of()
         self.bf16 = self.train.precision == 'bf16' or (
             self.train.precision == 'auto' and bf16_is_native(place.device))
         self._read_data()
+
+    def _loss_of(self) -> str:
+        # Weights of before 0.2 were trained with ultralytics' loss, and so is what goes on from
+        # them: their makers' licence may reach it.
+        before = self.args.init or (self.args.out / 'last.safetensors' if self.args.resume else '')
+        ours = not before or load_tensors(before)[1].get('loss') == OUR_LOSS
+        return OUR_LOSS if ours else f'ultralytics, then {OUR_LOSS}'
 
     def _read_data(self) -> None:
         samples = read_samples(self.args.data, 'train')
@@ -108,20 +118,19 @@ class DetectorTask:
                                self.train.final_learning_rate_share)
 
     def losses(self, network: nn.Module, step: int, progress: float) -> dict[str, Tensor]:
-        """The three parts of ultralytics' loss, each a mean over the batch's pictures."""
+        """The three parts of the loss."""
         images, targets = self.batches(step, calm=progress > 1 - self.train.calm_share)
         images = images.to(self.place.device).float().div_(255)
         with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bf16):
             predictions = network(images)
-        targets = {key: value.to(self.place.device) for key, value in targets.items()}
-        parts, _ = self.loss(_in_fp32(predictions), targets)
-        return dict(zip(LOSSES, parts / len(images)))      # ultralytics multiplies by the batch
+        in_fp32 = Predictions(*(part.float() for part in predictions))
+        return self.loss(in_fp32, images.shape[2:], targets.to(self.place.device))
 
     def facts(self) -> Mapping[str, float | int]:
         """Nothing besides."""
         return {}
 
-    def validate(self, network: nn.Module, step: int) -> dict[str, float]:
+    def validate(self, network: Any, step: int) -> dict[str, float]:
         """AP@.5 on the held-out images."""
         if not self.held_out:
             return {}
@@ -132,19 +141,14 @@ class DetectorTask:
         """What both files say of the run; `model` builds the network again."""
         return {'model': self.config.model, 'train': asdict(self.train),
                 'augment': asdict(self.config.augment), 'seed': self.args.seed,
-                'data_hash': self.data_hash}
+                'data_hash': self.data_hash, 'loss': self.loss_of}
 
     def tensors(self, network: nn.Module) -> Mapping[str, Tensor]:
         """The weights file's tensors."""
         return network.state_dict()
 
 
-def _in_fp32(predictions: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: [part.float() for part in value] if isinstance(value, list) else value.float()
-            for key, value in predictions.items()}
-
-
-def take_what_fits(network: nn.Module, path: Path, layers: Mapping[int, int] | None = None) -> int:
+def take_what_fits(network: YOLOv3, path: Path, layers: Mapping[int, int] | None = None) -> int:
     """Copies the tensors of `path` that fit by name and shape; returns how many.
 
     `layers` maps layer numbers of a smaller network in the file to those of `network`. Shortcut

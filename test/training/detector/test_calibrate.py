@@ -6,7 +6,8 @@ torch = pytest.importorskip('torch')
 from detector_rig import MICRO
 
 from face_attributes_ros.errors import DataError
-from face_attributes_ros.networks.yolov3 import ContractDetector, build_yolov3
+from face_attributes_ros.networks.contract import ContractDetector
+from face_attributes_ros.networks.yolov3 import build_yolov3
 from face_attributes_ros.training.detector.calibrate import fit, folded
 
 

@@ -60,6 +60,7 @@ def test_the_manifest_gets_a_table_that_loads(weights, tmp_path):
         Namespace(weights=weights, out=out, fp32=False, torch=True,
                   manifest=tmp_path / 'manifest.toml', input_px=512, trained_on='drawings'))
     model = load_manifest(tmp_path / 'manifest.toml')['face'].checked()
+    assert model.licence == export_detector.LICENCE + export_detector.AFTER_ULTRALYTICS
     assert (model.task, model.path, model.input_px) == ('detector', out, 512)
     assert model.torch_weights() == tmp_path / 'face.safetensors'
     network = load_detector(weights).network

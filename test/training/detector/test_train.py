@@ -24,6 +24,7 @@ from face_attributes_ros.training.detector.augment import Augment
 from face_attributes_ros.training.detector.batches import Batches, PictureBank
 from face_attributes_ros.training.detector.config import DetectorConfig, Recipe
 from face_attributes_ros.training.detector.data import read_samples
+from face_attributes_ros.training.detector.losses import OUR_LOSS
 
 CONFIGS = RECIPES
 
@@ -97,6 +98,7 @@ def test_the_loss_falls_on_four_pictures_and_they_are_found(data, tmp_path):
 def test_a_run_logs_and_resumes_only_on_its_own_data(data, tmp_path):
     config = write_config(tmp_path / 'micro.yaml')
     train_detector.run(arguments(data, config, tmp_path / 'run', '--steps', '2'))
+    assert load_tensors(tmp_path / 'run' / 'detector.safetensors')[1]['loss'] == OUR_LOSS
     last = rows(tmp_path / 'run')[-1]
     assert (last['step'], float(last['progress'])) == ('2', 1.0)
     assert 0 <= float(last['val_ap50']) <= 1 and float(last['box']) > 0
@@ -119,7 +121,7 @@ def test_processes_share_each_epoch_without_overlap(data):
     assert seen == whole and len(set(seen)) == 4
 
 
-def test_batches_are_ultralytics_targets_of_the_pictures(data):
+def test_batches_are_pictures_and_the_faces_on_them(data):
     train = Recipe(3, (64, 96), (32,))
     batches = Batches(PictureBank(read_samples(data, 'train')), train, Augment(), seed=2)
     for step in range(4):
@@ -128,8 +130,10 @@ def test_batches_are_ultralytics_targets_of_the_pictures(data):
                                                                     3) and images.shape[2] in (64,
                                                                                                96)
         assert images.is_contiguous(memory_format=torch.channels_last)
-        assert ((targets['bboxes'] >= 0) & (targets['bboxes'] <= 1)).all()
-        assert len(targets['bboxes']) == len(targets['batch_idx']) == len(targets['cls'])
+        boxes = targets.boxes_xyxy
+        assert ((boxes >= 0) & (boxes <= images.shape[2])).all()
+        assert (boxes[:, 2:] > boxes[:, :2]).all() and boxes.dtype == torch.float32
+        assert len(boxes) == len(targets.owners) and set(targets.owners.tolist()) <= {0, 1, 2}
     assert batches(0, calm=True)[0].shape[2] == 32
     torch.testing.assert_close(batches(1)[0], batches(1)[0], atol=0, rtol=0)
 
@@ -167,13 +171,33 @@ def test_a_grown_network_starts_with_what_the_smaller_one_knew(tmp_path):
     assert taken == len(teacher.state_dict()) < len(grown.state_dict())
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
-        torch.testing.assert_close(grown(image)[0], teacher(image)[0])
-    grown.train()(image)['scores'].sum().backward()
+        torch.testing.assert_close(grown(image).boxes, teacher(image).boxes)
+    grown.train()(image).scores.sum().backward()
     blocks = [
         block for layer in grown.model for block in layer.modules()
         if getattr(block, 'add', False)
     ]
     assert len(blocks) == 13 and all(block.cv2.bn.weight.grad.abs().sum() > 0 for block in blocks)
+
+
+def test_a_run_of_before_goes_on_and_says_so(data, tmp_path):
+    """Checkpoints and weights that ultralytics' loss made say nothing of the loss."""
+    config = write_config(tmp_path / 'micro.yaml')
+    out = tmp_path / 'run'
+    train_detector.run(arguments(data, config, out, '--steps', '2'))
+    for name in ('last', 'detector'):
+        tensors, about = load_tensors(out / f'{name}.safetensors')
+        del about['loss']
+        save_tensors(out / f'{name}.safetensors', tensors, about)
+    before = tmp_path / 'before.safetensors'
+    before.write_bytes((out / 'detector.safetensors').read_bytes())
+    train_detector.run(arguments(data, config, out, '--steps', '4', '--resume'))
+    train_detector.run(arguments(data, config, tmp_path / 'next', '--steps', '1', '--init',
+                                 str(before)))
+    for folder in (out, tmp_path / 'next'):
+        about = load_tensors(folder / 'detector.safetensors')[1]
+        assert about['loss'] == f'ultralytics, then {OUR_LOSS}'
+    assert rows(out)[-1]['step'] == '4'
 
 
 @pytest.mark.slow
