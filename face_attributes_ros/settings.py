@@ -34,8 +34,9 @@ class Settings:
     model's manifest says, `filled` puts that in.
     """
 
-    GROUPS: ClassVar = ('detector', 'attributes', 'tracking', 'smoothing', 'position', 'annotated',
-                        'privacy', 'diagnostics')
+    GROUPS: ClassVar = ('detector', 'attributes', 'tracking', 'smoothing', 'position', 'depth',
+                        'engagement', 'detections', 'tf', 'rep155', 'annotated', 'privacy',
+                        'diagnostics')
 
     autostart: bool = once(
         True, 'Configure and activate at the start; without it, lifecycle transitions do.')
@@ -142,6 +143,35 @@ class Settings:
     position_face_width: float = live(
         .15, 'Width of a face, for its distance from camera_info; 0 publishes no positions.',
         unit='m', low=0., high=1.)
+    depth_enable: bool = fixed(
+        False, 'Take distances from a depth image, registered to the image; where there is none, '
+        'they are guessed from the size of the face, and the diagnostics say so.')
+    depth_topic: str = fixed(
+        'depth/image', 'The depth image: 16UC1 in millimetres or 32FC1 in metres. A relative name '
+        'is that of each camera: `front/depth/image`.')
+    depth_max_age: float = live(
+        .1, 'Most time between the stamps of an image and its depth image.', unit='s', low=0.,
+        high=60.)
+    engagement_max_angle: float = live(
+        40., 'A face turned this far from the camera does not look at it; one turned by up to '
+        'half of it does.', unit='degrees', low=1., high=180.)
+    engagement_max_distance: float = live(
+        4., 'A face this far away has nothing to do with the robot; one at up to half of it has.',
+        unit='m', low=.1, high=1000.)
+    engagement_time_constant: float = live(
+        1., 'Time constant of the mean of what single images say of `facing`.', unit='s', low=0.,
+        high=60.)
+    detections_enable: bool = fixed(
+        False, 'Publish `~/detections` and `~/label_info`; needs the package vision_msgs.')
+    tf_enable: bool = fixed(
+        False, 'Publish the frames `face_ID` and `gaze_ID` of REP 155 on `/tf`; needs camera_info '
+        'and the package tf2_msgs.')
+    rep155_enable: bool = fixed(
+        False, 'Publish what REP 155 says of faces below `/humans/faces`; needs the package '
+        'hri_msgs. Ids then begin with letters drawn at configure, everywhere.')
+    rep155_crop_size: int = live(
+        128, 'Sides of the pictures of single faces (`privacy.publish_crops`).', unit='px',
+        low=8, high=1024)
     annotated_max_rate_hz: float = live(
         15., 'Most annotated images a second; 0 is no limit.', unit='Hz', low=0., high=1000.)
     annotated_jpeg_quality: int = live(
@@ -152,6 +182,9 @@ class Settings:
     privacy_live: bool = once(
         False, 'Whether `privacy.*` may be set while the node runs: anybody on the graph can.')
     privacy_blur_annotated: bool = live(False, 'Pixelate faces in the annotated image.')
+    privacy_publish_crops: bool = live(
+        False, 'Publish pictures of single faces, `/humans/faces/ID/cropped` and `aligned`, with '
+        '`rep155.enable`.')
     diagnostics_no_image_after: float = live(
         2., 'Warn when no image came for this long.', unit='s', low=.1, high=3600.)
     diagnostics_stalled_after: float = live(
@@ -166,6 +199,9 @@ class Settings:
         _check_cameras(self.cameras)
         _check_device(self.device)
         self._check_rotation()
+        if len(self.cameras) > 1 and self.depth_topic.startswith('/'):
+            raise ParameterError(f'parameter depth.topic is {self.depth_topic!r}, needs a '
+                                 'relative name with several cameras')
 
     def _check_rotation(self) -> None:
         turns = self.image_rotation
