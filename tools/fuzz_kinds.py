@@ -29,6 +29,7 @@ from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.calibration import calibration
 from face_attributes_ros.ros.messages import faces_array
 from face_attributes_ros.ros.outputs.markers import marker_array
+from face_attributes_ros.ros.sight import Sight
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.tracker import Tracker
 
@@ -255,17 +256,24 @@ def _infos(draw: st.DrawFn) -> CameraInfo:
     focal = st.one_of(st.floats(1, 3000), ANY_FLOAT)
     info = CameraInfo(width=draw(SIZES_PX), height=draw(SIZES_PX))
     info.k = [draw(focal), 0., draw(focal), 0., draw(focal), draw(focal), 0., 0., 1.]
+    info.d = draw(st.lists(ANY_FLOAT, max_size=8))
+    info.distortion_model = draw(st.sampled_from(['', 'plumb_bob', 'equidistant']))
     info.roi = RegionOfInterest(x_offset=draw(SIZES_PX), y_offset=draw(SIZES_PX),
                                 width=draw(SIZES_PX), height=draw(SIZES_PX))
     return info
 
 
+LOOKING = Attributes(yaw_rad=.4, pitch_rad=-.2, roll_rad=.1)
+
+
 def _try_camera_info(case: tuple[CameraInfo, tuple[float, float, float, float]]) -> None:
     info, box = case
-    known = calibration(info)
-    focal = None if known is None else known.focal_px(640)
-    tracks = [Track('f1', CONFIRMED, 1., 3, Face(box, .5))]
-    message = faces_array(Header(), '', (640, 480), tracks, focal=focal, face_width_m=.15)
+    tracks = [Track('f1', CONFIRMED, 1., 3, Face(box, .5), LOOKING, LOOKING)]
+    sight = Sight(tracks, (640, 480), 0., Settings(), calibration(info))
+    message = faces_array(Header(), '', (640, 480), tracks, positions=sight.positions,
+                          attention=sight.attention)
+    for pose in sight.poses:
+        assert pose is None or np.isfinite([*pose.origin, *pose.rotation.flat]).all(), pose
     face = message.faces[0]
     if face.valid & FaceAttributes.HAS_POSITION:
         where = face.position

@@ -4,24 +4,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-from face_attributes_ros.ros.messages import Focal
+Focal = tuple[float, float, float, float]
+"""fx, fy, cx, cy of a camera, pixels."""
+
+FISHEYE = 'equidistant'
+"""The distortion model of sensor_msgs that OpenCV keeps apart from the others."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """fx, fy, cx, cy over the width of the image that the camera sends."""
+    """fx, fy, cx, cy over the width of the image that the camera sends, and its distortion: the
+    coefficients of OpenCV's model, none for a rectified image."""
 
     shares: Focal
+    distortion: tuple[float, ...] = ()
+    model: str = ''
 
     def focal_px(self, width: int) -> Focal:
         """(fx, fy, cx, cy) in our pixels of an image that is `width` wide, whatever size it was
         calibrated at."""
         fx, fy, cx, cy = (share * width for share in self.shares)
         return fx, fy, cx, cy
+
+    def rays(self, points_xy: Sequence[tuple[float, float]],
+             width: int) -> list[tuple[float, float]]:
+        """x/z and y/z of what is seen at pixels of an image that is `width` wide, distortion taken
+        out."""
+        fx, fy, cx, cy = self.focal_px(width)
+        bent = [((x - cx) / fx, (y - cy) / fy) for x, y in points_xy]
+        return _straight(bent, self) if self.distortion else bent
+
+
+def _straight(bent: Sequence[tuple[float, float]],
+              calibrated: Calibration) -> list[tuple[float, float]]:
+    undistort = (cv2.fisheye.undistortPoints if calibrated.model == FISHEYE
+                 else cv2.undistortPoints)
+    points = np.array(bent, np.float64).reshape(-1, 1, 2)
+    found = undistort(points, np.eye(3), np.array(calibrated.distortion, np.float64))
+    return [(x, y) for x, y in found.reshape(-1, 2).tolist()]
 
 
 def calibration(info: CameraInfo, rectified: bool = False) -> Calibration | None:
@@ -38,4 +65,15 @@ def calibration(info: CameraInfo, rectified: bool = False) -> Calibration | None
     if width <= 0 or fx <= 0 or fy <= 0 or not all(map(math.isfinite, matrix)):
         return None
     centre = cx + .5 - info.roi.x_offset, cy + .5 - info.roi.y_offset
-    return Calibration((fx / width, fy / width, centre[0] / width, centre[1] / width))
+    shares = (fx / width, fy / width, centre[0] / width, centre[1] / width)
+    if not shares[0] > 0 < shares[1]:
+        return None  # too small to be told from zero
+    return Calibration(shares, () if rectified else _distortion(info), info.distortion_model)
+
+
+def _distortion(info: CameraInfo) -> tuple[float, ...]:
+    # As many coefficients as OpenCV's models have; a lens without any is a pinhole.
+    found = tuple(map(float, info.d))
+    lengths = (4,) if info.distortion_model == FISHEYE else (4, 5, 8, 12, 14)
+    fits = len(found) in lengths and any(found) and all(map(math.isfinite, found))
+    return found if fits else ()

@@ -23,6 +23,7 @@ from face_attributes_ros.errors import ImageError
 from face_attributes_ros.pictures.depth import Depth
 from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.calibration import Calibration, calibration
+from face_attributes_ros.ros.depth import DepthImages
 from face_attributes_ros.ros.messages import seconds
 from face_attributes_ros.settings import Settings
 
@@ -69,6 +70,9 @@ class Camera:
         self.subscribed_s: float | None = None
         self.calibration: Calibration | None = None
         self.has_info = False
+        self.depth: DepthImages | None = None
+        if settings.depth_enable:
+            self.depth = DepthImages(node, _of_camera(name, settings.depth_topic))
         self._bits = Depth()
         self._subscriptions: list[Subscription[Any]] = []
 
@@ -101,12 +105,16 @@ class Camera:
                 qos_overriding_options=QoSOverridingOptions.with_default_policies()),
             self.node.create_subscription(CameraInfo, self.info_topic, self._on_info, newest())
         ]
+        if self.depth is not None:
+            self.depth.subscribe()
 
     def unsubscribe(self) -> None:
         """Stops listening."""
         for subscription in self._subscriptions:
             self.node.destroy_subscription(subscription)
         self._subscriptions = []
+        if self.depth is not None:
+            self.depth.unsubscribe()
 
     def _on_image(self, msg: Any) -> None:
         self.arrived_s = time.monotonic()
@@ -146,3 +154,7 @@ class Camera:
         if now == 0 or (stamp.sec, stamp.nanosec) == (0, 0):
             return math.nan
         return now * 1e-9 - seconds(stamp)
+
+
+def _of_camera(name: str, topic: str) -> str:
+    return f'{name}/{topic}' if name and not topic.startswith('/') else topic

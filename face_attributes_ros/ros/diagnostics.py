@@ -32,6 +32,7 @@ class CameraReport:
     def __init__(self, camera: Camera, work: Any):
         self.camera, self._work = camera, work
         self._before, self._before_s = self._counts(), time.monotonic()
+        self._depth_before: Counter[str] = Counter()
 
     def _counts(self) -> Counter[str]:
         replaced = self._work.worker.replaced[self.camera.name]
@@ -47,6 +48,8 @@ class CameraReport:
         values = {'topic': self.camera.topic, 'camera_info': _info(self.camera),
                   'input rate (Hz)': f'{new["received"] / period:.1f}',
                   'frame rate (Hz)': f'{new["processed"] / period:.1f}', **_latency(latencies)}
+        if self.camera.depth is not None:
+            values['depth'] = self._depth()
         values |= {kind: str(counts[kind]) for kind in COUNTED}
         return make_status(name, level, message, values, hardware_id=self.camera.topic)
 
@@ -59,7 +62,26 @@ class CameraReport:
         if silent_s >= settings.diagnostics_no_image_after:
             return WARN, why_no_image(camera, silent_s)
         return (_troubles(camera, new) or _clocks(camera, new, ages_s) or _rivals(camera)
-                or _progress(new, self._work.worker.busy_s))
+                or self._guesses() or _progress(new, self._work.worker.busy_s))
+
+    def _depth(self) -> str:
+        depth = self.camera.depth
+        if depth is None:
+            return 'off'
+        measured, guessed = depth.counts['measured'], depth.counts['guessed']
+        return f'{measured} faces measured, {guessed} guessed from their size'
+
+    def _guesses(self) -> Verdict | None:
+        # Asked for and never there is worth a warning; a face at which the sensor sees nothing is
+        # not.
+        depth = self.camera.depth
+        if depth is None:
+            return None
+        new = depth.counts - self._depth_before
+        self._depth_before = Counter(depth.counts)
+        if new['measured'] or not new['guessed']:
+            return None
+        return WARN, f'distances are guessed from the size of faces: {depth.why}'
 
 
 def _idle(camera: Camera) -> Verdict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import array
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from geometry_msgs.msg import Point, Point32
 from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
+from face_attributes_ros.engagement import Attention
 from face_attributes_ros.faces import (
     COASTING,
     CONFIRMED,
@@ -24,6 +26,7 @@ from face_attributes_ros.faces import (
     Face,
     Track,
 )
+from face_attributes_ros.headpose import Position
 from face_attributes_ros.heads import HEADS
 from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
 
@@ -31,8 +34,6 @@ STATES = {
     TENTATIVE: FaceAttributes.TENTATIVE, CONFIRMED: FaceAttributes.CONFIRMED,
     COASTING: FaceAttributes.COASTING
 }
-Focal = tuple[float, float, float, float]
-"""fx, fy, cx, cy of a camera, pixels."""
 
 _WIRED = tuple((head, tuple((getattr(FaceAttributes, wire.bit), wire) for wire in head.wires))
                for head in HEADS.values() if head.wires)
@@ -46,35 +47,39 @@ def seconds(stamp: Time | Duration) -> float:
     return elapsed
 
 
-def faces_array(header: Header, camera: str, size: tuple[int, int], tracks: Iterable[Track], *,
-                focal: Focal | None = None, face_width_m: float = 0.,
-                **rest: Any) -> FaceAttributesArray:
+def faces_array(header: Header, camera: str, size: tuple[int, int], tracks: Sequence[Track], *,
+                positions: Sequence[Position | None] = (),
+                attention: Sequence[Attention | None] = (), **rest: Any) -> FaceAttributesArray:
     """A FaceAttributesArray of tracks in an image of (width, height) pixels; `rest` are more of
-    its fields.
-
-    With `focal` of the image's camera in our pixels, each face gets a position from its width in
-    the image.
-    """
-    faces = [face_attributes(track, size, focal, face_width_m) for track in tracks]
+    its fields. `positions` and `attention`, where they are given, have an entry a track."""
+    faces = [face_attributes(track, size, position, attends) for track, position, attends in
+             zip(tracks, positions or repeat(None), attention or repeat(None))]
     return FaceAttributesArray(header=header, camera=camera, image_width=size[0],
                                image_height=size[1], faces=faces, **rest)
 
 
-def face_attributes(track: Track, size: tuple[int, int], focal: Focal | None = None,
-                    face_width_m: float = 0.) -> FaceAttributes:
+def face_attributes(track: Track, size: tuple[int, int], position: Position | None = None,
+                    attention: Attention | None = None) -> FaceAttributes:
     """A FaceAttributes of one track, clipped to an image of (width, height) pixels."""
     valid, fields = _shown(track)
-    if focal is not None and face_width_m > 0:
-        position = _position(track.face.box_xyxy, focal, face_width_m)
-        if position is not None:
-            valid |= FaceAttributes.HAS_POSITION
-            fields['position'] = position
-            fields['position_source'] = FaceAttributes.POSITION_MONOCULAR
+    if position is not None:
+        valid |= FaceAttributes.HAS_POSITION
+        fields |= _placed(position)
+    if attention is not None:
+        valid |= FaceAttributes.HAS_FACING
+        fields['facing'] = attention.facing
     return FaceAttributes(
         track_id=track.track_id, track_state=STATES[track.state], track_age=_duration(track.age_s),
         observations=track.observations, roi=region(track.face.box_xyxy, size),
         detection_confidence=track.face.score, valid=valid,
         smoothed=track.smoothed and track.attributes is not None, **fields)
+
+
+def _placed(position: Position) -> dict[str, Any]:
+    x, y, z = position.point
+    source = (FaceAttributes.POSITION_DEPTH if position.measured
+              else FaceAttributes.POSITION_MONOCULAR)
+    return {'position': Point(x=x, y=y, z=z), 'position_source': source}
 
 
 def region(box_xyxy: Sequence[float], size: tuple[int, int]) -> RegionOfInterest:
@@ -132,19 +137,6 @@ _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
 }
 _SEQUENCES = tuple((name, _CONVERTERS[kind]) for name, kind in _KINDS.items()
                    if kind in _CONVERTERS)
-
-
-def _position(box_xyxy: Sequence[float], focal: Focal, face_width_m: float) -> Point | None:
-    # Pinhole camera: a face of known width that covers that many pixels is fx * metres / pixels
-    # away.
-    x0, y0, x1, y1 = box_xyxy
-    fx, fy, cx, cy = focal
-    if x1 <= x0 or fx <= 0 or fy <= 0:
-        return None
-    z = fx * face_width_m / (x1 - x0)
-    x, y = ((x0 + x1) / 2 - cx) / fx * z, ((y0 + y1) / 2 - cy) / fy * z
-    # Of a calibration that cannot be true, no position is better than one that is no number.
-    return Point(x=x, y=y, z=z) if z > 0 and all(map(math.isfinite, (x, y, z))) else None
 
 
 def to_dict(msg: Any) -> Any:

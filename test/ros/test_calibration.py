@@ -2,12 +2,12 @@
 import math
 
 import pytest
-from face_attributes_ros.msg import FaceAttributes
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from face_attributes_ros.faces import CONFIRMED, Face, Track
 from face_attributes_ros.ros.calibration import calibration
-from face_attributes_ros.ros.messages import face_attributes
+from face_attributes_ros.ros.sight import Sight
+from face_attributes_ros.settings import Settings
 
 K = [1000., 0., 640., 0., 1000., 360., 0., 0., 1.]
 
@@ -16,11 +16,13 @@ def info(**fields):
     return CameraInfo(width=1280, height=720, k=K, **fields)
 
 
-def position(calibrated, box, width):
+def sight(calibrated, box, width):
     track = Track('f1', CONFIRMED, 0., 1, Face(box, .9))
-    found = face_attributes(track, (width, 720), focal=calibrated.focal_px(width),
-                            face_width_m=.15).position
-    return found.x, found.y, found.z
+    return Sight([track], (width, 720), 0., Settings(position_face_width=.15), calibrated)
+
+
+def position(calibrated, box, width):
+    return sight(calibrated, box, width).positions[0].point
 
 
 def test_a_part_of_the_sensor_gives_the_position_that_the_whole_gives():
@@ -56,10 +58,6 @@ def test_what_is_not_calibrated_has_no_calibration(k):
 def test_an_extreme_calibration_gives_no_position_that_is_no_number(at, value):
     k = list(K)
     k[at] = value
-    calibrated = calibration(CameraInfo(width=1280, height=720, k=k))
-    track = Track('f1', CONFIRMED, 0., 1, Face((10., 10., 100., 100.), .9))
-    face = face_attributes(track, (1280, 720), focal=calibrated.focal_px(1280), face_width_m=.15)
-    where = face.position
-    known = bool(face.valid & FaceAttributes.HAS_POSITION)
-    assert all(map(math.isfinite, (where.x, where.y, where.z)))
-    assert known == (where.z > 0)
+    calibrated = calibration(CameraInfo(width=1280, height=720, k=k, d=[.1] * 5))
+    found, = sight(calibrated, (10., 10., 100., 100.), 1280).positions
+    assert found is None or (all(map(math.isfinite, found.point)) and found.point[2] > 0)

@@ -11,6 +11,7 @@ from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
 from std_msgs.msg import Header
 
 from face_attributes_ros import ages, captions
+from face_attributes_ros.engagement import ENGAGED, Attention
 from face_attributes_ros.faces import (
     COASTING,
     CONFIRMED,
@@ -23,12 +24,14 @@ from face_attributes_ros.faces import (
     Face,
     Track,
 )
+from face_attributes_ros.headpose import Position
 from face_attributes_ros.heads import HEADS
 from face_attributes_ros.ros import messages
 from face_attributes_ros.ros.outputs import markers
 
 BITS = ('HAS_AGE', 'HAS_GENDER', 'HAS_EMOTION', 'HAS_SMILE', 'HAS_POSE', 'HAS_LANDMARKS',
-        'HAS_POSITION', 'HAS_QUALITY', 'HAS_GENDER_PROBABILITY', 'HAS_EMOTION_PROBABILITIES')
+        'HAS_POSITION', 'HAS_QUALITY', 'HAS_GENDER_PROBABILITY', 'HAS_EMOTION_PROBABILITIES',
+        'HAS_FACING')
 AVERAGED = (FaceAttributes.HAS_AGE | FaceAttributes.HAS_GENDER | FaceAttributes.HAS_EMOTION
             | FaceAttributes.HAS_SMILE | FaceAttributes.HAS_GENDER_PROBABILITY
             | FaceAttributes.HAS_EMOTION_PROBABILITIES)
@@ -88,9 +91,9 @@ def test_states_and_bits_are_those_of_the_definition():
     assert bits == [1 << index for index in range(len(BITS))]
 
 
-def test_every_bit_is_sent_by_a_head_or_is_the_position():
+def test_every_bit_is_sent_by_a_head_or_follows_from_the_place():
     sent = [wire.bit for head in HEADS.values() for wire in head.wires]
-    assert sorted([*sent, 'HAS_POSITION']) == sorted(BITS)
+    assert sorted([*sent, 'HAS_POSITION', 'HAS_FACING']) == sorted(BITS)
 
 
 # --- conversion
@@ -181,12 +184,19 @@ def test_region_is_clipped_to_the_image(box, expected):
     assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == expected
 
 
-def test_position_follows_from_the_width_of_the_face():
-    msg = messages.face_attributes(track(box=(370., 190., 470., 290.)), (640, 480),
-                                   focal=(600., 600., 320., 240.), face_width_m=.15)
-    assert msg.valid & FaceAttributes.HAS_POSITION
-    assert msg.position_source == FaceAttributes.POSITION_MONOCULAR
-    assert (msg.position.x, msg.position.y, msg.position.z) == pytest.approx((.15, 0., .9))
+@pytest.mark.parametrize('measured, source', [(False, FaceAttributes.POSITION_MONOCULAR),
+                                              (True, FaceAttributes.POSITION_DEPTH)])
+def test_a_position_says_where_it_is_from(measured, source):
+    msg = messages.face_attributes(track(), (640, 480), Position((.15, 0., .9), measured))
+    assert msg.valid == AVERAGED | NOW | FaceAttributes.HAS_POSITION
+    assert msg.position_source == source
+    assert (msg.position.x, msg.position.y, msg.position.z) == (.15, 0, .9)
+
+
+def test_attention_is_on_the_wire():
+    msg = messages.face_attributes(track(), (640, 480), None, Attention(.75, ENGAGED))
+    assert msg.valid == AVERAGED | NOW | FaceAttributes.HAS_FACING and msg.facing == .75
+    assert face().facing == 0
 
 
 def test_array_carries_header_size_and_the_rest():
@@ -224,8 +234,8 @@ def test_markers_need_a_position_and_say_what_the_face_shows():
     tracks = [track(), track(None, None)]
     none = messages.faces_array(Header(frame_id='eye'), '', (640, 480), tracks)
     assert [marker.action for marker in markers.marker_array(none, tracks).markers] == [3]
-    some = messages.faces_array(Header(frame_id='eye'), '', (640, 480), tracks,
-                                focal=(600., 600., 320., 240.), face_width_m=.15)
+    places = [Position((.1, .2, 1.))] * 2
+    some = messages.faces_array(Header(frame_id='eye'), '', (640, 480), tracks, positions=places)
     found = markers.marker_array(some, tracks).markers
     assert [(marker.ns, marker.id) for marker in found] == [
         ('', 0), ('head', 0), ('gaze', 0), ('caption', 0), ('head', 1), ('caption', 1)]
@@ -242,7 +252,7 @@ def test_gaze_of_a_face_that_looks_at_the_camera_points_back_at_it():
     for seen in (straight, to_right):
         some = [track(seen, seen)]
         faces = messages.faces_array(Header(), '', (640, 480), some,
-                                     focal=(600., 600., 320., 240.), face_width_m=.15)
+                                     positions=[Position((.1, .2, 1.))])
         start, end = markers.marker_array(faces, some).markers[2].points
         ends.append((end.x - start.x, end.y - start.y, end.z - start.z))
     assert ends[0] == pytest.approx((0, 0, -markers.ARROW_M)) and ends[1] == pytest.approx(

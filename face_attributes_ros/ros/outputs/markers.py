@@ -4,7 +4,6 @@ it looks, a caption."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from face_attributes_ros import captions
 from face_attributes_ros.drawing import colour_bgr
 from face_attributes_ros.faces import Track
+from face_attributes_ros.headpose import forward
 from face_attributes_ros.msg import FaceAttributes, FaceAttributesArray
 from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 
@@ -28,6 +28,7 @@ died."""
 class Markers:
     """`markers`: heads, facing directions and captions."""
 
+    SWITCH: ClassVar = ''
     TOPICS: ClassVar[dict[str, Topic]] = {'markers': Topic(
         MarkerArray, 1, 'Heads, facing directions and captions for RViz; needs camera_info.')}
 
@@ -76,16 +77,10 @@ def _head(marker: Marker, face: FaceAttributes, track: Track) -> None:
 
 
 def _gaze(marker: Marker, face: FaceAttributes, track: Track) -> None:
-    # Optical frame: x right, y down, z away from the camera. A face with no yaw and pitch looks
-    # back along z.
     marker.type = Marker.ARROW
-    start, across = face.position, math.cos(face.pitch)
-    marker.points = [
-        start,
-        Point(x=start.x + ARROW_M * math.sin(face.yaw) * across,
-              y=start.y - ARROW_M * math.sin(face.pitch),
-              z=start.z - ARROW_M * math.cos(face.yaw) * across)
-    ]
+    start = face.position
+    x, y, z = (ARROW_M * each for each in forward(face.yaw, face.pitch, face.roll))
+    marker.points = [start, Point(x=start.x + x, y=start.y + y, z=start.z + z)]
     marker.scale = Vector3(x=.02, y=.04, z=.05)
 
 
