@@ -76,8 +76,10 @@ def aligned_transform(landmarks_xy: ArrayLike, size_px: int,
     return similarity_from_points(five_points(np.asarray(landmarks_xy)), target)
 
 
-def crop(image_bgr: np.ndarray, transform: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Fills `out` (S, S, 3) uint8 with the crop; what lies outside of the image repeats its edge.
+def crop(image_bgr: np.ndarray, transform: np.ndarray, out: np.ndarray,
+         border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
+    """Fills `out` (S, S, 3) uint8 with the crop; what lies outside of the image repeats its edge,
+    or is what another of OpenCV's borders says.
 
     Pixel centres lie at half coordinates, as in `boxes`; far shrinking averages, so that no
     aliasing reaches the network.
@@ -86,7 +88,7 @@ def crop(image_bgr: np.ndarray, transform: np.ndarray, out: np.ndarray) -> np.nd
     if shrink >= 2:
         image_bgr, transform = _shrunk(image_bgr, transform, size, shrink)
     cv2.warpAffine(image_bgr, _pixel_centred(transform), (size, size), dst=out,
-                   flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                   flags=cv2.INTER_LINEAR, borderMode=border)
     return out
 
 

@@ -20,7 +20,9 @@ INPUTS = {
     'image/compressed': ('sensor_msgs/CompressedImage',
                          'The camera, with `image_transport` compressed: JPEG or PNG.'),
     'camera_info': ('sensor_msgs/CameraInfo',
-                    'Beside the image unless remapped; optional, for positions and markers.'),
+                    'Beside the image unless remapped; optional, for whatever is in space: '
+                    'positions, poses, markers, TF.'),
+    'depth/image': ('sensor_msgs/Image', 'Another name with `depth.topic`; with `depth.enable`.'),
 }
 
 
@@ -30,9 +32,9 @@ def topics() -> str:
     rows += [f'| in `{name}` | {kind} | best effort, depth 1 | {text} |'
              for name, (kind, text) in INPUTS.items()]
     for name, topic in TOPICS.items():
-        kind = f'{topic.kind.__module__.split(".")[0]}/{topic.kind.__name__}'
-        rows.append(f'| out `~/{name}` | {kind} | reliable, depth {topic.depth} | '
-                    f'{topic.meaning} |')
+        shown = name.replace('{id}', 'ID') if name.startswith('/') else f'~/{name}'
+        qos = f'reliable, depth {topic.depth}' + (', latched' if topic.standing else '')
+        rows.append(f'| out `{shown}` | {topic.type_name} | {qos} | {topic.meaning} |')
     rows.append(
         '| out `/diagnostics` | diagnostic_msgs/DiagnosticArray | reliable, depth 1 | Once a '
         'second: rates, latency, drops, models, device; and why, when no image comes. |')

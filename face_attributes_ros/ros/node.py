@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.errors import FaceAttributesError
 from face_attributes_ros.options import Option
+from face_attributes_ros.ros.outputs.publishers import check as check_outputs
 from face_attributes_ros.ros.parameters import GIVEN, Declared
 from face_attributes_ros.ros.reporter import Reporter
 from face_attributes_ros.ros.run import Finished
@@ -98,6 +99,7 @@ class FaceAttributesNode(LifecycleNode):
         """Loads the networks and runs each once; FAILURE with one line in the log where they
         cannot be had."""
         start = time.monotonic()
+        check_outputs(self.settings)
         pipeline = self._factory(self.settings)
         pipeline.warm_up()
         self.work, self.fault = Work(self, pipeline, lambda: self.settings), ''

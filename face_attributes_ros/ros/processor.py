@@ -7,11 +7,13 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from rclpy.clock import Clock
 from std_msgs.msg import Header
 
+from face_attributes_ros.engagement import Engagement
 from face_attributes_ros.errors import FaceAttributesError
 from face_attributes_ros.faces import Track
 from face_attributes_ros.msg import FaceAttributesArray
@@ -19,6 +21,7 @@ from face_attributes_ros.ros.camera import Camera, Frame
 from face_attributes_ros.ros.messages import faces_array, seconds
 from face_attributes_ros.ros.outputs.look import Look
 from face_attributes_ros.ros.outputs.publishers import Publishers
+from face_attributes_ros.ros.sight import Sight
 from face_attributes_ros.settings import Settings
 
 MOST_FAILURES = 3
@@ -44,16 +47,19 @@ class Processor:
     """Reads its cameras' messages, runs the pipeline once for all, publishes by camera.
 
     What fails, in the networks or on the way out, is logged and its images are counted as
-    `failed`; the MOST_FAILURES-th failure in a row is raised.
+    `failed`; the MOST_FAILURES-th failure in a row is raised. Ids of tracks get `prefix` before
+    they leave.
     """
 
     def __init__(self, cameras: Mapping[str, Camera], publishers: Mapping[str, Publishers],
                  pipeline: Frames, dropped: Callable[[str], int], clock: Clock,
-                 logger: Any):
+                 logger: Any, prefix: str = ''):
         self.cameras, self.publishers, self.pipeline = cameras, publishers, pipeline
         self._dropped, self._clock, self._logger = dropped, clock, logger
         about = pipeline.description
         self.model_id = '+'.join(filter(None, map(about.get, ('detector', 'attributes'))))
+        self._prefix = prefix
+        self._engagement = {name: Engagement() for name in cameras}
         self._told = {name: dropped(name) for name in cameras}
         self._last: dict[str, tuple[Header, tuple[int, int]]] = {}
         self._settings: Settings | None = None
@@ -101,7 +107,12 @@ class Processor:
         except Exception as error:
             self._note_failure(error, frames)
             return None
-        return tracks
+        return {name: self._named(some) for name, some in tracks.items()}
+
+    def _named(self, tracks: list[Track]) -> list[Track]:
+        if not self._prefix:
+            return tracks
+        return [replace(track, track_id=self._prefix + track.track_id) for track in tracks]
 
     def _publish_all(self, frames: Mapping[str, Frame], tracks: Mapping[str, list[Track]],
                      settings: Settings, inference_ms: float) -> None:
@@ -141,15 +152,16 @@ class Processor:
         self._last[name] = frame.header, frame.size
         dropped = self._newly_dropped(name)
 
+        sight = Sight(tracks, frame.size, self._stamp_s(frame), settings, camera.calibration,
+                      camera.depth, self._engagement[name])
+
         def message() -> FaceAttributesArray:
-            known = camera.calibration
-            focal = None if known is None else known.focal_px(frame.size[0])
-            return faces_array(frame.header, name, frame.size, tracks, focal=focal,
-                               face_width_m=settings.position_face_width, latency_ms=latency_ms,
+            return faces_array(frame.header, name, frame.size, tracks, positions=sight.positions,
+                               attention=sight.attention, latency_ms=latency_ms,
                                inference_ms=inference_ms, dropped_frames=dropped,
                                model_id=self.model_id)
 
-        self.publishers[name].publish(Look(frame, tracks, settings, message))
+        self.publishers[name].publish(Look(frame, tracks, settings, sight, message))
 
     def _newly_dropped(self, name: str) -> int:
         total = self._dropped(name)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import secrets
+import string
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +13,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 
 from face_attributes_ros.ros.camera import Camera
+from face_attributes_ros.ros.outputs.humans import InSight
 from face_attributes_ros.ros.outputs.publishers import Publishers
 from face_attributes_ros.ros.processor import Processor
 from face_attributes_ros.ros.worker import Worker
@@ -26,12 +29,14 @@ class Work:
 
     def __init__(self, node: LifecycleNode, pipeline: Any, settings: Callable[[], Settings]):
         self.pipeline, self._settings = pipeline, settings
-        names = settings().cameras
+        names, in_sight = settings().cameras, InSight()
         self.worker = Worker(self._process, self._interval_s)
-        self.publishers = {name: Publishers(node, name, self.adjust) for name in names}
+        self.publishers = {name: Publishers(node, name, self.adjust, settings(), in_sight)
+                           for name in names}
         self.cameras = {name: Camera(node, name, settings(), self.worker.put) for name in names}
         self._processor = Processor(self.cameras, self.publishers, pipeline, self.dropped,
-                                    node.get_clock(), node.get_logger())
+                                    node.get_clock(), node.get_logger(),
+                                    random_prefix() if settings().rep155_enable else '')
         self._running = False
         self._silent: set[str] = set()
 
@@ -44,12 +49,13 @@ class Work:
     def adjust(self) -> None:
         """Subscribes to cameras that somebody wants to know about, and to no others."""
         for name, camera in self.cameras.items() if self._running else ():
+            self.publishers[name].announce(self._told())
             always = self._settings().process_without_subscribers
             if always or self.publishers[name].wanted():
                 camera.subscribe()
             elif camera.subscription is not None:
                 camera.unsubscribe()
-                self.worker.order(partial(self.pipeline.reset, name))
+                self.worker.order(partial(self._end_view, name))
 
     def forget_silent(self) -> None:
         """Says of cameras that stopped sending that nothing is seen any more, once each."""
@@ -93,9 +99,19 @@ class Work:
         return self.worker.replaced[name] + sum(
             counts[kind] for kind in ('too_old', 'unreadable', 'failed'))
 
+    def _told(self) -> Settings:
+        # What the pipeline works with: where a setting is 0, what its model says.
+        filled = getattr(self.pipeline, 'settings', None)
+        return filled if isinstance(filled, Settings) else self._settings()
+
     def _process(self, batch: dict[str, Any]) -> None:
         self._processor.process(batch, self._settings())
 
     def _interval_s(self) -> float:
         rate_hz = self._settings().max_rate_hz
         return 1 / rate_hz if rate_hz > 0 else 0.
+
+
+def random_prefix() -> str:
+    """What ids of this run begin with: REP 155's must not mean another face after a restart."""
+    return ''.join(secrets.choice(string.ascii_lowercase) for _ in range(4)) + '_'

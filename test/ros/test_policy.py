@@ -7,8 +7,10 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from places import CONFIG
 
-OPTIONAL = {'/clock', '/image/compressed'}
-"""Only with use_sim_time, and with image_transport compressed."""
+OPTIONAL = {'/clock', '/image/compressed', '/depth/image', '/face_attributes/detections',
+            '/face_attributes/label_info', '/tf', '/humans/faces/tracked', '/humans/faces/*'}
+"""Only with use_sim_time, image_transport compressed, depth.enable, detections.enable, tf.enable
+and rep155.enable."""
 
 
 def allowed(kind, right):

@@ -18,6 +18,7 @@ from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 class Annotated:
     """`image_annotated` and its JPEG, at most `annotated.max_rate_hz`."""
 
+    SWITCH: ClassVar = ''
     TOPICS: ClassVar[dict[str, Topic]] = {
         'image_annotated': Topic(
             Image, 1,

@@ -13,6 +13,7 @@ from face_attributes_ros.ros.outputs.look import Look, Messages, Topic
 class Faces:
     """`faces`: one message for each image."""
 
+    SWITCH: ClassVar = ''
     TOPICS: ClassVar[dict[str, Topic]] = {'faces': Topic(FaceAttributesArray, 5,
                              'One message for each image processed, also without faces.')}
 
