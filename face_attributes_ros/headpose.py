@@ -24,16 +24,18 @@ GAZE_IN_FACE: Quaternion = (-.5, .5, -.5, .5)
 """Turns a face's axes into those of a gaze: z out of the face, x to its right, y down."""
 
 _MODEL_MM = {
-    27: (0, 0, 0),  # sellion
-    30: (20, 0, -42),  # tip of the nose
-    33: (10, 0, -52),  # where the nose meets the lip
-    36: (-24, -45, -4), 45: (-24, 45, -4),  # outer corners of the eyes
-    39: (-11, -16, -6), 42: (-11, 16, -6),  # inner corners
-    48: (-4, -26, -75), 54: (-4, 26, -75),  # corners of the mouth
+    27: (0., 0., 0.),  # sellion
+    30: (13.5, 0., -35.9),  # tip of the nose
+    33: (-.6, 0., -44.9),  # where the nose meets the lip
+    36: (-18.6, -45., 2.4), 45: (-18.6, 45., 2.4),  # outer corners of the eyes
+    39: (-14.5, -20., 1.), 42: (-14.5, 20., 1.),  # inner corners
+    48: (-20.7, -28.2, -62.2), 54: (-20.7, 28.2, -62.2),  # corners of the mouth
+    0: (-63.2, -75., 2.), 16: (-63.2, 75., 2.),  # ends of the jaw, before the ears
 }
-"""An average adult's face by iBUG number, millimetres in the face's axes. Widths and heights are
-rounded from L. G. Farkas, Anthropometry of the Head and Face (1994): ex-ex 90, en-en 32, n-sn 52,
-n-sto 73, ch-ch 52, sn-prn 20. What moves with the jaw is left out."""
+"""A face by iBUG number, millimetres in the face's axes: where `attributes_m` puts its landmarks
+on faces whose pose is labelled (training/attributes/face_model.py), at the size at which the outer
+corners of the eyes are 90 mm apart (L. G. Farkas, Anthropometry of the Head and Face, 1994). What
+moves with the jaw is left out."""
 
 INDICES = np.array(list(_MODEL_MM))
 MODEL_M = np.array(list(_MODEL_MM.values()), np.float64) / 1000
@@ -101,15 +103,38 @@ def towards(ray: tuple[float, float]) -> np.ndarray:
     return turned
 
 
-def pose_from_landmarks(rays: np.ndarray, guess: Pose) -> Pose | None:
-    """The pose that sends the model's points through the rays (68, 2) of the landmarks (x/z, y/z,
-    distortion taken out), starting from a guess; None where there is none in front of the camera
-    that fits.
-
-    OpenCV's iterative solvePnP, which minimises the reprojection error.
+def angles(rotation: np.ndarray) -> Point:
+    """Yaw, pitch and roll of a face's rotation (3, 3), radians: what `rotation_from_angles` takes.
     """
-    seen = np.ascontiguousarray(rays[INDICES], np.float64)
-    if not (np.abs(seen) < FARTHEST_M).all():  # nor is not-a-number
+    m = (rotation @ FRONTAL.T).tolist()
+    return (math.asin(max(-1., min(1., m[2][0]))), -math.atan2(m[2][1], m[2][2]),
+            math.atan2(m[1][0], m[0][0]))
+
+
+def pose_turned(rays: np.ndarray, rotation: np.ndarray) -> Pose | None:
+    """The pose of a head whose rotation is known that sends the model's points nearest to the rays
+    (68, 2) of the landmarks (x/z, y/z, distortion taken out); None where there is none in front of
+    the camera that fits.
+
+    Each point gives two linear equations in the origin: x + px = rx (z + pz), and for y.
+    """
+    seen = _seen(rays)
+    if seen is None:
+        return None
+    points = MODEL_M @ rotation.T
+    left = np.zeros((len(seen), 2, 3))
+    left[:, 0, 0] = left[:, 1, 1] = 1
+    left[:, :, 2] = -seen
+    right = seen * points[:, 2:] - points[:, :2]
+    origin = np.linalg.lstsq(left.reshape(-1, 3), right.reshape(-1), rcond=None)[0]
+    return _fitting(origin, rotation, seen)
+
+
+def pose_from_landmarks(rays: np.ndarray, guess: Pose) -> Pose | None:
+    """The same where the rotation is not known either: OpenCV's iterative solvePnP, from a
+    guess."""
+    seen = _seen(rays)
+    if seen is None:
         return None
     turn, where = cv2.Rodrigues(guess.rotation)[0], np.array(guess.origin).reshape(3, 1)
     try:
@@ -117,10 +142,19 @@ def pose_from_landmarks(rays: np.ndarray, guess: Pose) -> Pose | None:
                                          useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE)
     except cv2.error:
         return None
-    x, y, z = where.ravel().tolist()
-    if not done or not 0 < z < FARTHEST_M or not math.isfinite(x + y):
+    return _fitting(where.ravel(), cv2.Rodrigues(turn)[0], seen) if done else None
+
+
+def _seen(rays: np.ndarray) -> np.ndarray | None:
+    seen = np.ascontiguousarray(rays[INDICES], np.float64)
+    return seen if (np.abs(seen) < FARTHEST_M).all() else None  # nor is not-a-number
+
+
+def _fitting(origin: np.ndarray, rotation: np.ndarray, seen: np.ndarray) -> Pose | None:
+    x, y, z = origin.tolist()
+    if not 0 < z < FARTHEST_M or not math.isfinite(x + y):
         return None
-    found = Pose((x, y, z), cv2.Rodrigues(turn)[0])
+    found = Pose((x, y, z), rotation)
     return found if _fits(found, seen) else None
 
 

@@ -61,6 +61,11 @@ def test_quaternions_say_the_same_as_matrices(angles):
     assert math.hypot(*found) == pytest.approx(1) and found[3] >= 0
 
 
+@pytest.mark.parametrize('angles', ANGLES)
+def test_angles_come_back_from_a_rotation(angles):
+    assert headpose.angles(headpose.rotation_from_angles(*angles)) == pytest.approx(angles)
+
+
 @pytest.mark.parametrize('diagonal', [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)])
 def test_quaternions_of_half_turns(diagonal):
     rotation = np.diag(np.array(diagonal, float))
@@ -83,6 +88,8 @@ def test_a_pose_is_found_again_from_its_landmarks(angles, origin):
                                          Pose((x * 1.2, y * 1.2, z * 1.2), near))
     assert found.origin == pytest.approx(origin, abs=1e-4)
     assert found.rotation == pytest.approx(rotation, abs=1e-4)
+    assert headpose.pose_turned(rays_of(origin, rotation), rotation).origin == pytest.approx(
+        origin, abs=1e-6)
 
 
 def test_landmarks_that_are_no_numbers_or_no_face_give_no_pose():
@@ -92,6 +99,8 @@ def test_landmarks_that_are_no_numbers_or_no_face_give_no_pose():
     scattered = np.random.default_rng(0).uniform(-.1, .1, (68, 2))
     assert headpose.pose_from_landmarks(scattered, guess) is None
     assert headpose.pose_from_landmarks(np.zeros((68, 2)), guess) is None
+    for rays in (np.full((68, 2), np.nan), np.full((68, 2), 1e300), scattered, np.zeros((68, 2))):
+        assert headpose.pose_turned(rays, FRONTAL) is None
 
 
 def test_a_depth_moves_a_pose_along_its_ray():

@@ -13,10 +13,12 @@ import numpy as np
 from face_attributes_ros.engagement import Attention, Engagement
 from face_attributes_ros.faces import COASTING, Track
 from face_attributes_ros.headpose import (
+    FRONTAL,
     Pose,
     Position,
     at_depth,
     pose_from_landmarks,
+    pose_turned,
     rotation_from_angles,
     towards,
 )
@@ -102,14 +104,17 @@ def _pose(track: Track, position: Position, calibrated: Calibration, width: int)
     seen = track.raw
     if seen is None or track.state == COASTING:
         return None
+    # The network's angles are nearer to the truth than solvePnP's (docs/decisions.md), which is
+    # for when they are off. Landmarks say where the head is either way.
     x, y, z = position.point
-    turned = None
+    rays = None if seen.landmarks_xy is None else np.array(
+        calibrated.rays(seen.landmarks_xy, width))
+    pose: Pose | None = None
     if seen.yaw_rad is not None and seen.pitch_rad is not None:
         turned = towards((x / z, y / z)) @ rotation_from_angles(seen.yaw_rad, seen.pitch_rad,
                                                                 seen.roll_rad or 0.)
-    pose = None if turned is None else Pose(position.point, turned)
-    if seen.landmarks_xy is not None:
-        rays = np.array(calibrated.rays(seen.landmarks_xy, width))
-        guess = pose or Pose(position.point, rotation_from_angles(0., 0., 0.))
-        pose = pose_from_landmarks(rays, guess) or pose
+        placed = None if rays is None else pose_turned(rays, turned)
+        pose = placed or Pose(position.point, turned)
+    elif rays is not None:
+        pose = pose_from_landmarks(rays, Pose(position.point, towards((x / z, y / z)) @ FRONTAL))
     return at_depth(pose, z) if pose is not None and position.measured else pose

@@ -52,8 +52,8 @@ def test_without_camera_info_nothing_is_in_space_but_a_face_can_look_at_the_came
 
 def test_landmarks_give_the_pose_of_the_head():
     pose, = sight(portrait()).poses
-    assert pose.origin == pytest.approx(ORIGIN, abs=1e-3)
-    assert degrees_between(pose.rotation, expected_rotation()) < .1
+    assert pose.origin == pytest.approx(ORIGIN, abs=5e-3)
+    assert degrees_between(pose.rotation, expected_rotation()) < 2  # seen along another line
 
 
 @pytest.mark.parametrize('origin', [(0., 0., 1.), (.6, .3, 1.2), (-.8, 0., 1.5)])

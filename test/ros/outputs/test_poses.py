@@ -113,11 +113,11 @@ def test_depth_is_measured_and_its_absence_is_said(bench, look, camera):
 
 def test_nothing_in_space_is_computed_for_who_only_wants_pictures(bench, look, camera,
                                                                   monkeypatch):
-    """What nobody listens to costs nothing: no pose is solved for an image."""
+    """What nobody listens to costs nothing: no pose is worked out for an image."""
     from face_attributes_ros.ros import sight
 
     solved = []
-    monkeypatch.setattr(sight, 'pose_from_landmarks', lambda *given: solved.append(given))
+    monkeypatch.setattr(sight, 'pose_turned', lambda *given: solved.append(given))
     heard, _ = bench.listen('/face_attributes/faces')
     look([portrait()])
     for number in (1, 2):
