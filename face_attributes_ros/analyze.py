@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures to faces without ROS: `face-attributes analyze PATH...`, or from Python
+"""Pictures and videos to faces without ROS: `face-attributes analyze PATH...`, or from Python
 
     from face_attributes_ros import Analyzer
     analyzer = Analyzer()
@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,15 +25,17 @@ from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.console import say
 from face_attributes_ros.detector import check_image
 from face_attributes_ros.drawing import annotate
-from face_attributes_ros.errors import FaceAttributesError, OutputError
-from face_attributes_ros.faces import CONFIRMED, Attributes, Face, Track
-from face_attributes_ros.head import rounded
-from face_attributes_ros.heads import HEADS
+from face_attributes_ros.errors import FaceAttributesError, OutputError, ParameterError
+from face_attributes_ros.faces import CONFIRMED, Face, Track
+from face_attributes_ros.films import run as films
+from face_attributes_ros.films.watch import Watcher
 from face_attributes_ros.paths import expanded, printable
 from face_attributes_ros.pictures import reader
 from face_attributes_ros.pictures.folders import pictures_in
+from face_attributes_ros.pictures.video import is_video
 from face_attributes_ros.pictures.writer import NewPictures
 from face_attributes_ros.pipeline import Pipeline, shown
+from face_attributes_ros.records import to_json
 from face_attributes_ros.settings import Settings
 
 FLAGS = {
@@ -87,40 +88,48 @@ def read_image(path: str | os.PathLike[str],
     return reader.read(path, max_megapixels)
 
 
-def to_json(track: Track) -> dict[str, Any]:
-    """One face as plain numbers and strings; what the model does not have is None. Angles are
-    radians, boxes pixels."""
-    seen = track.attributes or Attributes()
-    out = {'box_xyxy': rounded(track.face.box_xyxy, 2), 'score': rounded(track.face.score)}
-    for head in HEADS.values():
-        out.update({key: value(seen) for key, value in head.json.items()})
-    return out
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `face-attributes analyze`."""
     parser.add_argument('paths', nargs='+', metavar='PATH', type=Path,
-                        help='pictures, or folders of pictures (with those below them)')
+                        help='pictures, folders of pictures (with those below them), or videos')
     parser.add_argument('--json', action='store_true',
-                        help='one JSON object a picture on standard output, and nothing else')
+                        help='one JSON object a picture, or a frame of a video, on standard '
+                        'output, and nothing else')
     parser.add_argument('--out', type=Path, metavar='DIR',
-                        help='write annotated PNGs there, each under a name that is free')
+                        help='write annotated PNGs there, each under a name that is free; of a '
+                        'video an annotated one, JSON lines, a CSV table and a timeline')
     parser.add_argument('--crops', action='store_true',
                         help='each picture is one face crop: skip detection')
     options.add_arguments(parser, Settings, FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Analyzes what the arguments name; 1 if a picture could not be read or written, else 0."""
+    """Analyzes what the arguments name; 1 if something could not be read or written, else 0."""
     settings = options.from_arguments(Settings, args, FLAGS)
     out = NewPictures(args.out) if args.out else None
     failures = _Failures()
-    paths = list(_pictures(args.paths, failures.say))
-    if paths:
+    paths = list(_paths(args.paths, failures.say))
+    films_ = [path for path in paths if is_video(path)]
+    pictures = [path for path in paths if not is_video(path)]
+    if pictures:
         analyzer = Analyzer(settings)
-        for path in _with_progress(paths):
+        for path in _with_progress(pictures):
             _analyze_one(analyzer, path, out, args, failures)
+    if films_:
+        _analyze_films(films_, settings, args, failures)
     return 1 if failures.count else 0
+
+
+def _analyze_films(paths: Sequence[Path], settings: Settings, args: argparse.Namespace,
+                   failures: _Failures) -> None:
+    if args.crops:
+        raise ParameterError('--crops is for pictures; a video is no face crop')
+    watcher, told = Watcher.of(settings), films.Told(args.json, args.out)
+    for path in paths:
+        try:
+            films.tell(watcher, path, told, failures.say)
+        except FaceAttributesError as error:
+            failures.say(error)
 
 
 class _Failures:
@@ -137,8 +146,8 @@ class _Failures:
         self._no_output |= isinstance(error, OutputError)
 
 
-def _pictures(paths: list[Path],
-              on_error: Callable[[FaceAttributesError], object]) -> Iterator[Path]:
+def _paths(paths: list[Path],
+           on_error: Callable[[FaceAttributesError], object]) -> Iterator[Path]:
     for path in map(expanded, paths):
         if os.path.isdir(path):
             yield from pictures_in(path, on_error)

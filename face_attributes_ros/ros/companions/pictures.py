@@ -18,6 +18,7 @@ from face_attributes_ros.paths import expanded, printable
 from face_attributes_ros.pictures import reader
 from face_attributes_ros.pictures.folders import is_picture, pictures_in
 from face_attributes_ros.pictures.formats import format_of
+from face_attributes_ros.pictures.video import opened_file
 
 ADDRESSES = ('rtsp', 'rtsps', 'http', 'https', 'rtmp', 'rtp', 'udp', 'tcp', 'srt')
 """What OpenCV's FFmpeg opens."""
@@ -148,19 +149,7 @@ def _opened(source: str) -> tuple[cv2.VideoCapture, Callable[[], object]]:
     if _is_device(source):
         # V4L2 knows a camera by /dev/video0, not by the links of /dev/v4l/by-id.
         return cv2.VideoCapture(os.path.realpath(source), cv2.CAP_V4L2), _nothing
-    try:
-        os.fsencode(source).decode()
-    except UnicodeDecodeError:  # OpenCV would crash on the name
-        return _opened_by_number(source)
-    return cv2.VideoCapture(source), _nothing
-
-
-def _opened_by_number(path: str) -> tuple[cv2.VideoCapture, Callable[[], object]]:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise ImageError(f'{printable(path)}: cannot be read, {error.strerror}') from error
-    return cv2.VideoCapture(f'/proc/self/fd/{handle}'), lambda: os.close(handle)
+    return opened_file(source)
 
 
 def _nothing() -> None:
