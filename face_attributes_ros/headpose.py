@@ -37,7 +37,7 @@ on faces whose pose is labelled (training/attributes/face_model.py), at the size
 corners of the eyes are 90 mm apart (L. G. Farkas, Anthropometry of the Head and Face, 1994). What
 moves with the jaw is left out."""
 
-INDICES = np.array(list(_MODEL_MM))
+INDICES = tuple(_MODEL_MM)
 MODEL_M = np.array(list(_MODEL_MM.values()), np.float64) / 1000
 
 FARTHEST_M = 100.
@@ -113,8 +113,8 @@ def angles(rotation: np.ndarray) -> Point:
 
 def pose_turned(rays: np.ndarray, rotation: np.ndarray) -> Pose | None:
     """The pose of a head whose rotation is known that sends the model's points nearest to the rays
-    (68, 2) of the landmarks (x/z, y/z, distortion taken out); None where there is none in front of
-    the camera that fits.
+    (P, 2) of the landmarks of INDICES (x/z, y/z, distortion taken out); None where there is none
+    in front of the camera that fits.
 
     Each point gives two linear equations in the origin: x + px = rx (z + pz), and for y.
     """
@@ -146,7 +146,7 @@ def pose_from_landmarks(rays: np.ndarray, guess: Pose) -> Pose | None:
 
 
 def _seen(rays: np.ndarray) -> np.ndarray | None:
-    seen = np.ascontiguousarray(rays[INDICES], np.float64)
+    seen = np.ascontiguousarray(rays, np.float64)
     return seen if (np.abs(seen) < FARTHEST_M).all() else None  # nor is not-a-number
 
 

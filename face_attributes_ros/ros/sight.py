@@ -14,6 +14,7 @@ from face_attributes_ros.engagement import Attention, Engagement
 from face_attributes_ros.faces import COASTING, Track
 from face_attributes_ros.headpose import (
     FRONTAL,
+    INDICES,
     Pose,
     Position,
     at_depth,
@@ -107,8 +108,9 @@ def _pose(track: Track, position: Position, calibrated: Calibration, width: int)
     # The network's angles are nearer to the truth than solvePnP's (docs/decisions.md), which is
     # for when they are off. Landmarks say where the head is either way.
     x, y, z = position.point
-    rays = None if seen.landmarks_xy is None else np.array(
-        calibrated.rays(seen.landmarks_xy, width))
+    points = seen.landmarks_xy
+    rays = None if points is None else np.array(
+        calibrated.rays([points[index] for index in INDICES], width))
     pose: Pose | None = None
     if seen.yaw_rad is not None and seen.pitch_rad is not None:
         turned = towards((x / z, y / z)) @ rotation_from_angles(seen.yaw_rad, seen.pitch_rad,

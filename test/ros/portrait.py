@@ -31,7 +31,7 @@ def portrait(track_id='f1', state=CONFIRMED, origin=ORIGIN, angles=ANGLES, obser
         @ headpose.rotation_from_angles(*angles)
     found = pixels(headpose.MODEL_M @ rotation.T + origin)
     landmarks = np.tile(found.mean(0), (68, 1))
-    landmarks[headpose.INDICES] = found
+    landmarks[list(headpose.INDICES)] = found
     centre, half = found.mean(0), .075 * FOCAL_PX / origin[2]  # a face is 0.15 m wide
     seen = replace(KNOWN, landmarks_xy=tuple(map(tuple, landmarks.tolist())),
                    yaw_rad=angles[0], pitch_rad=angles[1], roll_rad=angles[2])

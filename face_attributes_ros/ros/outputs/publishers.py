@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks
@@ -60,7 +60,8 @@ class Publishers:
                  settings: Settings, in_sight: InSight):
         self._node, self._prefix = node, f'~/{camera}/' if camera else '~/'
         kinds = asked_for(settings)
-        self._outputs = [Humans(camera, in_sight) if kind is Humans else kind() for kind in kinds]
+        self._outputs = [(Humans(camera, in_sight) if kind is Humans else kind(), _roots(kind))
+                         for kind in kinds]
         self._topics = {name: (topic, topic.message_class(_parameter(kind))) for kind in kinds
                         for name, topic in kind.TOPICS.items()}
         self._told: dict[str, Any] = {}
@@ -109,16 +110,18 @@ class Publishers:
     def publish(self, look: Look) -> None:
         """Publishes what is wanted of a look."""
         heard = {name for name in self.by_name if self._is_heard(name)}
-        for output in self._outputs:
-            wanted = self._of(output, heard)
+        for output, roots in self._outputs:
+            wanted = heard & output.TOPICS.keys()
+            if roots:
+                wanted |= {name for name in heard if name.startswith(roots)}
             # Topics of single faces are taken back when nobody listens any more.
-            if wanted or self._of(output, self.by_name) - output.TOPICS.keys():
+            if wanted or (roots and self.by_name.keys() - self._topics.keys()):
                 for name, message in output.messages(look, wanted):
                     self._send(name, message)
 
     def publish_nothing(self, faces: FaceAttributesArray) -> None:
         """Publishes that nothing is seen; `faces` is an array without any."""
-        for output in self._outputs:
+        for output, _ in self._outputs:
             for name, message in output.nothing(faces):
                 self._send(name, message)
 
@@ -126,13 +129,6 @@ class Publishers:
         """Takes the topics back."""
         for name in list(self.by_name):
             self._take_back(name)
-
-    @staticmethod
-    def _of(output: Output, names: Collection[str]) -> set[str]:
-        # Its own topics, and those of single faces that lie beside its topics with an {id}.
-        roots = tuple(name.partition('{id}')[0] for name in output.TOPICS if '{id}' in name)
-        return {name for name in names
-                if name in output.TOPICS or (roots and name.startswith(roots))}
 
     def _take_back(self, name: str) -> None:
         publisher = self.by_name.pop(name, None)
@@ -159,6 +155,11 @@ class Publishers:
         self.by_name[name] = publisher = self._node.create_publisher(kind, name, 1,
                                                                      event_callbacks=quiet)
         return publisher
+
+
+def _roots(kind: type[Output]) -> tuple[str, ...]:
+    # What the topics of single faces begin with.
+    return tuple({name.partition('{id}')[0] for name in kind.TOPICS if '{id}' in name})
 
 
 def _on_match(matched: Callable[[], None]) -> PublisherEventCallbacks:

@@ -39,7 +39,7 @@ FOCAL_SHARE = 6.
 
 
 def fit(landmarks: np.ndarray, rotations: np.ndarray,
-        indices: Sequence[int] = tuple(headpose.INDICES.tolist())) -> np.ndarray:
+        indices: Sequence[int] = headpose.INDICES) -> np.ndarray:
     """The face (P, 3), metres in its own axes, whose views under weak perspective, turned by
     rotations (N, 3, 3), are nearest to landmarks (N, 68, 2), y down; P are those of `indices`.
 
@@ -81,7 +81,8 @@ def _placed(views: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def solved(landmarks: np.ndarray, width: int, height: int) -> headpose.Pose | None:
     """What solvePnP says of a crop, with no help from the network's angles."""
-    rays = (landmarks - [width / 2, height / 2]) / (FOCAL_SHARE * width)
+    points = landmarks[list(headpose.INDICES)]
+    rays = (points - [width / 2, height / 2]) / (FOCAL_SHARE * width)
     return headpose.pose_from_landmarks(rays, headpose.Pose((0., 0., 1.), headpose.FRONTAL))
 
 
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seen, labels, _ = looked_at(options.data, 'train')
     turned = np.array([headpose.rotation_from_angles(*label) for label in labels.tolist()])
     face = fit(landmarks_of(seen), turned)
-    for index, point in zip(headpose.INDICES.tolist(), (1000 * face).round(1).tolist()):
+    for index, point in zip(headpose.INDICES, (1000 * face).round(1).tolist()):
         print(index, point)
     record = {'train_faces': len(seen), 'apart_from_shipped_mm': round(
         1000 * float(np.abs(face - headpose.MODEL_M).max()), 2)} | told(options.data)

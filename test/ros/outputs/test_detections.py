@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """`detections` and `label_info`, over real DDS, with the real vision_msgs where it is."""
 
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from harness import matched, picture
 from portrait import HEIGHT, ORIGIN, WIDTH, Gallery, portrait
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 from face_attributes_ros.faces import COASTING, TENTATIVE
 from face_attributes_ros.headpose import Position
+from face_attributes_ros.ros.camera import Frame
 from face_attributes_ros.ros.companions.image_source import camera_info
 from face_attributes_ros.ros.outputs import detections
+from face_attributes_ros.ros.outputs.look import Look
+from face_attributes_ros.ros.sight import Sight
+from face_attributes_ros.settings import Settings
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -36,6 +45,27 @@ def test_a_pose_says_how_far_it_is_to_be_trusted(measured, share):
 
 def test_a_pose_that_is_not_known_says_so():
     assert detections.pose_with_covariance(None, None).covariance[0] == -1
+
+
+def test_without_the_package_the_mapping_is_the_same(monkeypatch):
+    monkeypatch.setattr(detections, 'message_type',
+                        lambda name, asked_by: partial(SimpleNamespace, kind=name))
+    tracks = [portrait(), portrait('f2', COASTING)]
+    settings = Settings(detector_confidence=.4)
+    frame = Frame(Header(frame_id='eye'), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    sight = Sight(tracks, (WIDTH, HEIGHT), 0., settings)
+    seen = Look(frame, tracks, settings, sight, lambda: None)
+    output = detections.Detections()
+    (topic, message), = output.messages(seen, {'detections'})
+    found, = message.detections
+    assert (topic, found.id, found.header) == ('detections', 'f1', frame.header)
+    assert found.results[0].hypothesis.class_id == 'face'
+    assert found.results[0].pose.covariance[0] == -1  # no camera_info
+    assert list(output.messages(seen, {'label_info'})) == []
+    (_, nothing), = output.nothing(SimpleNamespace(header=frame.header))
+    assert not hasattr(nothing, 'detections')
+    info = detections.label_info(settings)
+    assert (info.threshold, info.class_map[0].class_name) == (.4, 'face')
 
 
 def test_detections_are_the_faces_that_the_image_shows(bench, start, camera):

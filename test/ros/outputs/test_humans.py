@@ -4,16 +4,23 @@
 import importlib
 import math
 
+import numpy as np
 import pytest
+from face_attributes_ros.msg import FaceAttributesArray
 from harness import matched, picture
 from portrait import HEIGHT, WIDTH, Gallery, portrait
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
 
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.faces import COASTING, TENTATIVE
 from face_attributes_ros.ros import images, packages
+from face_attributes_ros.ros.camera import Frame
+from face_attributes_ros.ros.outputs import humans, look
+from face_attributes_ros.ros.outputs.humans import Humans
 from face_attributes_ros.ros.outputs.publishers import check
+from face_attributes_ros.ros.sight import Sight
 from face_attributes_ros.ros.work import random_prefix
 from face_attributes_ros.settings import Settings
 
@@ -63,7 +70,119 @@ def test_a_node_that_asks_for_it_does_not_configure(bench, start, without, capfd
     assert package in capfd.readouterr().err
 
 
-# --- what is there
+# --- without the package: what is said when, and the topics over DDS as strings
+
+
+def as_text(name, asked_by):
+    """Stands in for `message_type`: every message is a String with its type and fields."""
+    def make(**fields):
+        shown = {key: value for key, value in fields.items() if key != 'header'}
+        return String(data=f'{name} {shown}')
+
+    return make
+
+
+@pytest.fixture
+def text(monkeypatch):
+    monkeypatch.setattr(humans, 'message_type', as_text)
+    monkeypatch.setattr(look, 'message_type', lambda name, asked_by: String)
+
+
+def seen(*tracks, settings=None):
+    settings = settings or Settings()
+    frame = Frame(Header(frame_id='eye'), np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    return look.Look(frame, list(tracks), settings,
+                     Sight(list(tracks), (WIDTH, HEIGHT), 0., settings), lambda: None)
+
+
+ALL = {'roi', 'landmarks', 'expression', 'softbiometrics', 'engagement_status'}
+
+
+def topics_of(messages, name):
+    return {topic.rpartition('/')[2]: message for topic, message in messages
+            if topic.startswith(f'/humans/faces/{name}/')}
+
+
+def test_a_new_face_says_everything_and_then_what_is_wanted(text):
+    output = Humans()
+    first = list(output.messages(seen(portrait()), {TRACKED}))
+    assert topics_of(first, 'f1').keys() == ALL
+    assert first[-1][0] == TRACKED and "'ids': ['f1']" in first[-1][1].data
+    assert list(output.messages(seen(portrait()), {TRACKED})) == [first[-1]]
+    wanted = {TRACKED, '/humans/faces/f1/expression'}
+    again = topics_of(output.messages(seen(portrait()), wanted), 'f1')
+    assert again.keys() == {'expression'} and "'happy'" in again['expression'].data
+
+
+def test_a_face_that_ends_takes_its_topics_back(text):
+    output = Humans()
+    list(output.messages(seen(portrait(), portrait('f2')), {TRACKED}))
+    left = list(output.messages(seen(portrait('f2')), {TRACKED}))
+    assert topics_of(left, 'f1') == dict.fromkeys(ALL) and topics_of(left, 'f2') == {}
+    ended = list(output.nothing(FaceAttributesArray()))
+    assert topics_of(ended, 'f2') == dict.fromkeys(ALL) and "'ids': []" in ended[-1][1].data
+
+
+def test_who_coasts_is_tracked_and_silent_who_is_tentative_is_neither(text):
+    output = Humans()
+    assert list(output.messages(seen(portrait(state=TENTATIVE)), {TRACKED}))[0][1].data.endswith(
+        "{'ids': []}")
+    coasting = seen(portrait(state=COASTING))
+    assert "[]" in list(output.messages(coasting, {TRACKED}))[0][1].data  # never confirmed
+    list(output.messages(seen(portrait()), {TRACKED}))
+    wanted = {TRACKED, '/humans/faces/f1/roi'}
+    (topic, message), = output.messages(coasting, wanted)
+    assert topic == TRACKED and "['f1']" in message.data
+
+
+def test_when_nobody_listens_any_more_all_topics_go(text):
+    output = Humans()
+    list(output.messages(seen(portrait()), {TRACKED}))
+    assert topics_of(output.messages(seen(portrait()), set()), 'f1') == dict.fromkeys(ALL)
+
+
+def test_pictures_leave_only_with_leave(text):
+    settings = Settings(privacy_publish_crops=True, rep155_crop_size=32)
+    found = topics_of(Humans().messages(seen(portrait(), settings=settings), {TRACKED}), 'f1')
+    assert found.keys() == ALL | {'cropped', 'aligned'}
+    assert (found['cropped'].width, found['aligned'].height) == (32, 32)
+
+
+def test_cameras_list_each_others_faces(text):
+    together = {}
+    front, rear = Humans('front', together), Humans('rear', together)
+    list(front.messages(seen(portrait('front_f1')), {TRACKED}))
+    last = list(rear.messages(seen(portrait('rear_f1')), {TRACKED}))[-1][1].data
+    assert "['front_f1', 'rear_f1']" in last
+    assert "['rear_f1']" in list(front.nothing(FaceAttributesArray()))[-1][1].data
+
+
+def test_a_faces_topics_come_and_go_on_the_graph(bench, start, camera, text):
+    heard, subscription = bench.listen(TRACKED, String)
+    node, (pipeline,) = start(factory=Gallery, rep155__enable=True)
+    pipeline.shown = [portrait()]
+    outputs = node.work.publishers['']
+    bench.spin_until(lambda: outputs.wanted(TRACKED))
+
+    def show_(*tracks):
+        pipeline.shown, before = list(tracks), len(heard)
+        camera(picture(WIDTH, HEIGHT, stamp=bench.now()))
+        bench.spin_until(lambda: len(heard) > before)
+        return heard[-1].data
+
+    assert '_f1' in show_(portrait())
+    roi, = (name for name in outputs.by_name if name.endswith('_f1/roi'))
+    said, _ = bench.listen(roi, String)
+    bench.spin_until(lambda: outputs.wanted(roi))
+    show_(portrait())
+    bench.spin_until(lambda: said)
+    assert 'NormalizedRegionOfInterest2D' in said[0].data
+    assert {publisher.topic_name for publisher in node.publishers} >= {roi}
+    assert '_f1' not in show_()
+    assert roi not in {publisher.topic_name for publisher in node.publishers}
+
+
+# --- with the package
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from face_attributes_ros import headpose
 from face_attributes_ros.training.attributes import face_model
 
-INDICES = headpose.INDICES.tolist()
+INDICES = list(headpose.INDICES)
 
 
 def views(count=60, noise_px=0., seed=0):
