@@ -21,9 +21,9 @@ PAPER_MODELS = ('compact_m', 'all_in_one', 'vgg_age+pool5_svm')
 """Attribute models that `paper.models.open_paper_model` opens; that room is imported when one of
 them is asked for."""
 
-DARKNET_FILES = ('.cfg', '.weights')
-USERS_FILES = ('.pt', '.safetensors', *DARKNET_FILES)
-"""What `detector.model` may name besides an entry of a manifest."""
+USERS_FILES = {'.pt': ('ultralytics', ), '.safetensors': ('auto', 'torch', 'ultralytics'),
+               '.cfg': ('auto', 'torch'), '.weights': ('auto', 'torch')}
+"""What `detector.model` may name besides an entry of a manifest, and the backends that open it."""
 
 
 class AttributeModel(NamedTuple):
@@ -105,9 +105,7 @@ def open_detector(settings: Settings) -> DetectorModel:
 
 def _open_users_file(name: str, settings: Settings) -> DetectorModel:
     kind, backend = Path(name).suffix, settings.detector_backend
-    able = ('ultralytics',) if kind == '.pt' else ('auto', 'torch')
-    if kind == '.safetensors':
-        able += ('ultralytics',)
+    able = USERS_FILES[kind]
     if kind == '.pt' and not (backend in able and settings.detector_allow_pickle):
         raise ModelError(f'detector.model is {name!r}: a .pt is a pickle, which runs whatever '
                          'code its author put in; needs detector.allow_pickle true, in the launch '

@@ -102,7 +102,8 @@ def _layers(table: Mapping[str, Any],
             sources.append(some)
         if not isinstance(layers[-1], Detect):
             raise ValueError('the last layer has to be Detect')
-    except (KeyError, ValueError, TypeError, IndexError, RuntimeError, SyntaxError) as error:
+    except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError,
+            SyntaxError) as error:
         raise ModelError(f'cannot build this YOLOv3: layer {number}, {row}: '
                          f'{type(error).__name__}: {error}') from error
     return layers, sources, tuple(output.stride for output in given)

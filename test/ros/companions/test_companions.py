@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.ros import compressed, images
+from face_attributes_ros.ros.companions.demo import photographs
 from face_attributes_ros.ros.companions.image_source import ImageSource
 from face_attributes_ros.ros.companions.pictures import expand, pictures
 from face_attributes_ros.ros.companions.recorder import Recorder
@@ -324,6 +325,32 @@ def test_demo_fails_where_a_picture_brings_no_message(album, tmp_path):
     done = demo(album, '--out', tmp_path / 'out', '--seconds', '.5', '--node-command',
                 shlex.join([str(FAKE_NODE), '0', '--ros-args', '-p', 'max_frame_age:=0.0001']))
     assert done.returncode == 1 and 'no message came for' in done.stderr, done.stdout + done.stderr
+
+
+def test_demo_gives_the_node_parameters(album, tmp_path):
+    done = demo(album, '--out', tmp_path / 'out', '-p', 'threads:=1', '-p', 'detector.imgsz:=33',
+                '--node-command', shlex.join([str(FAKE_NODE), '0']))
+    assert done.returncode == 1 and 'detector.imgsz is 33, needs a multiple' in done.stderr
+
+
+@pytest.mark.parametrize('there, expected', [
+    (('ultralytics/assets/b.jpg', 'ultralytics/assets/a.jpg', 'skimage/data/astronaut.png'),
+     ['a.jpg', 'b.jpg']),
+    (('ultralytics/readme', 'skimage/data/astronaut.png', 'skimage/data/cell.png'),
+     ['astronaut.png']),
+    (('skimage/data/cell.png', ), None), ((), None)])
+def test_photographs_are_those_of_a_package_that_is_installed(tmp_path, monkeypatch, there,
+                                                              expected):
+    for name in there:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: types.SimpleNamespace(
+        origin=str(tmp_path / name / '__init__.py')) if (tmp_path / name).is_dir() else None)
+    if expected is None:
+        with pytest.raises(ParameterError, match='neither ultralytics nor scikit-image'):
+            photographs()
+    else:
+        assert [os.path.basename(path) for path in photographs()] == expected
 
 
 def test_demo_fails_where_the_node_does_or_a_picture_is_not_there(album, tmp_path):
