@@ -32,6 +32,7 @@ from face_attributes_ros.ros.outputs.markers import marker_array
 from face_attributes_ros.ros.sight import Sight
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.tracker import Tracker
+from tools.fuzz_networks import headers, networks, try_header, try_network
 
 MAX_MEGAPIXELS = 1.
 """What pictures may have here: mutated headers would else take most of the time."""
@@ -286,11 +287,13 @@ _FILES = _originals(('.bmp', '.webp', '.tiff', '.avif', '.jp2', '.ppm', '.pfm', 
 _NAMES = st.one_of(st.sampled_from(tuple(_OPTIONS)), st.text(max_size=12))
 
 KINDS: dict[str, Kind] = {
-    'image': Kind(_images(), _try_image, 'sensor_msgs/Image: encodings, sizes, steps, data', .3),
+    'image': Kind(_images(), _try_image, 'sensor_msgs/Image: encodings, sizes, steps, data', .28),
     'compressed': Kind(_damaged(_TOPIC), _try_compressed,
                        'sensor_msgs/CompressedImage: JPEG and PNG, damaged', .2),
     'picture': Kind(_damaged(_FILES), _try_picture, 'files of the other formats, damaged', .1),
     'manifest': Kind(_manifests(), _try_manifest, 'models/manifest.toml, values and bytes', .05),
+    'network': Kind(networks(), try_network, 'whole ONNX files: inputs, outputs, layers, values', .01),
+    'weights': Kind(headers(), try_header, 'headers of safetensors files', .01),
     'parameters': Kind(st.dictionaries(_NAMES, _VALUES, max_size=3), _try_parameters,
                        'Settings of any values', .05),
     'option_text': Kind(st.tuples(st.sampled_from(tuple(_OPTIONS)), st.text(max_size=20)),

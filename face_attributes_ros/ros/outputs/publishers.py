@@ -13,6 +13,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from face_attributes_ros.errors import ImageError
 from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.options import options
 from face_attributes_ros.ros.outputs.annotated import Annotated
@@ -107,14 +108,20 @@ class Publishers:
         return count > 0
 
     def publish(self, look: Look) -> None:
-        """Publishes what is wanted of a look."""
+        """Publishes what is wanted of a look, and can be made of it."""
         heard = {name for name in self.by_name if self._is_heard(name)}
         for output in self._outputs:
             wanted = self._of(output, heard)
             # Topics of single faces are taken back when nobody listens any more.
             if wanted or self._of(output, self.by_name) - output.TOPICS.keys():
-                for name, message in output.messages(look, wanted):
-                    self._send(name, message)
+                self._publish_one(output, look, wanted)
+
+    def _publish_one(self, output: Output, look: Look, wanted: Collection[str]) -> None:
+        try:
+            for name, message in output.messages(look, wanted):
+                self._send(name, message)
+        except ImageError as error:
+            self._node.get_logger().error(str(error), throttle_duration_sec=2.)
 
     def publish_nothing(self, faces: FaceAttributesArray) -> None:
         """Publishes that nothing is seen; `faces` is an array without any."""
