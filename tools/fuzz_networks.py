@@ -35,7 +35,7 @@ Case = tuple[str, str, bytes]
 
 
 def _mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from((usual, ) * 6 + others)
+    return st.sampled_from((usual, ) * 14 + others)
 
 
 @st.composite
