@@ -138,11 +138,11 @@ BOMBS = {
 @pytest.mark.parametrize('kind', BOMBS)
 def test_bombs_are_refused_at_once_and_take_no_memory(kind):
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(ImageError, match='megapixels|cut short'):
             decode(BOMBS[kind], 'x')
-        assert time.perf_counter() - began < .1 and tracemalloc.get_traced_memory()[1] < 4e6
+        assert time.process_time() - began < .1 and tracemalloc.get_traced_memory()[1] < 4e6
     finally:
         tracemalloc.stop()
 
