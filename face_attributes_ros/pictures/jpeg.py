@@ -24,7 +24,7 @@ _TABLES, _END, _SCAN, _RESTARTS, _APP1 = 0xc4, 0xd9, 0xda, 0xdd, 0xe1
 _MARKER = re.compile(rb'\xff[^\x00\x01\xd0-\xd8\xff]')  # of a segment; the others stand alone
 _NEXT = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')  # the marker that ends a scan
 _PROGRESSIVE = {0xc2, 0xc6, 0xca, 0xce}
-_HUFFMAN = (0xc0, 0xc1)
+_HUFFMAN, _PROGRESSIVE_HUFFMAN = (0xc0, 0xc1), 0xc2
 MOST_SCANS = 100
 """A few kilobytes can hold thousands of scans, each of which costs a pass over the picture."""
 
@@ -56,13 +56,17 @@ def measure(data: bytes) -> Header:
 
 
 def _check_of(data: bytes, parts: _Parts) -> Callable[[np.ndarray], bool] | None:
-    last = parts.scans[-1]
-    if parts.kind in _HUFFMAN and len(parts.scans) == 1:
-        return partial(jpeg_scan.whole, data, last, parts.components, parts.interval)
+    first, last = parts.scans[0], parts.scans[-1]
+    checks: list[Callable[[np.ndarray], bool]] = []
+    alone = parts.kind in _HUFFMAN and len(parts.scans) == 1
+    levels = parts.kind == _PROGRESSIVE_HUFFMAN and not first.last and \
+        len(first.components) == len(parts.components)
+    if alone or levels:
+        checks.append(partial(jpeg_scan.whole, data, first, parts.components, parts.interval))
     brightness = next(iter(parts.components))
     if parts.kind in _PROGRESSIVE and last.refines and last.components[0][0] == brightness:
-        return partial(jpeg_progressive.whole, data, last.segment)
-    return None
+        checks.append(partial(jpeg_progressive.whole, data, last.segment))
+    return (lambda pixels: all(check(pixels) for check in checks)) if checks else None
 
 
 def _walk(data: bytes, parts: _Parts) -> int:
