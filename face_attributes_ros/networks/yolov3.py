@@ -80,8 +80,11 @@ def build_yolov3(table: Mapping[str, Any]) -> YOLOv3:
     if strange:
         raise ModelError(f'model table: {strange[0]!r:.100} is none of '
                          f'{", ".join(sorted(TABLE_KEYS))}')
-    with torch.device('meta'):  # takes no memory
-        outline = YOLOv3(table)
+    try:
+        with torch.device('meta'):  # takes no memory
+            outline = YOLOv3(table)
+    except ArithmeticError as error:  # of strides and classes that are 0
+        raise ModelError(f'cannot build this YOLOv3: {error}') from error
     count = sum(weights.numel() for weights in outline.parameters())
     if count > MOST_WEIGHTS:
         raise ModelError(f'cannot build this YOLOv3: {count} weights, needs at most '
