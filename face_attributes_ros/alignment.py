@@ -33,6 +33,9 @@ FLIP_68 = np.array(_JAW_BROWS + _NOSE + _EYES + _MOUTH)
 """FLIP_68[i] is the point that point i becomes in the mirrored face; it is its own inverse."""
 
 
+_LONGEST = 32_766  # of an image that OpenCV warps
+
+
 def five_points(landmarks: np.ndarray) -> np.ndarray:
     """The five points (..., 5, 2) of 68 landmarks (..., 68, 2)."""
     return np.stack([landmarks[..., list(points), :].mean(-2) for points in FIVE_POINTS], axis=-2)
@@ -85,7 +88,7 @@ def crop(image_bgr: np.ndarray, transform: np.ndarray, out: np.ndarray,
     aliasing reaches the network.
     """
     size, shrink = out.shape[0], 1 / max(math.hypot(transform[0, 0], transform[1, 0]), 1e-9)
-    if shrink >= 2:
+    if shrink >= 2 or max(image_bgr.shape) > _LONGEST:
         image_bgr, transform = _shrunk(image_bgr, transform, size, shrink)
     cv2.warpAffine(image_bgr, _pixel_centred(transform), (size, size), dst=out,
                    flags=cv2.INTER_LINEAR, borderMode=border)
@@ -96,7 +99,7 @@ def _shrunk(image_bgr: np.ndarray, transform: np.ndarray, size_px: int,
             shrink: float) -> tuple[np.ndarray, np.ndarray]:
     # The part of the image that the crop covers, halved as often as it can be, and the transform
     # from there.
-    factor = 2 ** int(math.log2(shrink))
+    factor = 2 ** int(math.log2(max(shrink, 1)))
     (x0, x1), (y0, y1) = _source_bounds(transform, size_px, image_bgr.shape, factor)
     part = image_bgr[y0:y1, x0:x1]
     small = halved(part, shrink)

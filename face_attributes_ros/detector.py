@@ -91,8 +91,12 @@ class FaceDetector:
             rows = np.asarray(self.network(batch)[0])
         if rows.ndim != 3 or rows.shape[0] != len(images) or rows.shape[2] != 5:
             raise ModelError(f'detector gave shape {rows.shape}, needs ({len(images)}, N, 5)')
-        if not np.isfinite(rows).all():
+        if rows.dtype.kind != 'f' or not np.isfinite(rows).all():
             raise ModelError('detector gave numbers that are not finite: its weights are damaged')
+        scores = rows[:, :, 4]
+        if scores.size and not -.001 <= scores.min() <= scores.max() <= 1.001:
+            raise ModelError(f'detector gave scores from {scores.min():.3g} to '
+                             f'{scores.max():.3g}, needs 0 to 1')
         return rows
 
     def _canvas(self, shape: tuple[int, ...]) -> np.ndarray:

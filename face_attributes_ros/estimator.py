@@ -128,7 +128,7 @@ class AttributeEstimator:
             if array.shape != needed:
                 raise ModelError(f'attribute network: {name} has shape {array.shape}, '
                                  f'needs {needed}')
-            if not np.isfinite(array).all():
+            if array.dtype.kind != 'f' or not np.isfinite(array).all():
                 raise ModelError(f'attribute network gave numbers in {name} that are not finite: '
                                  'its weights are damaged')
         return heads

@@ -71,7 +71,8 @@ def _read_gender(face: Mapping[str, Any]) -> dict[str, Any]:
 def _write_age(seen: Attributes) -> dict[str, Any]:
     low, high = seen.age_low or 0., seen.age_high or 0.
     return {'age': seen.age_years, 'age_stddev': seen.age_std_years,
-            'age_min': math.floor(low), 'age_max': min(255, math.ceil(high)),
+            'age_min': min(max(math.floor(low), 0), 255),
+            'age_max': min(max(math.ceil(high), 0), 255),
             'age_confidence': ages.INTERVAL}
 
 

@@ -227,11 +227,11 @@ FIXED_FIELDS = tuple(option.field for option in options.options(Settings) if not
 
 
 def _check_cameras(cameras: tuple[str, ...]) -> None:
-    names_ok = all(re.fullmatch('[A-Za-z][A-Za-z0-9_]*', name) for name in cameras if name)
+    names_ok = all(re.fullmatch('[A-Za-z][A-Za-z0-9_]{0,99}', name) for name in cameras if name)
     different = len(set(cameras)) == len(cameras)
     if not cameras or not different or not names_ok or ('' in cameras and len(cameras) > 1):
         raise ParameterError(f"parameter cameras is {list(cameras)}, needs [''] or different "
-                             'names of letters, digits and _ that start with a letter')
+                             'names of at most 100 letters, digits and _ that start with a letter')
 
 
 def _check_device(device: str) -> None:

@@ -21,6 +21,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             return tensors, {key: _decoded(text) for key, text in (file.metadata() or {}).items()}
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f'{path} is not a readable safetensors file: {error}') from error
+    except RecursionError as error:
+        raise ModelError(f'{path}: its metadata nest too deeply') from error
 
 
 def _decoded(text: str) -> Any:

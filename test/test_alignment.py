@@ -78,3 +78,16 @@ def test_aligned_crop_has_level_eyes():
     transform = alignment.aligned_transform(landmarks, 80)
     there = five @ transform[:, :2].T + transform[:, 2]
     np.testing.assert_allclose(there, alignment.CANONICAL_FIVE * 80, atol=1e-3)
+
+
+@pytest.mark.parametrize('shape', [(64, 40_000, 3), (40_000, 64, 3)])
+@pytest.mark.parametrize('side', [30, 200])
+def test_crop_of_a_picture_longer_than_opencv_can_warp(shape, side):
+    """OpenCV's warpAffine takes up to 32,767 pixels a side; panoramas have more."""
+    picture = np.zeros(shape, np.uint8)
+    picture[30_000:, :] = picture[:, 30_000:] = 200
+    x, y = (38_000, 32) if shape[1] > shape[0] else (32, 38_000)
+    box = np.array([[x - side / 2, y - side / 2, x + side / 2, y + side / 2]])
+    transform, = alignment.square_transforms(box, 1., 64)
+    out = np.empty((64, 64, 3), np.uint8)
+    assert (alignment.crop(picture, transform, out) == 200).all()

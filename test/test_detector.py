@@ -79,6 +79,15 @@ def test_a_network_of_another_shape_is_a_model_error():
         FaceDetector(lambda batch: [np.zeros((1, 7, 6))])(np.zeros((9, 9, 3), np.uint8))
 
 
+@pytest.mark.parametrize('row', [
+    np.full((1, 1, 5), np.nan), np.full((1, 1, 5), np.inf), np.full((1, 1, 5), 40.),
+    np.full((1, 1, 5), -1.), np.ones((1, 1, 5), int), np.full((1, 1, 5), 'x'),
+    np.full((1, 1, 5), None)])
+def test_numbers_that_cannot_be_are_a_model_error(row):
+    with pytest.raises(ModelError, match='detector gave'):
+        FaceDetector(lambda batch: [row])(np.zeros((9, 9, 3), np.uint8))
+
+
 def test_sizes_that_change_with_every_image_use_a_bounded_number_of_canvases():
     seen = set()
 

@@ -85,6 +85,7 @@ def test_good_values_are_taken(name, value, expected):
     ('cameras', ['', 'front'], 'parameter cameras'),
     ('cameras', ['2nd'], 'parameter cameras'),
     ('cameras', ['front/left'], 'parameter cameras'),
+    ('cameras', ['a' * 101], 'at most 100 letters'),
     ('cameras', 'front', "is 'front', needs a string array"),
     ('cameras', [1], 'needs a string array'),
     ('detector.size', 448, 'unknown parameter detector.size'),

@@ -25,13 +25,14 @@ from face_attributes_ros.engines.models import load_manifest
 from face_attributes_ros.faces import CONFIRMED, Attributes, Face, Track
 from face_attributes_ros.options import from_values, options
 from face_attributes_ros.pictures import reader
-from face_attributes_ros.ros import compressed, images
+from face_attributes_ros.ros import compressed, depth, images
 from face_attributes_ros.ros.calibration import calibration
 from face_attributes_ros.ros.messages import faces_array
 from face_attributes_ros.ros.outputs.markers import marker_array
 from face_attributes_ros.ros.sight import Sight
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.tracker import Tracker
+from tools.fuzz_networks import headers, networks, try_header, try_network
 
 MAX_MEGAPIXELS = 1.
 """What pictures may have here: mutated headers would else take most of the time."""
@@ -258,18 +259,29 @@ def _infos(draw: st.DrawFn) -> CameraInfo:
     info.k = [draw(focal), 0., draw(focal), 0., draw(focal), draw(focal), 0., 0., 1.]
     info.d = draw(st.lists(ANY_FLOAT, max_size=8))
     info.distortion_model = draw(st.sampled_from(['', 'plumb_bob', 'equidistant']))
+    info.p = [draw(focal), 0., draw(focal), draw(ANY_FLOAT), 0., draw(focal), draw(focal), 0., 0.,
+              0., 1., 0.]
+    info.binning_x, info.binning_y = draw(SIZES_PX), draw(SIZES_PX)
     info.roi = RegionOfInterest(x_offset=draw(SIZES_PX), y_offset=draw(SIZES_PX),
                                 width=draw(SIZES_PX), height=draw(SIZES_PX))
     return info
 
 
-LOOKING = Attributes(yaw_rad=.4, pitch_rad=-.2, roll_rad=.1)
+@st.composite
+def _lookings(draw: st.DrawFn) -> Attributes:
+    points = np.random.default_rng(draw(SEEDS)).uniform(0, 640, (68, 2)).tolist()
+    if draw(st.booleans()):
+        points[draw(st.integers(0, 67))] = [draw(COORDINATES), draw(COORDINATES)]
+    angles = {} if draw(st.integers(0, 2)) == 0 else {
+        name: draw(st.floats(-4, 4)) for name in ('yaw_rad', 'pitch_rad', 'roll_rad')}
+    return Attributes(landmarks_xy=tuple((x, y) for x, y in points), **angles)
 
 
-def _try_camera_info(case: tuple[CameraInfo, tuple[float, float, float, float]]) -> None:
-    info, box = case
-    tracks = [Track('f1', CONFIRMED, 1., 3, Face(box, .5), LOOKING, LOOKING)]
-    sight = Sight(tracks, (640, 480), 0., Settings(), calibration(info))
+def _try_camera_info(case: tuple[CameraInfo, bool, tuple[float, float, float, float],
+                                 Attributes]) -> None:
+    info, rectified, box, seen = case
+    tracks = [Track('f1', CONFIRMED, 1., 3, Face(box, .5), seen, seen)]
+    sight = Sight(tracks, (640, 480), 0., Settings(), calibration(info, rectified))
     message = faces_array(Header(), '', (640, 480), tracks, positions=sight.positions,
                           attention=sight.attention)
     for pose in sight.poses:
@@ -281,16 +293,40 @@ def _try_camera_info(case: tuple[CameraInfo, tuple[float, float, float, float]])
     marker_array(message, tracks)
 
 
+# --- depth
+
+
+@st.composite
+def _depths(draw: st.DrawFn) -> Image:
+    encoding = draw(st.sampled_from((*depth.ENCODINGS, 'bgr8', '')))
+    width, height = draw(SIZES_PX), draw(SIZES_PX)
+    bytes_each = 4 if encoding == '32FC1' else 2
+    step = min(max(0, width * bytes_each + draw(st.integers(-3, 9))), 2**32 - 1)
+    length = max(0, min(step * height, 1 << 13) + draw(st.sampled_from((0, 0, 0, -1, -step, 9))))
+    data = np.random.default_rng(draw(SEEDS)).integers(0, 256, length, np.uint8)
+    return Image(encoding=encoding, width=width, height=height, step=step, data=data.tobytes(),
+                 is_bigendian=draw(st.integers(0, 1)))
+
+
+def _try_depth(case: tuple[Image, tuple[float, float, float, float]]) -> None:
+    image, box = case
+    found = depth.metres(image, box, (640, 480))
+    assert found is None or depth.NEAREST_M <= found <= depth.FARTHEST_M, found
+
+
 _TOPIC = _originals(('.jpg', '.png'))
 _FILES = _originals(('.bmp', '.webp', '.tiff', '.avif', '.jp2', '.ppm', '.pfm', '.hdr', '.gif'))
 _NAMES = st.one_of(st.sampled_from(tuple(_OPTIONS)), st.text(max_size=12))
 
 KINDS: dict[str, Kind] = {
-    'image': Kind(_images(), _try_image, 'sensor_msgs/Image: encodings, sizes, steps, data', .3),
+    'image': Kind(_images(), _try_image, 'sensor_msgs/Image: encodings, sizes, steps, data', .26),
     'compressed': Kind(_damaged(_TOPIC), _try_compressed,
                        'sensor_msgs/CompressedImage: JPEG and PNG, damaged', .2),
     'picture': Kind(_damaged(_FILES), _try_picture, 'files of the other formats, damaged', .1),
     'manifest': Kind(_manifests(), _try_manifest, 'models/manifest.toml, values and bytes', .05),
+    'network': Kind(networks(), try_network, 'whole ONNX files: inputs, outputs, layers, values',
+                    .01),
+    'weights': Kind(headers(), try_header, 'headers of safetensors files', .01),
     'parameters': Kind(st.dictionaries(_NAMES, _VALUES, max_size=3), _try_parameters,
                        'Settings of any values', .05),
     'option_text': Kind(st.tuples(st.sampled_from(tuple(_OPTIONS)), st.text(max_size=20)),
@@ -299,6 +335,8 @@ KINDS: dict[str, Kind] = {
                           'rclpy Parameters of any type', .05),
     'tracker': Kind(_SEQUENCES, _try_tracker, 'up to 12 frames: stamps and boxes', .05),
     'drawing': Kind(_tracks(), _try_drawing, 'boxes, points and angles of any size', .05),
-    'camera_info': Kind(st.tuples(_infos(), _boxes()), _try_camera_info,
-                        'camera_info of any values to a position', .1),
+    'camera_info': Kind(st.tuples(_infos(), st.booleans(), _boxes(), _lookings()),
+                        _try_camera_info, 'camera_info of any values to a position and a pose',
+                        .1),
+    'depth': Kind(st.tuples(_depths(), _boxes()), _try_depth, 'depth images of any values', .02),
 }

@@ -14,6 +14,7 @@ from typing import Any
 from face_attributes_ros.engines.manifest import TASKS, read_tables, tomllib
 from face_attributes_ros.engines.onnx_file import refuse_external_data
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.paths import expanded
 from face_attributes_ros.runtimes import BY_NAME
 from face_attributes_ros.share import share_file
 
@@ -109,7 +110,7 @@ def models_directory() -> Path:
 def load_manifest(path: str | Path) -> dict[str, Model]:
     """The manifest's models by name; ModelError names the file, the table and the key that is
     wrong."""
-    path = Path(path).expanduser()
+    path = expanded(path)
     return {
         name: Model(name=name, path=path.parent / table['file'],
                     **{key: value for key, value in table.items() if key != 'file'})

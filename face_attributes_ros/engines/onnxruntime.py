@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from face_attributes_ros.engines.cpu import int8_pays
-from face_attributes_ros.engines.seam import device_index, opened, require, require_gpu
+from face_attributes_ros.engines.seam import (
+    check_ends,
+    device_index,
+    require,
+    require_gpu,
+    tried,
+)
 from face_attributes_ros.errors import DeviceError
 
 Provider = tuple[str, dict[str, Any]]
@@ -28,16 +34,20 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # A robot has other work for its cores than waiting in a loop for ours.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        self._session = opened(
+        self._path = path
+        self._session = tried(
             lambda: onnxruntime.InferenceSession(str(path), options, providers=[provider]), path)
         if self._session.get_providers()[0] != provider[0]:
             raise DeviceError(f'{about}: ONNX Runtime could not start {provider[0]}')
-        self._input = self._session.get_inputs()[0].name
-        self.outputs = tuple(output.name for output in self._session.get_outputs())
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        check_ends(len(inputs), len(outputs), path)
+        self._input = inputs[0].name
+        self.outputs = tuple(output.name for output in outputs)
         self.description = about
 
     def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
-        found: Sequence[np.ndarray] = self._session.run(None, {self._input: batch})
+        found: Sequence[np.ndarray] = tried(
+            lambda: self._session.run(None, {self._input: batch}), self._path)
         return found
 
 

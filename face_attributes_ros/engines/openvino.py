@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from face_attributes_ros.engines.cpu import int8_pays
-from face_attributes_ros.engines.seam import opened, require
+from face_attributes_ros.engines.seam import check_ends, require, tried
 
 
 class OpenVino:
@@ -28,10 +28,11 @@ class OpenVino:
                   hints.performance_mode(): hints.PerformanceMode.LATENCY}
         if threads:
             config[openvino.properties.inference_num_threads()] = threads
-        model = opened(lambda: core.read_model(str(path)), path)
+        model = tried(lambda: core.read_model(str(path)), path)
         _round_once(model)
-        compiled = opened(lambda: core.compile_model(model, 'CPU', config), path)
-        self._request = compiled.create_infer_request()
+        compiled = tried(lambda: core.compile_model(model, 'CPU', config), path)
+        check_ends(len(compiled.inputs), len(compiled.outputs), path)
+        self._path, self._request = path, compiled.create_infer_request()
         # A tensor may have several names (a no-op was fused into it); the graph's output is named
         # after its result node.
         self.outputs = tuple(output.get_node().get_friendly_name().partition('/sink_port')[0]
@@ -39,7 +40,7 @@ class OpenVino:
         self.description = f'openvino {openvino.__version__.split("-")[0]}, cpu, {precision}'
 
     def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
-        results = self._request.infer([batch], share_inputs=True)
+        results = tried(lambda: self._request.infer([batch], share_inputs=True), self._path)
         return [results[index] for index in range(len(self.outputs))]
 
 

@@ -30,10 +30,11 @@ class OpenNetwork(Protocol):
         ...
 
 
-def opened(make: Callable[[], T], path: str | Path) -> T:
-    """What `make` gives; the runtime's own exceptions become a ModelError that names the file."""
+def tried(ask: Callable[[], T], path: str | Path) -> T:
+    """What a runtime gives when asked; its own exceptions become a ModelError that names the
+    file."""
     try:
-        return make()
+        return ask()
     except DeviceError:
         raise
     except Exception as error:  # the runtimes' own exception types have no common base
@@ -45,6 +46,13 @@ def _first_words(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith('Exception from ')]
     return (telling or lines or [type(error).__name__])[0]
+
+
+def check_ends(inputs: int, outputs: int, path: str | Path) -> None:
+    """ModelError unless a network takes pictures, nothing else, and gives something."""
+    if inputs != 1 or not outputs:
+        raise ModelError(f'model file {path}: has {inputs} inputs and {outputs} outputs, needs '
+                         'one input and at least one output')
 
 
 def require(value: str, allowed: Collection[str], backend: str, device: str = '') -> None:

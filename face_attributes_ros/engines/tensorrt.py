@@ -37,7 +37,11 @@ def tensorrt_provider(device: str, precision: str, onnxruntime: Any) -> Provider
         raise DeviceError(f'{precision!r} is not offered by tensorrt on {device}: needs '
                           f'{", ".join(PRECISIONS)}')
     folder = cache_folder(gpu_name(int(index)), tensorrt_version(), onnxruntime.__version__)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f'backend tensorrt keeps its engines in {folder}, which cannot be made '
+                          f'({error.strerror}): set XDG_CACHE_HOME') from error
     return PROVIDER, {'device_id': int(index), 'trt_fp16_enable': precision == 'fp16',
                       'trt_engine_cache_enable': True, 'trt_engine_cache_path': str(folder),
                       'trt_timing_cache_enable': True, 'trt_timing_cache_path': str(folder)}

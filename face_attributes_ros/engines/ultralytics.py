@@ -31,6 +31,7 @@ from face_attributes_ros.networks.contract import (
     decode,
     face_columns,
 )
+from face_attributes_ros.networks.yolov3 import build_yolov3
 from face_attributes_ros.weights import read_weights
 
 PICKLE = '.pt'
@@ -96,7 +97,9 @@ def load_ultralytics() -> SimpleNamespace:
 
 def detection_model(table: Mapping[str, Any]) -> Any:
     """ultralytics' DetectionModel, of its own types, with fresh weights from one of our model
-    tables, whose syntax is theirs."""
+    tables, whose syntax is theirs. They evaluate its activation, and call what its layers name:
+    ModelError for one of which we would not build a network of ours."""
+    build_yolov3(table)
     ultralytics = load_ultralytics()
     activation = ultralytics.Conv.default_act     # a table's own would stay for the next build
     try:

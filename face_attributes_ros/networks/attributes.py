@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from face_attributes_ros.errors import ModelError
-from face_attributes_ros.networks.bodies import AttributeNet, build, config_of
+from face_attributes_ros.networks.bodies import AttributeNet, build, check_sizes, config_of
 from face_attributes_ros.networks.compact import HEADS, area_matrix, folded
 from face_attributes_ros.networks.heads import SIX_D_REST, decode
 from face_attributes_ros.networks.joint import JointNet
@@ -24,6 +24,8 @@ from face_attributes_ros.weights import read_weights
 
 OUTPUTS = HEADS
 """In the order in which the file gives them; keys of the package's `heads.HEADS`."""
+
+_TRIAL_PX = 64  # fits every body
 
 
 class Shipped(nn.Module):
@@ -80,14 +82,20 @@ def load_shipped(path: str | Path) -> Shipped:
     """The module from a safetensors file of `export attributes --torch`; ModelError where the
     calibration is not in it."""
     tensors, about = read_weights(path)
-    if 'network' not in about or 'offsets' not in about.get('calibration', {}):
+    calibration = about.get('calibration')
+    if 'network' not in about or not isinstance(calibration, Mapping) or \
+            not {'temperatures', 'offsets'} <= calibration.keys():
         raise ModelError(f'{path} has no network or no calibration, or an old one, in its '
                          'metadata: write it with export attributes --torch')
-    network = build(config_of(about['network']))
+    check_sizes(about['network'])
     try:
+        with torch.device('meta'):  # takes no memory: what does not fit is not made
+            build(config_of(about['network'])).load_state_dict(tensors, assign=True)
+        network = build(config_of(about['network']))
         network.load_state_dict(tensors)
-    except RuntimeError as error:
+        shipped = Shipped(network, calibration['temperatures'],
+                          calibration['offsets']).eval().requires_grad_(False)
+        shipped(torch.zeros(1, _TRIAL_PX, _TRIAL_PX, 3, dtype=torch.uint8))
+        return shipped
+    except Exception as error:  # tables of the wrong types raise what comes along
         raise ModelError(f'{path} does not fit the network that its metadata describes') from error
-    calibration = about['calibration']
-    return Shipped(network, calibration['temperatures'],
-                   calibration['offsets']).eval().requires_grad_(False)

@@ -32,7 +32,9 @@ from face_attributes_ros.weights import read_weights
 ACTIVATIONS = {'LeakyReLU': nn.LeakyReLU, 'ReLU': nn.ReLU, 'SiLU': nn.SiLU}
 TABLE_KEYS = {'nc', 'reg_max', 'depth_multiple', 'width_multiple', 'activation', 'backbone',
               'head'}
-MOST_REPEATS = 99
+MOST_REPEATS, MOST_LAYERS, MOST_WEIGHTS = 99, 300, 1 << 28
+"""A few digits in a file's header could ask for more than there is; Darknet-53 has 104 million
+weights."""
 
 
 class YOLOv3(nn.Module):
@@ -72,9 +74,21 @@ class YOLOv3(nn.Module):
 
 def build_yolov3(table: Mapping[str, Any]) -> YOLOv3:
     """A network with fresh weights from a model table; ModelError where it is not one."""
-    strange = sorted(set(table) - TABLE_KEYS)
+    if not isinstance(table, Mapping):
+        raise ModelError(f'model table: is a {type(table).__name__}')
+    strange = sorted(set(table) - TABLE_KEYS, key=str)
     if strange:
-        raise ModelError(f'model table: {strange[0]!r} is none of {", ".join(sorted(TABLE_KEYS))}')
+        raise ModelError(f'model table: {strange[0]!r:.100} is none of '
+                         f'{", ".join(sorted(TABLE_KEYS))}')
+    try:
+        with torch.device('meta'):  # takes no memory
+            outline = YOLOv3(table)
+    except ArithmeticError as error:  # of strides and classes that are 0
+        raise ModelError(f'cannot build this YOLOv3: {error}') from error
+    count = sum(weights.numel() for weights in outline.parameters())
+    if count > MOST_WEIGHTS:
+        raise ModelError(f'cannot build this YOLOv3: {count} weights, needs at most '
+                         f'{MOST_WEIGHTS}')
     return YOLOv3(table)
 
 
@@ -91,8 +105,10 @@ def _layers(table: Mapping[str, Any],
     outputs = {-1: _Output(3, 1)}
     number, row = 0, None
     try:
-        maker = _Maker(table)
-        for number, row in enumerate([*table['backbone'], *table['head']]):
+        maker, rows = _Maker(table), [*table['backbone'], *table['head']]
+        if len(rows) > MOST_LAYERS:
+            raise ValueError(f'{len(rows)} layers, needs {MOST_LAYERS} at most')
+        for number, row in enumerate(rows):
             taken, repeats, kind, arguments = row
             some = [number + source if source < 0 else source
                     for source in ([taken] if isinstance(taken, int) else taken)]
@@ -102,10 +118,10 @@ def _layers(table: Mapping[str, Any],
             sources.append(some)
         if not isinstance(layers[-1], Detect):
             raise ValueError('the last layer has to be Detect')
-    except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError,
-            SyntaxError) as error:
-        raise ModelError(f'cannot build this YOLOv3: layer {number}, {row}: '
-                         f'{type(error).__name__}: {error}') from error
+    except Exception as error:  # of tables that are none Python and torch raise what comes along
+        reason = (str(error) or '?').splitlines()[0]
+        raise ModelError(f'cannot build this YOLOv3: layer {number}, {row!r:.200}: '
+                         f'{type(error).__name__}: {reason:.300}') from error
     return layers, sources, tuple(output.stride for output in given)
 
 
@@ -212,7 +228,7 @@ def load_yolov3(path: str | Path) -> YOLOv3:
     """The network in a safetensors file of ours, which carries its own model table."""
     tensors, about = read_weights(path)
     table = about.get('model')
-    if not isinstance(table, dict):
+    if not isinstance(table, Mapping):
         raise ModelError(f'{path} lacks the `model` table that the training command writes')
     network = build_yolov3(table)
     state = {key: value.float() for key, value in tensors.items()}
@@ -230,4 +246,10 @@ def load_yolov3(path: str | Path) -> YOLOv3:
 
 def load_detector(path: str | Path) -> ContractDetector:
     """The contract's detector from a safetensors file of ours."""
-    return ContractDetector(load_yolov3(path))
+    detector = ContractDetector(load_yolov3(path))
+    try:
+        with torch.inference_mode():
+            detector(torch.zeros(1, 128, 128, 3, dtype=torch.uint8))
+    except Exception as error:  # of layers that do not go together torch raises what comes along
+        raise ModelError(f'{path}: its network does not work') from error
+    return detector

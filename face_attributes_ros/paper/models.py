@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from face_attributes_ros.build import PAPER_MODELS, AttributeModel, open_attributes
 from face_attributes_ros.errors import ModelError
+from face_attributes_ros.paths import expanded
 from face_attributes_ros.weights import read_weights
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def weights_path(part: str, folder: str | Path | None = None) -> Path:
         raise ModelError(
             f'{part} needs weights of yours: set {WEIGHTS_FOLDER} to the folder of '
             f'{part}.safetensors (docs/paper.md says how to make it)')
-    path = Path(folder).expanduser() / f'{part}.safetensors'
+    path = expanded(folder) / f'{part}.safetensors'
     if not path.is_file():
         raise ModelError(f'{part} needs weights of yours: {path} is missing')
     return path

@@ -21,12 +21,15 @@ from face_attributes_ros.pictures.jpeg_scan import Scan
 
 _SIZES = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
 _TABLES, _END, _SCAN, _RESTARTS, _APP1 = 0xc4, 0xd9, 0xda, 0xdd, 0xe1
-_ALONE = {0x01, *range(0xd0, 0xd9)}
+_MARKER = re.compile(rb'\xff[^\x00\x01\xd0-\xd8\xff]')  # of a segment; the others stand alone
 _NEXT = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')  # the marker that ends a scan
 _PROGRESSIVE = {0xc2, 0xc6, 0xca, 0xce}
-_HUFFMAN = (0xc0, 0xc1)
+_HUFFMAN, _PROGRESSIVE_HUFFMAN = (0xc0, 0xc1), 0xc2
 MOST_SCANS = 100
 """A few kilobytes can hold thousands of scans, each of which costs a pass over the picture."""
+
+MOST_SEGMENTS = 10_000
+"""A megabyte can hold a quarter of a million."""
 
 
 @dataclass
@@ -53,36 +56,38 @@ def measure(data: bytes) -> Header:
 
 
 def _check_of(data: bytes, parts: _Parts) -> Callable[[np.ndarray], bool] | None:
-    last = parts.scans[-1]
-    if parts.kind in _HUFFMAN and len(parts.scans) == 1:
-        return partial(jpeg_scan.whole, data, last, parts.components, parts.interval)
+    first, last = parts.scans[0], parts.scans[-1]
+    checks: list[Callable[[np.ndarray], bool]] = []
+    alone = parts.kind in _HUFFMAN and len(parts.scans) == 1
+    levels = parts.kind == _PROGRESSIVE_HUFFMAN and not first.last and \
+        len(first.components) == len(parts.components)
+    if alone or levels:
+        checks.append(partial(jpeg_scan.whole, data, first, parts.components, parts.interval))
     brightness = next(iter(parts.components))
     if parts.kind in _PROGRESSIVE and last.refines and last.components[0][0] == brightness:
-        return partial(jpeg_progressive.whole, data, last.segment)
-    return None
+        checks.append(partial(jpeg_progressive.whole, data, last.segment))
+    return (lambda pixels: all(check(pixels) for check in checks)) if checks else None
 
 
 def _walk(data: bytes, parts: _Parts) -> int:
     """Reads the segments into `parts`; the byte behind the end marker."""
     at = 2
-    while True:
-        at = data.find(b'\xff', at)
-        if at < 0 or at + 1 >= len(data):
+    for _ in range(MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None:
             raise CutShort
-        code = data[at + 1]
-        if code in (0x00, 0xff) or code in _ALONE:
-            at += 1 if code == 0xff else 2
-        elif code == _END:
+        at, code = found.start(), data[found.start() + 1]
+        if code == _END:
             return at + 2
-        else:
-            length, = struct.unpack_from('>H', data, at + 2)
-            segment = data[at + 4:at + 2 + length]
-            if length < 2 or at + 2 + length > len(data):
-                raise CutShort
-            at += 2 + length
-            _segment(parts, code, segment)
-            if code == _SCAN:
-                at = _behind_scan(data, at, parts, segment)
+        length, = struct.unpack_from('>H', data, at + 2)
+        segment = data[at + 4:at + 2 + length]
+        if length < 2 or at + 2 + length > len(data):
+            raise CutShort
+        at += 2 + length
+        _segment(parts, code, segment)
+        if code == _SCAN:
+            at = _behind_scan(data, at, parts, segment)
+    raise Malformed(f'has more than {MOST_SEGMENTS} segments')
 
 
 def _segment(parts: _Parts, code: int, segment: bytes) -> None:

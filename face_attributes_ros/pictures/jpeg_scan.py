@@ -43,7 +43,8 @@ class Scan:
 
 def whole(data: bytes, scan: Scan, sampling: Mapping[int, tuple[int, int]], interval: int,
           pixels: np.ndarray) -> bool:
-    """False where blocks of the one scan of a sequential picture (H, W, 3) are missing."""
+    """False where blocks of the one scan of a sequential picture (H, W, 3), or of the first scan
+    of a progressive one, are missing."""
     grid = _Grid.of(scan, sampling)
     bounds = _intervals(data, scan, interval)
     step = interval or grid.count
@@ -56,8 +57,11 @@ def whole(data: bytes, scan: Scan, sampling: Mapping[int, tuple[int, int]], inte
         return True
     grey, near, code = *grid.grey(pixels), _flat_block(scan, sampling)
     near = np.append(not (pixels == _GREY).all(), near)
-    return not any(_is_filling(data[slice(*bounds[n])], code, grey[:stops[n]], near, starts[n])
-                   for n in suspects)
+    # In a scan of levels alone, blocks before the grey ones may look like them: they differ in
+    # later scans.
+    like_it = 0 if scan.last else grid.count
+    return not any(_is_filling(data[slice(*bounds[n])], code, grey[:stops[n]], near, starts[n],
+                               like_it) for n in suspects)
 
 
 def _intervals(data: bytes, scan: Scan, interval: int) -> list[tuple[int, int]]:
@@ -132,10 +136,11 @@ def _flat_block(scan: Scan, sampling: Mapping[int, tuple[int, int]]) -> str | No
     bits = []
     for name, chosen in scan.components:
         across, down = sampling[name] if len(scan.components) > 1 else (1, 1)
-        level, rest = (scan.tables.get(number) for number in (chosen >> 4, 0x10 | chosen & 15))
-        if level is None or rest is None:
+        numbers = (chosen >> 4, 0x10 | chosen & 15) if scan.last else (chosen >> 4,)
+        tables = [scan.tables[number] for number in numbers if number in scan.tables]
+        if len(tables) < len(numbers):
             return None
-        bits += [_code(level, 0), _code(rest, 0)] * across * down
+        bits += [_code(table, 0) for table in tables] * across * down
     return ''.join(bits) if all(bits) else ''
 
 
@@ -151,9 +156,9 @@ def _code(table: bytes, symbol: int) -> str:
 
 
 def _is_filling(scan: bytes, code: str | None, grey: np.ndarray, near: np.ndarray,
-                start: int) -> bool:
+                start: int, like_it: int) -> bool:
     """Whether the grey blocks at the end of an interval, from block `start`, are not its own;
-    `near` has the block before the first in front."""
+    `near` has the block before the first in front; up to `like_it` more may have their code."""
     run = len(grey) - start if grey[start:].all() else int(np.argmin(grey[::-1]))
     before = len(grey) - run - 1
     if run < 2 or code is None or near[before + 1]:
@@ -161,7 +166,7 @@ def _is_filling(scan: bytes, code: str | None, grey: np.ndarray, near: np.ndarra
     if not code:
         return True
     scan = scan.rstrip(b'\xff')  # a marker may have any number of these before it
-    most = run + 15 // len(code)  # what stands before may happen to look like it
+    most = run + 15 // len(code) + like_it  # what stands before may happen to look like it
     tail = scan[-(len(code) * (most + 2) // 8 + 16) * 2:].replace(b'\xff\0', b'\xff')
     bits = format(int.from_bytes(b'\1' + tail, 'big'), 'b')[1:]
     repeats = {_repeats(bits, len(bits) - pad, code, most + 1) for pad in range(8)

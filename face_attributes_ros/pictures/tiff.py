@@ -12,22 +12,25 @@ from face_attributes_ros.pictures.header import CutShort, Header, Malformed
 _WIDTH, _HEIGHT, _BITS, _TURN, _SAMPLES, _NUMBERS = 256, 257, 258, 274, 277, 339
 _FLOAT = 3
 _PLACES = ((273, 279), (324, 325))  # where strips, and tiles, lie and how long they are
-_TILE = (322, 323)
-_WANTED = {_WIDTH, _HEIGHT, _BITS, _TURN, _SAMPLES, _NUMBERS, *_TILE, *sum(_PLACES, ())}
+_TILE, _ROWS, _PLANAR = (322, 323), 278, 284
+_WANTED = {_WIDTH, _HEIGHT, _BITS, _TURN, _SAMPLES, _NUMBERS, *_TILE, *sum(_PLACES, ()), _ROWS,
+           _PLANAR}
 _KINDS = {1: 'u1', 3: 'u2', 4: 'u4', 16: 'u8'}
 _MOST = 1 << 24  # values in an entry
 
 
 def measure(data: bytes) -> Header:
     """The header; `area_px` counts tiles larger than the picture, and samples above four;
-    CutShort where a strip or tile does not lie in the data."""
+    CutShort where a strip or tile is not listed, or does not lie in the data."""
     order = '<' if data[:2] == b'II' else '>'
     tags, turn_at = _directory(data, order)
     if _WIDTH not in tags or _HEIGHT not in tags:
         raise Malformed('has no size')
     width, height = (_first(tags, tag, 0) for tag in (_WIDTH, _HEIGHT))
     _check_places(tags, len(data))
-    tile = _first(tags, _TILE[0], 0) * _first(tags, _TILE[1], 0)
+    across, down = (_first(tags, tag, 0) for tag in _TILE)
+    _check_count(tags, width, height, across, down)
+    tile = across * down
     samples = max(_first(tags, _SAMPLES, 1) * _first(tags, _BITS, 8) // 32, 1)
     turn = _first(tags, _TURN, 1)
     turn = turn if 1 <= turn <= 8 else 1
@@ -71,6 +74,17 @@ def _values(data: bytes, order: str, at: int, kind: int, room: int) -> np.ndarra
 
 def _first(tags: dict[int, np.ndarray], tag: int, default: int) -> int:
     return int(tags[tag][0]) if tag in tags and len(tags[tag]) else default
+
+
+def _check_count(tags: dict[int, np.ndarray], width: int, height: int, across: int,
+                 down: int) -> None:
+    # What is not listed stays black.
+    planes = _first(tags, _SAMPLES, 1) if _first(tags, _PLANAR, 1) == 2 else 1
+    rows = _first(tags, _ROWS, height) or height
+    needed = -(-width // across) * -(-height // down) if across and down else -(-height // rows)
+    offsets = tags.get(_PLACES[1 if across and down else 0][0])
+    if offsets is not None and len(offsets) < needed * planes:
+        raise CutShort
 
 
 def _check_places(tags: dict[int, np.ndarray], size: int) -> None:

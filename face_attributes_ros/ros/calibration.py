@@ -55,8 +55,9 @@ def calibration(info: CameraInfo, rectified: bool = False) -> Calibration | None
     """The calibration of a camera's images; None where camera_info has none (K or P is zero).
 
     `rectified` images follow P, others K. Where only a part of the sensor is sent (`roi`), the
-    image is that part; binning divides sizes and focal lengths alike and so changes no share. The
-    pixels' centres lie at whole numbers in ROS and at halves here (REP-104, sensor_msgs).
+    image is that part. Shares are of the width: binning of both axes changes none, of one axis
+    alone those of the height. The pixels' centres lie at whole numbers in ROS and at halves here
+    (REP-104, sensor_msgs).
     """
     matrix = (info.p[0], info.p[5], info.p[2], info.p[6]) if rectified else (
         info.k[0], info.k[4], info.k[2], info.k[5])
@@ -65,7 +66,8 @@ def calibration(info: CameraInfo, rectified: bool = False) -> Calibration | None
     if width <= 0 or fx <= 0 or fy <= 0 or not all(map(math.isfinite, matrix)):
         return None
     centre = cx + .5 - info.roi.x_offset, cy + .5 - info.roi.y_offset
-    shares = (fx / width, fy / width, centre[0] / width, centre[1] / width)
+    stretch = max(info.binning_x, 1) / max(info.binning_y, 1)
+    shares = (fx / width, fy / width * stretch, centre[0] / width, centre[1] / width * stretch)
     if not shares[0] > 0 < shares[1]:
         return None  # too small to be told from zero
     return Calibration(shares, () if rectified else _distortion(info), info.distortion_model)

@@ -67,11 +67,12 @@ def pixels_of(msg: Image) -> tuple[np.ndarray, float]:
     kind, unit_m = ENCODINGS[msg.encoding]
     dtype = np.dtype(kind).newbyteorder('>' if msg.is_bigendian else '<')
     needed = msg.width * dtype.itemsize
-    if msg.step < needed or len(msg.data) < msg.step * msg.height or not msg.height * msg.width:
+    total = msg.step * (msg.height - 1) + needed  # the last row may come without its padding
+    if msg.step < needed or len(msg.data) < total or not msg.height * msg.width:
         raise ImageError(f'depth image of {msg.width}x{msg.height} has {len(msg.data)} bytes in '
                          f'rows of {msg.step}, needs {needed} a row')
-    rows = np.frombuffer(msg.data, np.uint8)[:msg.step * msg.height].reshape(msg.height, msg.step)
-    return np.ndarray((msg.height, msg.width), dtype, rows, 0, (msg.step, dtype.itemsize)), unit_m
+    return np.ndarray((msg.height, msg.width), dtype, msg.data, 0,
+                      (msg.step, dtype.itemsize)), unit_m
 
 
 class DepthImages:

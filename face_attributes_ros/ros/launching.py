@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from face_attributes_ros.errors import ParameterError
+from face_attributes_ros.paths import expanded
 from face_attributes_ros.share import share_file
 
 SWITCH = ('true', 'false', 'True', 'False')
@@ -96,7 +97,7 @@ def parameters_file(given: Mapping[str, str]) -> Path:
     defaults."""
     if not given['params_file']:
         return share_file('config/face_attributes.yaml')
-    path = Path(given['params_file']).expanduser()
+    path = expanded(given['params_file'])
     if not path.is_file():
         raise ParameterError(f'params_file is {str(path)!r}, needs a file that there is')
     return path

@@ -189,11 +189,13 @@ class FaceAttributesNode(LifecycleNode):
             self.work.adjust()
 
     def _watch(self) -> None:
-        # A worker that broke ends in the lifecycle's error processing; without somebody who
-        # manages the lifecycle, the process ends, for whoever started it to start it again.
-        broken = self.work is not None and self.work.worker.fault
-        if not broken or self.state != 'active':
-            return
+        broken = None if self.work is None else self.work.worker.fault
+        if broken is not None and self.state == 'active':
+            self._give_up(broken)
+
+    def _give_up(self, broken: BaseException) -> None:
+        # What is broken ends in the lifecycle's error processing; without somebody who manages
+        # the lifecycle, the process ends, for whoever started it to start it again.
         self.get_logger().fatal(''.join(traceback.format_exception(broken)))
         self.fault = f'{type(broken).__name__}: {broken}'.splitlines()[0]
         self.trigger_deactivate()
@@ -221,12 +223,19 @@ class FaceAttributesNode(LifecycleNode):
             if self.enabled:
                 self.work.start()
             else:
-                ended = self.work.stop()
+                ended = self._stopped(self.work)
         if not ended:
             self.trigger_deactivate()  # an engine that hangs ends in error processing here, too
         done = 'enabled' if self.enabled else 'disabled'
         response.success, response.message = ended, done if ended else self.fault
         return response
+
+    def _stopped(self, work: Work) -> bool:
+        try:
+            return work.stop()
+        except Exception as error:  # the last of several failures in a row
+            self._give_up(error)
+            return False
 
     def _on_reset_tracks(self, request: Any, response: Any) -> Any:
         del request

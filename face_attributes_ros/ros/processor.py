@@ -68,18 +68,22 @@ class Processor:
     def process(self, batch: Mapping[str, Any], settings: Settings) -> None:
         """Reads, looks at and publishes messages by camera; does nothing for cameras that nobody
         listens to."""
-        begun = time.perf_counter()
-        frames = self._read(batch, settings)
-        if not frames:
-            return
-        start = time.perf_counter()
-        tracks = self._tracks(frames, settings)
-        if tracks is None:
-            return
-        looked = time.perf_counter()
-        self._publish_all(frames, tracks, settings, 1e3 * (looked - start))
-        self.pipeline.stage_ms.update(decode=1e3 * (start - begun),
-                                      publish=1e3 * (time.perf_counter() - looked))
+        begun, broken = time.perf_counter(), dict[str, Exception]()
+        frames = self._read(batch, settings, broken)
+        if frames:
+            self._look(frames, settings, begun, broken)
+        if broken:
+            self._note_failure(next(iter(broken.values())), broken)
+        elif frames:
+            self._failures = 0
+
+    def attempt(self, task: Callable[[], object], names: Iterable[str]) -> None:
+        """Does what these cameras need between two batches; a failure of it counts as one of an
+        image."""
+        try:
+            task()
+        except Exception as error:
+            self._note_failure(error, names)
 
     def publish_nothing(self, names: Iterable[str]) -> None:
         """Says on every output of these cameras that no face is seen: what was seen is no longer
@@ -90,43 +94,53 @@ class Processor:
                 header, name, size, [], latency_ms=math.nan,
                 dropped_frames=self._newly_dropped(name), model_id=self.model_id))
 
-    def _read(self, batch: Mapping[str, Any], settings: Settings) -> dict[str, Frame]:
-        always = settings.process_without_subscribers
-        frames = {name: self.cameras[name].read(msg, settings)
-                  for name, msg in batch.items() if always or self.publishers[name].wanted()}
-        return {name: frame for name, frame in frames.items() if frame is not None}
+    # What breaks for one camera costs neither the other cameras nor the next image: it is kept in
+    # `broken` until the rest is done.
+
+    def _read(self, batch: Mapping[str, Any], settings: Settings,
+              broken: dict[str, Exception]) -> dict[str, Frame]:
+        always, frames = settings.process_without_subscribers, {}
+        for name, msg in batch.items():
+            if not always and not self.publishers[name].wanted():
+                continue
+            try:
+                frame = self.cameras[name].read(msg, settings)
+            except Exception as error:
+                broken[name] = error
+            else:
+                frames.update({} if frame is None else {name: frame})
+        return frames
+
+    def _look(self, frames: Mapping[str, Frame], settings: Settings, begun: float,
+              broken: dict[str, Exception]) -> None:
+        start = time.perf_counter()
+        try:
+            tracks = self._tracks(frames, settings)
+        except Exception as error:
+            broken.update(dict.fromkeys(frames, error))
+            return
+        looked = time.perf_counter()
+        for name, frame in frames.items():
+            try:
+                self._publish(name, frame, tracks[name], settings, 1e3 * (looked - start))
+            except Exception as error:
+                broken[name] = error
+        self.pipeline.stage_ms.update(decode=1e3 * (start - begun),
+                                      publish=1e3 * (time.perf_counter() - looked))
 
     def _tracks(self, frames: Mapping[str, Frame],
-                settings: Settings) -> dict[str, list[Track]] | None:
-        try:
-            if settings is not self._settings:
-                self.pipeline.update(settings)
-                self._settings = settings
-            tracks = self.pipeline.process(
-                {name: (frame.bgr, self._stamp_s(frame)) for name, frame in frames.items()})
-        except Exception as error:
-            self._note_failure(error, frames)
-            return None
+                settings: Settings) -> dict[str, list[Track]]:
+        if settings is not self._settings:
+            self.pipeline.update(settings)
+            self._settings = settings
+        tracks = self.pipeline.process(
+            {name: (frame.bgr, self._stamp_s(frame)) for name, frame in frames.items()})
         return {name: self._named(some) for name, some in tracks.items()}
 
     def _named(self, tracks: list[Track]) -> list[Track]:
         if not self._prefix:
             return tracks
         return [replace(track, track_id=self._prefix + track.track_id) for track in tracks]
-
-    def _publish_all(self, frames: Mapping[str, Frame], tracks: Mapping[str, list[Track]],
-                     settings: Settings, inference_ms: float) -> None:
-        # One camera's broken output costs neither the other cameras nor the next image.
-        broken = {}
-        for name, frame in frames.items():
-            try:
-                self._publish(name, frame, tracks[name], settings, inference_ms)
-            except Exception as error:
-                broken[name] = error
-        if broken:
-            self._note_failure(next(iter(broken.values())), broken)
-        else:
-            self._failures = 0
 
     def _note_failure(self, error: Exception, names: Iterable[str]) -> None:
         self._failures += 1

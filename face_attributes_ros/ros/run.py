@@ -86,7 +86,8 @@ def _end_at_once(code: int) -> NoReturn:
     # runtimes, destructors of DDS) and nothing is lost: files and participants are closed by then,
     # or are in the middle of an inference that nothing can interrupt.
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # whoever read it may be gone
+        # Whoever read it may be gone; there is none where it was closed before we started.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(code)
 
@@ -165,7 +166,7 @@ class _Process:
                        signal_handler_options=SignalHandlerOptions.NO)
             return context
         except Exception as error:  # RCLError and its kin: a remapping or file that cannot be read
-            self._say(str(error).splitlines()[0])
+            self._say(_first_line(error))
             return None
 
     def _say(self, words: str) -> None:
@@ -178,11 +179,14 @@ class _Process:
         parser.parse_args(arguments)
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def _name_process(name: str) -> None:
     # top, pgrep and killall show this, 15 letters of it, instead of python3.
-    comm = Path('/proc/self/comm')
-    if comm.exists():
-        comm.write_text(name[:15])
+    with contextlib.suppress(OSError):
+        Path('/proc/self/comm').write_text(name[:15])
 
 
 def spin(make_node: Callable[[], OurNode], context: Context, name: str = 'start') -> int:
@@ -219,7 +223,7 @@ def _made(make_node: Callable[[], OurNode]) -> OurNode:
     try:
         made = make_node()
     except ParameterException as error:
-        raise ParameterError(str(error).splitlines()[0]) from error
+        raise ParameterError(_first_line(error)) from error
     node = cast('Node', made)
     for name in RCLPYS_SWITCHES:
         value = node.get_parameter(name).value if node.has_parameter(name) else False

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -55,7 +55,7 @@ class Work:
                 camera.subscribe()
             elif camera.subscription is not None:
                 camera.unsubscribe()
-                self.worker.order(partial(self._end_view, name))
+                self._order(partial(self._end_view, name), [name])
 
     def forget_silent(self) -> None:
         """Says of cameras that stopped sending that nothing is seen any more, once each."""
@@ -63,12 +63,19 @@ class Work:
         for name, camera in self.cameras.items():
             silent = camera.arrived_s is not None and now - camera.arrived_s > patience_s
             if silent and name not in self._silent and self._running:
-                self.worker.order(partial(self._end_view, name))
+                self._order(partial(self._end_view, name), [name])
             (self._silent.add if silent else self._silent.discard)(name)
 
     def _end_view(self, name: str) -> None:
         self.pipeline.reset(name)
         self._processor.publish_nothing([name])
+
+    def _end_views(self) -> None:
+        self._processor.publish_nothing(self.cameras)
+        self.pipeline.reset()
+
+    def _order(self, task: Callable[[], object], names: Iterable[str]) -> None:
+        self.worker.order(partial(self._processor.attempt, task, names))
 
     def stop(self) -> bool:
         """Stops working, after one last message without faces; whether the batch at hand ended in
@@ -78,8 +85,7 @@ class Work:
             camera.unsubscribe()
         if not self.worker.stop(self._settings().diagnostics_stalled_after):
             return False
-        self._processor.publish_nothing(self.cameras)
-        self.pipeline.reset()
+        self._processor.attempt(self._end_views, self.cameras)
         return True
 
     def close(self) -> None:
@@ -90,7 +96,7 @@ class Work:
 
     def forget(self) -> None:
         """Forgets all tracks, between two batches."""
-        self.worker.order(self.pipeline.reset)
+        self._order(self.pipeline.reset, self.cameras)
 
     def dropped(self, name: str) -> int:
         """Images of a camera that nobody looked at: replaced by newer ones, too old, unreadable or

@@ -46,6 +46,26 @@ def test_every_runtime_gives_the_same_answer(path, backend, count):
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('inputs', [[], ['UINT8', 'UINT8'], ['FLOAT'], ['UINT8', 'FLOAT']])
+def test_odd_inputs_are_one_line_when_opened_or_when_asked(backend, inputs, tmp_path):
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [helper.make_node('Constant', [], ['y'], value=helper.make_tensor(
+        'value', kinds.FLOAT, [1, 1, 5], [0.] * 5))]
+    nodes += [helper.make_node('Shape', [f'x{n}'], [f's{n}']) for n in range(len(inputs))]
+    ends = [helper.make_tensor_value_info(f'x{n}', getattr(kinds, kind), ['b', 2, 'w'])
+            for n, kind in enumerate(inputs)]
+    outputs = [helper.make_tensor_value_info('y', kinds.FLOAT, [1, 1, 5])] + [
+        helper.make_tensor_value_info(f's{n}', kinds.INT64, [3]) for n in range(len(inputs))]
+    onnx.save(helper.make_model(helper.make_graph(nodes, 'odd', ends, outputs), ir_version=9,
+                                opset_imports=[helper.make_opsetid('', 18)]), tmp_path / 'm.onnx')
+    with pytest.raises(ModelError, match='m.onnx: ') as error:
+        network = engines.open_network(tmp_path / 'm.onnx', backend=backend, device='cpu',
+                                       precision='fp32', threads=1)
+        network(np.zeros((1, 4, 6, 3), np.uint8))
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
 def test_an_output_keeps_its_name_where_a_step_before_it_was_fused_away(backend, tmp_path):
     helper, kind = onnx.helper, onnx.TensorProto
     nodes = [

@@ -5,7 +5,7 @@ import pytest
 
 from face_attributes_ros.engines import manifest as manifests
 from face_attributes_ros.engines import models
-from face_attributes_ros.errors import ModelError
+from face_attributes_ros.errors import ModelError, ParameterError
 
 WEIGHTS = b'\x08\x07\x12\x07weights'
 SMALL = b'\x08\x07\x12\x05small'
@@ -123,6 +123,11 @@ def test_a_detector_is_no_attribute_network(manifest):
 def test_a_manifest_at_home_is_found(manifest, monkeypatch):
     monkeypatch.setenv('HOME', str(manifest.parent))
     assert models.find_model('~/manifest.toml:one', 'detector').name == 'one'
+
+
+def test_a_home_that_there_is_not_is_one_line():
+    with pytest.raises(ParameterError, match='there is no home folder ~nobody-here'):
+        models.find_model('~nobody-here/manifest.toml:one', 'detector')
 
 
 @pytest.mark.parametrize('name', ['x' * 5000, f'{"x" * 5000}/manifest.toml:one', '\0', '\0:one',

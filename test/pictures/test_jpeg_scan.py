@@ -42,6 +42,21 @@ def test_missing_data_is_noticed_behind_an_end_marker_too(options, shape, grey):
                 decode(data[:stop].rstrip(b'\xff') + tail, 'x')
 
 
+@pytest.mark.parametrize('options', [PLAIN, RESTARTS, OPTIMISED, FULL, PROGRESSIVE],
+                         ids=['plain', 'restarts', 'optimised', '4:4:4', 'progressive'])
+@pytest.mark.parametrize('side, factor', [(0, 2), (0, 1.2), (1, 2)])
+def test_a_header_that_claims_more_than_there_is_is_noticed(options, side, factor):
+    pixels = noise(240, 320)
+    claimed = [240, 320]
+    claimed[side] = round(claimed[side] * factor)
+    sizes = (int.to_bytes(240, 2, 'big') + int.to_bytes(320, 2, 'big'),
+             b''.join(int.to_bytes(n, 2, 'big') for n in claimed))
+    for grey in (False, True):
+        data = jpeg(pixels[..., 0] if grey else pixels, 80, *options)
+        with pytest.raises(ImageError, match='cut short'):
+            decode(data.replace(*sizes, 1), 'x')
+
+
 def test_data_lost_in_the_middle_is_noticed():
     data = jpeg(noise())
     middle = len(data) // 2

@@ -38,6 +38,15 @@ def test_binning_changes_nothing_but_the_size():
     assert half == pytest.approx(whole, abs=1e-9)
 
 
+@pytest.mark.parametrize('binning, box, width', [((2, 1), (400., 100., 500., 300.), 640),
+                                                 ((1, 2), (800., 50., 1000., 150.), 1280)])
+def test_binning_of_one_axis_alone_changes_that_axis(binning, box, width):
+    whole = position(calibration(info()), (800., 100., 1000., 300.), 1280)
+    across, down = binning
+    part = position(calibration(info(binning_x=across, binning_y=down)), box, width)
+    assert part == pytest.approx(whole, abs=1e-9)
+
+
 def test_rectified_images_follow_p():
     p = [500., 0., 600., 0., 0., 500., 300., 0., 0., 0., 1., 0.]
     assert calibration(info(p=p), rectified=True).focal_px(1280) == pytest.approx(

@@ -87,6 +87,15 @@ def test_what_is_no_depth_image_is_refused(change, words):
         metres(msg, BOX, SIZE)
 
 
+def test_the_last_row_may_lack_its_padding():
+    msg = depth_image(wall(), pad=6)
+    msg.data = msg.data[:-6]
+    assert metres(msg, BOX, SIZE) == pytest.approx(1.5)
+    msg.data = msg.data[:-1]
+    with pytest.raises(ImageError, match='bytes'):
+        metres(msg, BOX, SIZE)
+
+
 def images_of(*messages):
     node = SimpleNamespace(resolve_topic_name=lambda name: f'/{name}')
     found = DepthImages(node, 'depth/image')

@@ -311,3 +311,8 @@ def test_jpeg_out_can_be_read_back():
     msg = compressed.from_bgr(COLOUR, header, 95)
     assert msg.header == header and 'jpeg' in msg.format
     assert np.abs(compressed.to_bgr(msg).astype(int) - COLOUR).max() <= 3
+
+
+def test_what_is_too_long_for_a_jpeg_is_said():
+    with pytest.raises(ImageError, match='70000x2 pixels as JPEG: needs at most 65500'):
+        compressed.from_bgr(np.zeros((2, 70_000, 3), np.uint8), Header())

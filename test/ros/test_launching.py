@@ -75,6 +75,8 @@ def test_a_parameters_file_that_is_not_there_is_an_error(tmp_path, monkeypatch):
     for name in (tmp_path / 'no.yaml', '~/no.yaml', tmp_path):
         with pytest.raises(ParameterError, match='needs a file that there is'):
             launching.parameters_file(given(params_file=str(name)))
+    with pytest.raises(ParameterError, match='there is no home folder'):
+        launching.parameters_file(given(params_file='~nobody-here/no.yaml'))
     (tmp_path / 'mine.yaml').write_text('')
     assert launching.parameters_file(given(params_file='~/mine.yaml')) == tmp_path / 'mine.yaml'
     assert launching.parameters_file(given()) == ROOT / 'config' / 'face_attributes.yaml'

@@ -13,7 +13,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from face_attributes_ros.errors import ImageError
-from face_attributes_ros.ros import compressed
+from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.companions.image_source import camera_info
 from face_attributes_ros.ros.node import FaceAttributesNode
 from face_attributes_ros.ros.outputs.publishers import Publishers
@@ -80,6 +80,18 @@ def test_an_output_that_cannot_be_made_costs_that_image_only(bench, listener, ca
     assert node.state == 'active' and node.work.worker.fault is None
 
 
+def test_a_message_that_breaks_the_reader_costs_that_image_only(bench, listener, camera, exchange,
+                                                                 monkeypatch):
+    node, _ = listener()
+    to_bgr = images.to_bgr
+    monkeypatch.setattr(images, 'to_bgr', _raise(MemoryError('no room')))
+    camera(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.work.cameras[''].counts['failed'] == 1)
+    monkeypatch.setattr(images, 'to_bgr', to_bgr)
+    assert exchange(picture(stamp=bench.now())).dropped_frames == 1
+    assert node.state == 'active' and node.work.worker.fault is None
+
+
 def test_publishers_that_are_gone_are_heard_by_nobody(bench, listener):
     node, _ = listener()
     outputs = node.work.publishers['']
@@ -103,7 +115,7 @@ def test_the_depth_of_a_camera_of_16_bits_does_not_change_from_image_to_image(be
 
 
 def _raise(error):
-    def process(frames):
+    def process(*_):
         raise error
 
     return process

@@ -237,3 +237,49 @@ def test_disabling_while_an_engine_hangs_says_so_and_ends_in_the_error_state(
     answer = bench.call(SetBool, '/face_attributes/enable', SetBool.Request(data=False))
     assert not answer.success and 'the engine hangs' in answer.message
     assert node.state == 'finalized'
+
+
+@pytest.mark.parametrize('order', ['the end of a view', 'a reset', 'a camera nobody wants'])
+def test_an_order_that_breaks_counts_as_a_failure_and_the_worker_lives_on(
+        bench, listener, exchange, order):
+    node, (pipeline, ) = listener(diagnostics__no_image_after=.2)
+    exchange(picture(stamp=bench.now()))
+    reset, pipeline.reset = pipeline.reset, _raise(ZeroDivisionError('a bug'))
+    work, failed = node.work, node.work.cameras[''].counts
+    if order == 'a reset':
+        assert bench.call(Trigger, '/face_attributes/reset_tracks', Trigger.Request()).success
+    elif order == 'a camera nobody wants':
+        work.publishers[''].wanted = lambda name=None: False
+        work.adjust()
+    bench.spin_until(lambda: failed['failed'] > 0)
+    pipeline.reset = reset
+    work.publishers[''].__dict__.pop('wanted', None)
+    work.adjust()
+    assert len(exchange(picture(stamp=bench.now())).faces) == 1
+    assert node.state == 'active' and work.worker.fault is None
+
+
+def test_three_orders_in_a_row_that_break_go_through_error_processing(bench, listener, exchange):
+    node, (pipeline, ) = listener()
+    exchange(picture(stamp=bench.now()))
+    pipeline.reset = _raise(ZeroDivisionError('a bug'))
+    for _ in range(2):
+        node.work.forget()
+    bench.spin_until(lambda: node.work.cameras[''].counts['failed'] == 2)
+    assert node.state == 'active'
+    node.work.forget()
+    with pytest.raises(Finished) as end:
+        bench.spin_until(lambda: False)
+    assert end.value.code == 1 and node.state == 'unconfigured' and 'a bug' in node.fault
+
+
+def test_disabling_with_a_broken_pipeline_goes_through_error_processing(bench, listener, camera):
+    node, (pipeline, ) = listener()
+    pipeline.process = pipeline.reset = _raise(ZeroDivisionError('a bug'))
+    failed = node.work.cameras[''].counts
+    for number in (1, 2):
+        camera(picture(stamp=bench.now()))
+        bench.spin_until(lambda: failed['failed'] == number)
+    with pytest.raises(Finished):
+        bench.call(SetBool, '/face_attributes/enable', SetBool.Request(data=False))
+    assert node.state == 'unconfigured' and 'a bug' in node.fault

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
@@ -23,8 +24,9 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
-from face_attributes_ros.errors import OutputError, ParameterError
+from face_attributes_ros.errors import ImageError, OutputError, ParameterError
 from face_attributes_ros.options import check, once, to_values
 from face_attributes_ros.paths import expanded
 from face_attributes_ros.pictures.reader import MAX_MEGAPIXELS
@@ -148,7 +150,14 @@ class ImageSource(Node):
         if 'image' in self.image_publishers:
             self.image_publishers['image'].publish(images.from_array(bgr, info.header))
         if 'image/compressed' in self.image_publishers:
-            message = compressed.from_bgr(bgr, info.header, self.values['jpeg_quality'])
+            self._publish_jpeg(bgr, info.header)
+
+    def _publish_jpeg(self, bgr: np.ndarray, header: Header) -> None:
+        try:
+            message = compressed.from_bgr(bgr, header, self.values['jpeg_quality'])
+        except ImageError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=2.)
+        else:
             self.image_publishers['image/compressed'].publish(message)
 
     def _write_log(self, log: JsonLines, picture: Picture, info: CameraInfo) -> None:

@@ -22,6 +22,7 @@ from face_attributes_ros.pictures.video import opened_file
 
 ADDRESSES = ('rtsp', 'rtsps', 'http', 'https', 'rtmp', 'rtp', 'udp', 'tcp', 'srt')
 """What OpenCV's FFmpeg opens."""
+_LAST_CAMERA = 9999
 _ADDRESS = re.compile(rf'(?:{"|".join(ADDRESSES)})://\S+', re.IGNORECASE)
 _OPEN_MS = 10_000
 """How long an address may take to answer; OpenCV's own limit is 30 s."""
@@ -49,6 +50,8 @@ def expand(sources: Sequence[str]) -> list[str]:
 
 
 def _expanded(source: str) -> list[str]:
+    if source.isdecimal() and len(source) > len(str(_LAST_CAMERA)):
+        raise ParameterError(f'source {source[:100]}, needs a camera index up to {_LAST_CAMERA}')
     if source.isdecimal() or _ADDRESS.fullmatch(source):
         return [source]
     path = expanded(source)

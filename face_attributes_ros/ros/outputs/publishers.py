@@ -13,6 +13,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from face_attributes_ros.errors import ImageError
 from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.options import options
 from face_attributes_ros.ros.outputs.annotated import Annotated
@@ -108,7 +109,7 @@ class Publishers:
         return count > 0
 
     def publish(self, look: Look) -> None:
-        """Publishes what is wanted of a look."""
+        """Publishes what is wanted of a look, and can be made of it."""
         heard = {name for name in self.by_name if self._is_heard(name)}
         for output, roots in self._outputs:
             wanted = heard & output.TOPICS.keys()
@@ -116,8 +117,14 @@ class Publishers:
                 wanted |= {name for name in heard if name.startswith(roots)}
             # Topics of single faces are taken back when nobody listens any more.
             if wanted or (roots and self.by_name.keys() - self._topics.keys()):
-                for name, message in output.messages(look, wanted):
-                    self._send(name, message)
+                self._publish_one(output, look, wanted)
+
+    def _publish_one(self, output: Output, look: Look, wanted: Collection[str]) -> None:
+        try:
+            for name, message in output.messages(look, wanted):
+                self._send(name, message)
+        except ImageError as error:
+            self._node.get_logger().error(str(error), throttle_duration_sec=2.)
 
     def publish_nothing(self, faces: FaceAttributesArray) -> None:
         """Publishes that nothing is seen; `faces` is an array without any."""

@@ -115,6 +115,7 @@ def test_source_plays_videos_to_their_end(album):
     ([''], 'sources is empty'),
     (['/nowhere/a.png'], "source '/nowhere/a.png' is no file, no folder, no camera index, no dev"),
     (['ftp://host/a.png'], 'no device and no address (rtsp, '),
+    (['9' * 30], 'needs a camera index up to 9999'),
     (['~nobody-here/a.png'], 'there is no home folder ~nobody-here'),
     (['EMPTY'], 'no pictures in this folder'),
 ])
