@@ -39,9 +39,9 @@ $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcar
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q "torch~=2.13.0"
 ifeq ($(ULTRALYTICS),no)
-	$(PIP) install -q -e ".[onnx,openvino,train,peers,test,demo]"
+	$(PIP) install -q -e ".[onnx,openvino,train,peers,video,bags,batch,docs,test,demo]"
 else
-	$(PIP) install -q -e ".[onnx,openvino,train,peers,test]"
+	$(PIP) install -q -e ".[onnx,openvino,train,peers,video,bags,batch,docs,test]"
 	$(PIP) install -q pillow requests
 	$(PIP) install -q --no-deps "ultralytics~=8.4.0" "ultralytics-thop~=2.2"
 endif
