@@ -4,7 +4,7 @@
 # make venv    .venv alone; ULTRALYTICS=no leaves ultralytics (AGPL-3.0) out, for this and for demo
 # make test    all tests
 # make lint    ruff and mypy, as pyproject.toml has them
-# make check   what CI runs: lint, all tests with branch coverage, demo
+# make check   what CI runs: lint, all tests with branch coverage, the site, demo
 # make check-light   the tests where torch, ultralytics and scipy are not installed
 # make check-jazzy   builds, imports and starts the node on the wheels of ROS 2 Jazzy
 # make sbom    what is installed and under which licences: build/sbom.json, docs/licences.md
@@ -13,6 +13,7 @@
 # make soak    MINUTES=10: cameras, subscribers, parameters and transitions that come and go
 # make fuzz    N=20000: inputs that nobody would think of; only our own errors may come out
 # make stop    STARTS=200: SIGTERM at any moment, under load
+# make site    the documentation site, into build/site/
 # make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
@@ -28,7 +29,7 @@ MINUTES ?= 10
 N ?= 20000
 STARTS ?= 200
 
-.PHONY: venv demo test lint coverage check check-light check-jazzy sbom bench soak fuzz stop docs clean
+.PHONY: venv demo test lint coverage site check check-light check-jazzy sbom bench soak fuzz stop docs clean
 
 venv: $(VENV)/.installed
 
@@ -61,7 +62,12 @@ lint: venv
 coverage: venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --cov --cov-report=term
 
-check: lint coverage demo
+# The documentation site, into build/site/; a warning is an error.
+site: venv
+	$(PY) -m tools.site
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+check: lint coverage site demo
 
 check-light:
 	$(PYTHON) -m venv build/light
