@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies what the documentation site is made of into build/site_source: the pages where they lie in
-the checkout, and every file that they link to. mkdocs.yml has the order; `make site` builds.
+"""Copies what the documentation site is made of into build/site_source: the pages, where they lie
+in the checkout, and every file that they link to. mkdocs.yml has the order; `make site` builds.
 
     python -m tools.site
 """
