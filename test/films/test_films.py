@@ -11,6 +11,8 @@ import film_rig
 import numpy as np
 import pytest
 
+pytest.importorskip('matplotlib', reason='the timeline is drawn with it')
+
 from face_attributes_ros import cli
 from face_attributes_ros.errors import OutputError
 from face_attributes_ros.faces import COASTING, CONFIRMED, Attributes, Face, Track

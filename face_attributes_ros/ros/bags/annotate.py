@@ -88,7 +88,7 @@ def names_of(topics: Sequence[str], namespace: str) -> list[Names]:
     for topic in topics:
         camera = '' if len(topics) == 1 else re.sub(
             r'\W+', '_', topic.removesuffix('/compressed').strip('/'))
-        home = '/'.join(filter(None, (namespace.rstrip('/'), camera)))
+        home = ''.join(f'/{part}' for part in (namespace.strip('/'), camera) if part)
         found.append(Names(camera, topic, f'{home}/faces', f'{home}/image_annotated/compressed'))
     return found
 

@@ -219,10 +219,26 @@ def test_cameras_are_chosen_or_asked_for(there, asked, expected):
             cameras_of(connections, asked)
 
 
-def test_names_of_one_and_of_several():
-    one, = names_of(['/camera/image_raw/compressed'], '/me/')
-    assert (one.faces, one.info) == ('/me/faces', '/camera/camera_info')
-    assert [each.camera for each in names_of(['/a/image', '/b'], '')] == ['a_image', 'b']
+@pytest.mark.parametrize('namespace, faces', [
+    ('', '/faces'), ('/', '/faces'), ('me', '/me/faces'), ('/me/', '/me/faces')])
+def test_names_of_one_and_of_several(namespace, faces):
+    one, = names_of(['/camera/image_raw/compressed'], namespace)
+    assert (one.camera, one.faces, one.info) == ('', faces, '/camera/camera_info')
+    two = names_of(['/a/image', '/b'], namespace)
+    assert [each.camera for each in two] == ['a_image', 'b']
+    assert two[1].faces == faces.replace('faces', 'b/faces')
+
+
+def test_a_bag_that_is_damaged_is_named_and_leaves_nothing_half_done(tmp_path, monkeypatch):
+    def damaged(self):
+        yield from list(whole(self))[:5]
+        raise ValueError('chunk 7')
+
+    whole = Reader.messages
+    monkeypatch.setattr(Reader, 'messages', damaged)
+    with pytest.raises(DataError, match='in: is damaged, chunk 7'):
+        annotated(bag_rig.write(tmp_path / 'in'), tmp_path / 'out')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['in', 'out.journal']
 
 
 def test_a_bag_that_has_ours_already_is_refused(tmp_path):

@@ -28,8 +28,7 @@ PATIENCE_S = 240.
 
 @contextmanager
 def two_workers():
-    """A client of two worker processes; Dask's own warnings, of ports and of busy machines, are
-    not about us."""
+    """A client of two worker processes."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, \
             Client(cluster, timeout='120s') as client:
         yield client
@@ -67,6 +66,7 @@ def test_nothing_to_do_is_an_error(tmp_path):
 
 
 def test_a_video_becomes_a_folder_and_is_not_done_twice(tmp_path):
+    pytest.importorskip('matplotlib', reason='the timeline is drawn with it')
     out = tmp_path / 'out'
     (out / 'a.part').mkdir(parents=True)
     (out / 'a.part' / 'a.csv').write_text('of a worker that was killed')
@@ -88,8 +88,9 @@ def test_what_is_wrong_with_an_input_is_its_outcome(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings('ignore')
+@pytest.mark.filterwarnings('ignore')  # Dask's own, of ports and of busy machines
 def test_a_worker_that_is_killed_costs_nothing(tmp_path):
+    pytest.importorskip('matplotlib', reason='the timeline is drawn with it')
     for name in 'abcd':
         bag_rig.write(tmp_path / 'in' / name, frames=55)
     film_rig.write(tmp_path / 'in' / 'e.avi', frames=10)
