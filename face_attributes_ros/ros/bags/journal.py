@@ -44,9 +44,9 @@ class Journal:
         # A line that was cut off by the end of its process is not there.
         data = self._file.read()
         data = data[:data.rfind(b'\n') + 1]
-        first, *lines = map(json.loads, data.splitlines()) if data else [None]
-        if first == json.loads(json.dumps(about)):
-            self.told.extend(lines)
+        lines = [json.loads(line) for line in data.splitlines()]
+        if lines and lines[0] == json.loads(json.dumps(about)):
+            self.told.extend(lines[1:])
         else:
             data = json.dumps(about).encode() + b'\n'
         self._file.seek(0)
