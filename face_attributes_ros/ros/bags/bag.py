@@ -31,8 +31,6 @@ INFO = 'sensor_msgs/msg/CameraInfo'
 ARRAY = f'{PACKAGE}/msg/FaceAttributesArray'
 _NO_HASH = 'RIHS01_' + 64 * '0'
 """For types of old bags that say neither their hash nor their definition."""
-_VERSION = 8
-"""The older of the two that rosbags writes: releases before Kilted read it as well."""
 
 
 @contextmanager
@@ -102,7 +100,8 @@ class Copy:
         shutil.rmtree(self._part, ignore_errors=True)  # of a run that was broken off
         self._store = _typestore()
         plugin = StoragePlugin.MCAP if storage == 'mcap' else StoragePlugin.SQLITE3
-        self._writer = Writer(self._part, version=_VERSION, storage_plugin=plugin)
+        # The older of the two versions that rosbags writes: releases before Kilted read it, too.
+        self._writer = Writer(self._part, version=8, storage_plugin=plugin)
         with self._said():
             self._writer.open()
             self._copies = {each.id: self._copied(each) for each in reader.connections}
