@@ -12,14 +12,13 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 import bag_rig
 import film_rig
-from ament_index_python.packages import get_package_share_directory
 from bag_rig import FACES, STEP_NS
 from face_attributes_ros.msg import FaceAttributes
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import CompressedImage
 
-from face_attributes_ros import cli
+from face_attributes_ros import cli, msg
 from face_attributes_ros.errors import DataError, OutputError, ParameterError
 from face_attributes_ros.faces import EXPRESSIONS, Attributes, Face
 from face_attributes_ros.ros import compressed
@@ -66,8 +65,9 @@ def test_a_bag_says_our_types_as_ros_does(tmp_path):
     with Reader(tmp_path / 'out') as reader:
         ours, = (each for each in reader.connections if each.topic == FACES)
         assert 'MSG: face_attributes_ros/FaceAttributes' in ours.msgdef.data
-    described = Path(get_package_share_directory('face_attributes_ros'), 'msg',
-                     'FaceAttributesArray.json')
+    name = 'share/face_attributes_ros/msg/FaceAttributesArray.json'
+    described = next(prefix / name for prefix in Path(msg.__file__).parents
+                     if (prefix / name).is_file())
     hashes = {each['type_name']: each['hash_string']
               for each in json.loads(described.read_text())['type_hashes']}
     assert ours.digest == hashes['face_attributes_ros/msg/FaceAttributesArray']
