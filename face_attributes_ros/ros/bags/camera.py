@@ -15,8 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from face_attributes_ros.drawing import annotate
+from face_attributes_ros.engagement import Engagement
 from face_attributes_ros.errors import ImageError
-from face_attributes_ros.faces import Track
 from face_attributes_ros.pictures.depth import Depth
 from face_attributes_ros.pipeline import Pipeline
 from face_attributes_ros.ros import compressed, images
@@ -25,6 +25,7 @@ from face_attributes_ros.ros.bags.journal import Entry
 from face_attributes_ros.ros.bags.memory import Tape, unseen
 from face_attributes_ros.ros.calibration import Calibration, calibration
 from face_attributes_ros.ros.messages import faces_array, seconds
+from face_attributes_ros.ros.sight import Sight
 
 Written = tuple[str, bytes]
 """Topic and message."""
@@ -60,6 +61,7 @@ class BagCamera:
         self._compressed = kind == IMAGES[1]
         self._bits = Depth()
         self._calibration: Calibration | None = None
+        self._engagement = Engagement()
         about = pipeline.description
         self._model_id = '+'.join(filter(None, map(about.get, ('detector', 'attributes'))))
 
@@ -82,7 +84,9 @@ class BagCamera:
         ms = told['ms'] if told else round(1e3 * (perf_counter() - start), 3)
         size = bgr.shape[1], bgr.shape[0]
         entry = told or {'size': size, 'ms': ms, **self._tape.entry()}
-        return entry, list(self._written(header, bgr, tracks, ms))
+        sight = Sight(tracks, size, stamp_s, self._pipeline.settings, self._calibration,
+                      engagement=self._engagement)
+        return entry, list(self._written(header, bgr, sight, ms))
 
     def _pixels(self, data: bytes) -> np.ndarray:
         most = self._pipeline.settings.max_image_megapixels
@@ -90,18 +94,16 @@ class BagCamera:
             return compressed.to_bgr(deserialize_message(data, CompressedImage), most, self._bits)
         return images.to_bgr(deserialize_message(data, Image), self._bits)
 
-    def _written(self, header: Header, bgr: np.ndarray, tracks: list[Track],
+    def _written(self, header: Header, bgr: np.ndarray, sight: Sight,
                  ms: float) -> Iterator[Written]:
-        settings, known = self._pipeline.settings, self._calibration
-        size = bgr.shape[1], bgr.shape[0]
+        settings = sight.settings
         message: Any = faces_array(
-            header, self.names.camera, size, tracks,
-            focal=None if known is None else known.focal_px(size[0]),
-            face_width_m=settings.position_face_width, latency_ms=math.nan, inference_ms=ms,
-            dropped_frames=0, model_id=self._model_id)
+            header, self.names.camera, sight.size, sight.tracks, positions=sight.positions,
+            attention=sight.attention, latency_ms=math.nan, inference_ms=ms, dropped_frames=0,
+            model_id=self._model_id)
         yield self.names.faces, serialize_message(message)
         if self._draw:
-            drawn = annotate(bgr, tracks, landmarks=settings.annotated_show_landmarks,
+            drawn = annotate(bgr, sight.tracks, landmarks=settings.annotated_show_landmarks,
                              pose=settings.annotated_show_pose,
                              labels=settings.annotated_show_labels,
                              blur=settings.privacy_blur_annotated)
