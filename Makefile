@@ -4,7 +4,8 @@
 # make venv    .venv alone; ULTRALYTICS=no leaves ultralytics (AGPL-3.0) out, for this and for demo
 # make test    all tests
 # make lint    ruff and mypy, as pyproject.toml has them
-# make check   what CI runs: lint, all tests with branch coverage, demo, and the two below
+# make check   what CI runs: lint, all tests with branch coverage, the site, demo, and the two
+#              below
 # make check-light   the tests where torch, ultralytics and scipy are not installed
 # make check-jazzy   builds, imports and starts the node on the wheels of ROS 2 Jazzy
 # make sbom    what is installed and under which licences: build/sbom.json, docs/licences.md
@@ -13,6 +14,7 @@
 # make soak    MINUTES=10: cameras, subscribers, parameters and transitions that come and go
 # make fuzz    N=20000: inputs that nobody would think of; only our own errors may come out
 # make stop    STARTS=200: SIGTERM at any moment, under load
+# make site    the documentation site, into build/site/
 # make docs    the files that are generated from the code and from measured files
 
 PYTHON ?= python3
@@ -28,7 +30,7 @@ MINUTES ?= 10
 N ?= 20000
 STARTS ?= 200
 
-.PHONY: venv demo test lint coverage check check-light check-jazzy sbom bench soak fuzz stop docs clean
+.PHONY: venv demo test lint coverage site check check-light check-jazzy sbom bench soak fuzz stop docs clean
 
 venv: $(VENV)/.installed
 
@@ -39,9 +41,9 @@ $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcar
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q "torch~=2.13.0"
 ifeq ($(ULTRALYTICS),no)
-	$(PIP) install -q -e ".[onnx,openvino,train,peers,test,demo]"
+	$(PIP) install -q -e ".[onnx,openvino,train,peers,video,bags,batch,docs,test,demo]"
 else
-	$(PIP) install -q -e ".[onnx,openvino,train,peers,test]"
+	$(PIP) install -q -e ".[onnx,openvino,train,peers,video,bags,batch,docs,test]"
 	$(PIP) install -q pillow requests
 	$(PIP) install -q --no-deps "ultralytics~=8.4.0" "ultralytics-thop~=2.2"
 endif
@@ -61,7 +63,12 @@ lint: venv
 coverage: venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --cov --cov-report=term
 
-check: lint coverage demo check-light check-jazzy
+# The documentation site, into build/site/; a warning is an error.
+site: venv
+	$(PY) -m tools.site
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+check: lint coverage site demo check-light check-jazzy
 
 # As a robot has it. The builds with colcon and pip are left to the other run: this one's own
 # installation is one of them.

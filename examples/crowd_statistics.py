@@ -48,7 +48,7 @@ class CrowdStatistics(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('crowd_statistics', **kwargs)
-        self.window_s = self.declare_parameter('window', 60.).value
+        self.window_s: float = self.declare_parameter('window', 60.).value
         self.k = max(2, self.declare_parameter('k', 5).value)
         self.people: dict[str, dict[str, str]] = {}
         self.start_s: float | None = None

@@ -26,7 +26,7 @@ class ExpressionLogger(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('expression_logger', **kwargs)
         path = os.path.expanduser(self.declare_parameter('file', 'expressions.csv').value)
-        self.least_s = self.declare_parameter('least', .3).value
+        self.least_s: float = self.declare_parameter('least', .3).value
         self.file = open(path, 'a', newline='', opener=lambda name, flags: os.open(name, flags,
                                                                                    0o600))
         self.rows = csv.writer(self.file)

@@ -38,9 +38,9 @@ class GreetPerson(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('greet_person', **kwargs)
-        self.stay_s = self.declare_parameter('stay', 1.).value
-        self.pause_s = self.declare_parameter('pause', 5.).value
-        self.angle_rad = self.declare_parameter('angle', .4).value
+        self.stay_s: float = self.declare_parameter('stay', 1.).value
+        self.pause_s: float = self.declare_parameter('pause', 5.).value
+        self.angle_rad: float = self.declare_parameter('angle', .4).value
         self.since_s: dict[str, float] = {}
         self.greeted: set[str] = set()
         self.last_s = -math.inf

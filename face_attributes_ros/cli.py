@@ -12,7 +12,9 @@ from importlib import import_module
 from face_attributes_ros.errors import FaceAttributesError
 
 COMMANDS = {
-    ('analyze',): ('analyze', 'find faces in pictures and say what they show'),
+    ('analyze',): ('analyze', 'find faces in pictures and videos and say what they show'),
+    ('annotate-bag',): ('ros.bags.annotate', 'write a recorded bag anew, with our messages in it'),
+    ('batch',): ('ros.bags.batch', 'many bags and videos at once, on many processes'),
     ('train', 'detector'): ('training.detector.train', 'train the YOLOv3 face detector'),
     ('train', 'attributes'): ('training.attributes.train',
                               'train the multi-task attribute network'),

@@ -5,7 +5,7 @@
     |-- ImageError          an image or image message that cannot be read
     |-- ParameterError      a setting of the wrong type or out of range
     |-- OutputError         a file, folder or stream that cannot be written
-    |-- DataError           training or evaluation data that is missing or malformed
+    |-- DataError           training or evaluation data, or a bag, that is missing or malformed
     `-- ModelError          weights or manifest that are missing, damaged or of the wrong shape
         `-- DeviceError     a device, runtime or precision that this machine does not have
 """
@@ -29,7 +29,7 @@ class OutputError(FaceAttributesError):
 
 
 class DataError(FaceAttributesError):
-    """Training or evaluation data that is missing or malformed."""
+    """Training or evaluation data, or a bag, that is missing or malformed."""
 
 
 class ModelError(FaceAttributesError):

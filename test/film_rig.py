@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small videos, and a pipeline whose networks see a bright square as a face."""
 
+import time
+
 import cv2
 import numpy as np
 
@@ -56,3 +58,14 @@ def make_pipeline(settings=None):
     heads = ('age', 'gender', 'expression', 'smile', 'pose')
     return Pipeline(FaceDetector(detect, imgsz_px=160),
                     AttributeEstimator(estimate, heads, size_px=32, crop_scale=1.), settings)
+
+
+def make_slow_pipeline(settings=None):
+    """The same, at twenty frames a second at most."""
+    def slowly(batch):
+        time.sleep(.05)
+        return detect(batch)
+
+    pipeline = make_pipeline(settings)
+    pipeline.detector.network = slowly
+    return pipeline

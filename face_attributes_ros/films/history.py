@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from face_attributes_ros.faces import COASTING, CONFIRMED, UNKNOWN, Track
+from face_attributes_ros.faces import COASTING, CONFIRMED, UNKNOWN, Attributes, Track
 from face_attributes_ros.films.watch import Seen
 
 
@@ -27,13 +27,12 @@ class Life:
 
     def add(self, time_s: float, track: Track) -> None:
         """One more frame."""
-        seen = track.attributes
+        seen = track.attributes or Attributes()
         self.confirmed |= track.state == CONFIRMED
         self.times_s.append(time_s)
-        self.ages.append(_numbers(seen and seen.age_years, seen and seen.age_low,
-                                  seen and seen.age_high))
-        self.smiles.append(_number(seen and seen.smile))
-        self.expressions.append(seen.expression if seen else None)
+        self.ages.append((_number(seen.age_years), _number(seen.age_low), _number(seen.age_high)))
+        self.smiles.append(_number(seen.smile))
+        self.expressions.append(seen.expression)
         if track.state != COASTING or self.last is None:
             self.last = track
 
@@ -44,11 +43,6 @@ class Life:
         (name, count), = Counter(self.expressions).most_common(1)
         share = count / len(self.expressions)
         return (name, share) if name and name != UNKNOWN and share >= .5 else None
-
-
-def _numbers(*values: float | None) -> tuple[float, float, float]:
-    one, two, three = map(_number, values)
-    return one, two, three
 
 
 def _number(value: float | None) -> float:

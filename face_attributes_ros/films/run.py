@@ -25,17 +25,18 @@ BAR_FRAMES = 100
 @dataclass(frozen=True)
 class Told:
     """How videos are told: a JSON line a frame in place of a line a track, files in a folder, a
-    progress bar for the long ones."""
+    progress bar for the long ones, a line a track at the end."""
 
     as_json: bool = False
     out: Path | None = None
     bar: bool = True
+    summary: bool = True
 
 
 def tell(watcher: Watcher, path: Path, told: Told,
-         on_error: Callable[[FaceAttributesError], object]) -> None:
-    """Watches a video and tells it. `on_error` gets what could not be written; ImageError for what
-    is no video."""
+         on_error: Callable[[FaceAttributesError], object]) -> History:
+    """Watches a video and tells it; what is kept of it. `on_error` gets what could not be written;
+    ImageError for what is no video."""
     settings = watcher.pipeline.settings
     with Video(path, settings.max_image_megapixels) as video:
         files = FilmFiles(told.out, path.stem, video.rate_hz) if told.out else None
@@ -49,8 +50,9 @@ def tell(watcher: Watcher, path: Path, told: Told,
                 files.close()
     if files:
         _finish(files, history, path, on_error)
-    if not told.as_json:
+    if told.summary and not told.as_json:
         _summarise(path, history, files)
+    return history
 
 
 def _barred(video: Video, bar: bool) -> Iterable[VideoFrame]:

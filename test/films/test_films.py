@@ -11,6 +11,8 @@ import film_rig
 import numpy as np
 import pytest
 
+pytest.importorskip('matplotlib', reason='the timeline is drawn with it')
+
 from face_attributes_ros import cli
 from face_attributes_ros.errors import OutputError
 from face_attributes_ros.faces import COASTING, CONFIRMED, Attributes, Face, Track
@@ -139,16 +141,19 @@ def test_without_matplotlib_all_but_the_timeline_is_written(watched, tmp_path, c
     assert {path.suffix for path in out.iterdir()} == {'.mp4', '.jsonl', '.csv'}
 
 
-def test_a_full_disk_is_named(tmp_path):
+@pytest.mark.parametrize('bytes_', [9, 99_999], ids=['at the end', 'at once'])
+def test_a_full_disk_is_named(tmp_path, bytes_):
     if not os.path.exists('/dev/full'):
         pytest.skip('no /dev/full')
     told = FilmFiles(tmp_path, 'x', 10.)
     told._lines.close()
     told._lines = open('/dev/full', 'w')
-    for write in (lambda: told.add({'frame': 0, 'time_s': 0., 'pad': 'x' * 99999}, seen_at(0.),
-                                   np.zeros((4, 6, 3), np.uint8)), told.close):
-        with pytest.raises(OutputError, match=r'x\.jsonl: No space left'):
-            write()
+    with pytest.raises(OutputError, match=r'x\.jsonl: No space left'):
+        try:
+            told.add({'frame': 0, 'time_s': 0., 'pad': 'x' * bytes_}, seen_at(0.),
+                     np.zeros((4, 6, 3), np.uint8))
+        finally:
+            told.close()
     assert told._lines.closed and told._rows.closed
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-PARTS = ('CMakeLists.txt', 'LICENSE', 'README.md', 'config', 'face_attributes_ros', 'launch',
-         'models', 'msg', 'package.xml', 'pyproject.toml', 'setup.py')
+PARTS = ('CMakeLists.txt', 'LICENSE', 'README.md', 'config', 'examples', 'face_attributes_ros',
+         'launch', 'models', 'msg', 'package.xml', 'pyproject.toml', 'setup.py')
 SHARED = ('config/face_attributes.yaml', 'config/fastdds_large_images.xml',
           'config/fastdds_small_memory.xml', 'launch/bag.launch.py',
           'launch/face_attributes.launch.py', 'models/manifest.toml')
