@@ -52,6 +52,16 @@ def convolutions(model: ModelProto) -> list[NodeProto]:
     return [node for node in model.graph.node if node.op_type == 'Conv']
 
 
+def leads_to_conv(model: ModelProto, node: NodeProto) -> bool:
+    """Whether another convolution reads what a convolution gives, at once or through other
+    nodes."""
+    reached = set(node.output)
+    for other in model.graph.node:
+        if other.op_type != 'Conv' and reached & set(other.input):
+            reached.update(other.output)
+    return any(other.input[0] in reached for other in convolutions(model))
+
+
 def quantisable(model: ModelProto, floats: Sequence[str] = ()) -> list[NodeProto]:
     """Nodes to quantise: convolutions not named in `floats`, and what follows from them alone
     before the next one."""
