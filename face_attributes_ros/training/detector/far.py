@@ -7,8 +7,8 @@
 No labelled 4K pictures are to be had here, so they are made: 3840 x 2160 mosaics of val, each
 picture in a cell of its own, shrunk by a random factor, on an enlarged picture without faces.
 Every picture comes twice. AP@.5 by the faces' size over the longer side of the mosaic; beside
-tiles a larger canvas (`detector.imgsz`) of about the same work. The time is CPU time of the process
-on one thread, the ways taking turns; what counts is its ratio to the whole picture's.
+tiles a larger canvas (`detector.imgsz`) of about the same work. The time is CPU time of the
+process on one thread, the ways taking turns; what counts is its ratio to the whole picture's.
 """
 
 from __future__ import annotations

@@ -32,11 +32,18 @@ PAIR_LEVELS, MOST_LEVELS = 128, 127
 
 
 def whole(model: ModelProto) -> ModelProto:
-    """The model with weights that were stored as fp16 back in fp32 and their casts gone, in
-    place."""
+    """The model with weights that were stored as fp16 back in fp32 and their casts gone, and equal
+    ones that torch stored once written out for each reader, in place."""
     from onnx import numpy_helper
 
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for copy in [
+            node for node in model.graph.node
+            if node.op_type == 'Identity' and node.input[0] in tensors
+    ]:
+        model.graph.initializer.append(
+            numpy_helper.from_array(numpy_helper.to_array(tensors[copy.input[0]]), copy.output[0]))
+        model.graph.node.remove(copy)
     for cast in [
             node for node in model.graph.node
             if node.op_type == 'Cast' and node.input[0] in tensors

@@ -111,7 +111,8 @@ def pictures(count, *alarms):
     (pictures(5, [.3], [.9]), 0, .9),             # too few to allow any alarm
     (pictures(100, [.3], [.9]), 1, .3),           # one may be: its bound is .047, that of two .063
     (pictures(1000, [.3], [.9]), 2, 0),
-    (pictures(100, [.3], [.9, .8]), 0, .9),       # two in one picture count for more than one
+    (pictures(130, [.8], [.9]), 2, 0),
+    (pictures(130, [.8, .9]), 1, .8),             # two in one picture count for more
     (pictures(140, [.3], [.6], [.9]), 2, .3),
 ])
 def test_the_quiet_threshold_allows_what_can_be_vouched_for(free, alarms, threshold):
