@@ -60,7 +60,8 @@ def _fits_one_device(detector: FaceDetector, estimator: AttributeEstimator | Non
     looks_fit = estimator is None or (settings.attributes_backend == 'torch'
                                       and not settings.attributes_aligned
                                       and settings.attributes_model not in PAPER_MODELS)
-    if settings.detector_backend != 'torch' or not looks_fit:
+    # It looks at frames whole; tiles go through the plain detector, on the same device.
+    if settings.detector_backend != 'torch' or not looks_fit or settings.detector_tiles > 1:
         return False
     on_gpu: bool = getattr(detector.network, 'device').type == 'cuda'  # noqa: B009
     return on_gpu
@@ -84,7 +85,8 @@ def _build_detector(settings: Settings) -> tuple[FaceDetector, dict[str, Any]]:
     name = settings.detector_model
     model = open_detector(settings)
     detector = FaceDetector(model.network, imgsz_px=settings.detector_imgsz or model.input_px,
-                            square=settings.detector_square, threshold=model.threshold)
+                            square=settings.detector_square, tiles=settings.detector_tiles,
+                            threshold=model.threshold)
     return detector, {'detector': name, 'detector_engine': model.network.description,
                       'detector_confidence': model.threshold}
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image to faces: letterbox, network, threshold, suppression, back to source pixels."""
+"""Image to faces: letterbox, network, threshold, suppression, back to source pixels; large images
+in overlapping tiles, too, where that is asked for."""
 
 from __future__ import annotations
 
@@ -12,10 +13,14 @@ from face_attributes_ros.errors import ImageError, ModelError
 from face_attributes_ros.faces import Face
 from face_attributes_ros.settings import Settings
 from face_attributes_ros.stopwatch import Stopwatch
+from face_attributes_ros.tiles import CUT_PX, Tile, tiles_of
 
 MOST_CANVASES = 12
 """Canvas shapes that a detector uses; runtimes keep memory for each. Images of further aspects get
 the square one."""
+MOST_TILES_A_BATCH = 8
+"""Parts of pictures in one call of the network: more are no faster, and runtimes keep memory for
+each."""
 
 
 def check_image(image_bgr: object) -> None:
@@ -34,14 +39,16 @@ class FaceDetector:
 
     `network` takes (B, H, W, 3) uint8 and gives [(B, N, 5)]: x0, y0, x1, y1 in canvas pixels and a
     score. `imgsz_px` is the canvas's longest side; its other side follows the image's aspect
-    unless `square`, the paper's 448x448. `threshold` is the score that the model's manifest
-    advises, in `own` under the name of its setting; it holds where no settings are given.
+    unless `square`, the paper's 448x448. With `tiles` of 2 and more an image that is larger is
+    looked at whole and in so many tiles along each side. `threshold` is the score that the
+    model's manifest advises, in `own` under the name of its setting; it holds where no settings
+    are given.
     """
 
     def __init__(self, network: Callable[[np.ndarray], Sequence[np.ndarray]], *,
-                 imgsz_px: int = 448, square: bool = False, threshold: float = .5,
-                 watch: Stopwatch | None = None):
-        self.network, self.imgsz_px, self.square = network, imgsz_px, square
+                 imgsz_px: int = 448, square: bool = False, tiles: int = 0,
+                 threshold: float = .5, watch: Stopwatch | None = None):
+        self.network, self.imgsz_px, self.square, self.tiles = network, imgsz_px, square, tiles
         self.own = {'detector_confidence': threshold}
         self.watch = watch or Stopwatch()
         self._shapes: set[tuple[int, int]] = set()
@@ -62,6 +69,8 @@ class FaceDetector:
         settings = settings or Settings().filled(self.own)
         for image in images_bgr:
             check_image(image)
+        if self.tiles > 1:
+            return [self._in_tiles(image, settings) for image in images_bgr]
         letterboxes = [self._letterbox(image) for image in images_bgr]
         faces: list[list[Face]] = [[] for _ in images_bgr]
         for group in _by_canvas(letterboxes).values():
@@ -70,6 +79,21 @@ class FaceDetector:
                 for index, row in zip(group, rows):
                     faces[index] = faces_of(row, letterboxes[index], settings)
         return faces
+
+    def _in_tiles(self, image: np.ndarray, settings: Settings) -> list[Face]:
+        height, width = image.shape[:2]
+        tiles = tiles_of(width, height, self.tiles, self.imgsz_px)
+        views = [tile.view(image) for tile in tiles]
+        letterboxes = [self._letterbox(view) for view in views]
+        found = []
+        for group in _by_canvas(letterboxes).values():
+            for start in range(0, len(group), MOST_TILES_A_BATCH):
+                some = group[start:start + MOST_TILES_A_BATCH]
+                rows = self._run([views[i] for i in some], [letterboxes[i] for i in some])
+                found += [_in_picture(row, letterboxes[i], tiles[i], settings)
+                          for i, row in zip(some, rows)]
+        with self.watch('nms'):
+            return _kept(np.concatenate(found), width, height, settings)
 
     def _letterbox(self, image: np.ndarray) -> boxes.Letterbox:
         height, width = image.shape[:2]
@@ -108,7 +132,23 @@ class FaceDetector:
 def faces_of(rows: np.ndarray, letterbox: boxes.Letterbox, settings: Settings) -> list[Face]:
     """The faces in a network's rows (N, 5) for one image, best score first, in source pixels."""
     rows = rows[rows[:, 4] >= settings.detector_confidence]
-    found = boxes.clip(letterbox.to_source(rows[:, :4]), letterbox.width, letterbox.height)
+    found = np.concatenate([letterbox.to_source(rows[:, :4]), rows[:, 4:]], 1)
+    return _kept(found, letterbox.width, letterbox.height, settings)
+
+
+def _in_picture(rows: np.ndarray, letterbox: boxes.Letterbox, tile: Tile,
+                settings: Settings) -> np.ndarray:
+    """A tile's rows (N, 5) in the picture's pixels, without those that one of its edges cuts."""
+    rows = rows[rows[:, 4] >= settings.detector_confidence]
+    found = letterbox.to_source(rows[:, :4])
+    whole = tile.whole_boxes(found, CUT_PX / letterbox.scale)
+    return np.concatenate([tile.to_picture(found[whole]), rows[whole, 4:]], 1)
+
+
+def _kept(rows: np.ndarray, width: int, height: int, settings: Settings) -> list[Face]:
+    """The faces in rows (N, 5) in the picture's pixels: cut off at its edges, large enough, each
+    once."""
+    found = boxes.clip(rows[:, :4], width, height)
     sides = found[:, 2:] - found[:, :2]
     large = ((sides.min(1, initial=np.inf) > 0)
              & (sides.max(1, initial=0) >= settings.detector_min_face_px))

@@ -22,6 +22,7 @@ from face_attributes_ros import options
 from face_attributes_ros.errors import ParameterError
 from face_attributes_ros.options import fixed, live, once
 from face_attributes_ros.runtimes import BACKENDS, PRECISIONS
+from face_attributes_ros.tiles import MOST_TILES
 
 TURNS_DEG = (0, 90, 180, 270)
 
@@ -90,6 +91,10 @@ class Settings:
         unit='px', low=0, high=2048)
     detector_square: bool = fixed(
         False, "Pad to a square of imgsz, the paper's 448x448, instead of following the aspect.")
+    detector_tiles: int = fixed(
+        0, 'Look at large images in so many overlapping tiles along each side, too, for far '
+        'faces; 0 and 1: only whole. 3 are nine tiles and ten times the work of the detector.',
+        low=0, high=MOST_TILES)
     detector_confidence: float = live(
         0., 'Least score of a face; 0 takes the threshold of the manifest.', low=0., high=1.)
     detector_iou: float = live(

@@ -15,7 +15,7 @@ NAME = PACKAGE.name
 
 LAYERS = (
     ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'ages', 'head',
-     'heads', 'settings', 'share', 'weights', 'markdown', 'paths', 'console', 'pictures'),
+     'heads', 'settings', 'share', 'tiles', 'weights', 'markdown', 'paths', 'console', 'pictures'),
     ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'turning', 'captions',
      'drawing', 'records', 'headpose', 'engagement'),
     ('networks',),

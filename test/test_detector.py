@@ -99,3 +99,56 @@ def test_sizes_that_change_with_every_image_use_a_bounded_number_of_canvases():
     for width in range(100, 1600, 10):
         assert detector(np.zeros((400, width, 3), np.uint8)) == []
     assert 1 < len(seen) <= MOST_CANVASES + 1  # and the square
+
+
+def bright_spots(batch):
+    """A network that finds the bright rectangle of each canvas, whatever its size."""
+    rows = np.zeros((len(batch), 1, 5), np.float32)
+    for row, canvas in zip(rows, batch):
+        y, x = np.nonzero(canvas[..., 0] > 200)
+        if len(x):
+            row[0] = x.min(), y.min(), x.max() + 1, y.max() + 1, .9
+    return [rows]
+
+
+@pytest.mark.parametrize('shape', [(2160, 3840), (1080, 1920), (3000, 1000)])
+@pytest.mark.parametrize('place', [(.1, .2), (.37, .4), (.5, .5), (.63, .66), (.97, .98)])
+def test_a_far_face_is_found_once_in_tiles_and_not_in_the_whole(shape, place):
+    picture = np.zeros((*shape, 3), np.uint8)
+    side = max(shape) // 150
+    x, y = (round(share * length) for share, length in zip(place, shape[::-1]))
+    x, y = min(x, shape[1] - side), min(y, shape[0] - side)
+    picture[y:y + side, x:x + side] = 255
+
+    def finds_large(batch):
+        rows = bright_spots(batch)[0]
+        sides = rows[..., 2] - rows[..., 0]
+        rows[..., 4] *= (sides > 5) & (sides < 200)
+        return [rows]
+
+    assert FaceDetector(finds_large)(picture, SMALL_TOO) == []
+    face, = FaceDetector(finds_large, tiles=3)(picture, SMALL_TOO)
+    np.testing.assert_allclose(face.box_xyxy, [x, y, x + side, y + side],
+                               atol=1.5 * max(shape) / 448 / 2)
+
+
+def test_a_face_larger_than_the_overlap_is_left_to_the_whole_picture():
+    picture = np.zeros((1080, 1920, 3), np.uint8)
+    picture[300:800, 700:1200] = 255
+    face, = FaceDetector(bright_spots, tiles=4)(picture, SMALL_TOO)
+    np.testing.assert_allclose(face.box_xyxy, [700, 300, 1200, 800], atol=5)
+
+
+def test_tiles_go_through_the_network_a_few_at_a_time():
+    shapes = []
+    detector = FaceDetector(lambda batch: shapes.append(batch.shape) or network_of()(batch),
+                            tiles=3)
+    assert detector.detect([np.zeros((1080, 1920, 3), np.uint8)] * 2) == [[], []]
+    assert shapes == [(8, 256, 448, 3), (2, 256, 448, 3)] * 2
+
+
+def test_a_small_picture_is_looked_at_once():
+    shapes = []
+    detector = FaceDetector(lambda batch: shapes.append(batch.shape) or network_of()(batch),
+                            tiles=4)
+    assert detector(np.zeros((300, 400, 3), np.uint8)) == [] and shapes == [(1, 352, 448, 3)]

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 def canvas_row(name: str, canvas_px: int, backend: str,
                samples: Sequence[Sample]) -> dict[str, Any]:
     """Accuracy on the samples and milliseconds of one model at one canvas."""
-    options = argparse.Namespace(input_px=canvas_px, backend=backend, threads=1)
+    options = argparse.Namespace(input_px=canvas_px, tiles=0, backend=backend, threads=1)
     detect = open_detector(name, options)
     results = predict(detect, samples)
     row = coco_metrics(results) | {'best_f1': round(best_f1(judge(results))[0], 4)}

@@ -5,28 +5,31 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from face_attributes_ros.training.detector.score import Result
 
+Sizes = Mapping[str, tuple[float, float]]
 # sqrt(w h) over the image's longer side
 SIZES = {'all': (0.0, 9.0), 'small': (0.0, 0.06), 'medium': (0.06, 0.2), 'large': (0.2, 9.0)}
 _MOST_BOXES = 300
 
 
-def coco_metrics(results: Sequence[Result]) -> dict[str, float | None]:
-    """AP@.5 (all, small, medium, large) and AP@.5:.95 of all `Result`s: 0..1, or None where no
-    face counts.
+def coco_metrics(results: Sequence[Result],
+                 sizes: Sizes = SIZES) -> dict[str, float | None]:
+    """AP@.5 (all, and by size) and AP@.5:.95 of all `Result`s: 0..1, or None where no face counts.
+
+    The first of `sizes` is all.
     """
     with contextlib.redirect_stdout(io.StringIO()):       # pycocotools reports by printing
-        evaluation = _evaluate(results)
+        evaluation = _evaluate(results, sizes)
     precision = evaluation.eval['precision'][..., 0, :, 0]          # (T 10, R 101, A 4)
     found = {'ap50': _mean(precision[0, :, 0]), 'ap50_95': _mean(precision[:, :, 0])}
     by_size = {
-        f'ap50_{name}': _mean(precision[0, :, index]) for index, name in enumerate(SIZES) if index
+        f'ap50_{name}': _mean(precision[0, :, index]) for index, name in enumerate(sizes) if index
     }
     return found | by_size
 
@@ -35,7 +38,7 @@ def _mean(precision: np.ndarray) -> float | None:
     return round(float(precision.mean()), 4) if (precision > -1).any() else None
 
 
-def _evaluate(results: Sequence[Result]) -> Any:
+def _evaluate(results: Sequence[Result], sizes: Sizes) -> Any:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
     truth = COCO()
@@ -43,8 +46,8 @@ def _evaluate(results: Sequence[Result]) -> Any:
     truth.createIndex()
     evaluation = COCOeval(truth, _detections(results, truth), 'bbox')
     evaluation.params.maxDets = [_MOST_BOXES]
-    evaluation.params.areaRng = [[low ** 2, high ** 2] for low, high in SIZES.values()]
-    evaluation.params.areaRngLbl = list(SIZES)
+    evaluation.params.areaRng = [[low ** 2, high ** 2] for low, high in sizes.values()]
+    evaluation.params.areaRngLbl = list(sizes)
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation

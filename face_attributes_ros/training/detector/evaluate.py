@@ -3,34 +3,38 @@
 
     face-attributes evaluate detector --data DIR
     face-attributes evaluate detector --data DIR --peers ../shared/peers \\
-        --robustness detector_tiny YuNet-n
+        --robustness
     face-attributes evaluate detector --data DIR --write-metrics models/manifest.toml
     face-attributes evaluate detector --data DIR --model runs/tiny/detector.safetensors --split val
 
 Faces under 0.02 of the longer side and regions in DIR/ignore are neutral. AP by pycocotools (101
 points) at IoU .5, by size too (small: under 0.06 of the longer side, large: over 0.2), and at
-.5:.95. The F1 threshold is each detector's best on `val`, the quiet one the lowest with at most
-.05 false alarms a face-free picture there; the manifest gets the larger. False positives per
-face-free image are counted at the first and at score 0.5. Writes JSON and a precision-recall
-curve, and with `--worst 64` contact sheets of the worst misses and false alarms of our detectors.
+.5:.95. The F1 threshold is each detector's best on `val`, the quiet one the lowest at which, with
+95 % confidence, at most .05 false alarms fall on a face-free picture, there and in the folders of
+`--face-free` (`labels.face_free` makes one); the manifest gets the larger, and both as figures.
+False positives per face-free image are counted at both and at score 0.5. Writes JSON and a
+precision-recall curve, and with `--worst 64` contact sheets of the worst misses and false alarms
+of our detectors. `--robustness` measures them, and the peers, turned, blurred, in the dark and
+hidden, each by size and in crowds and with recall and false alarms at the shipped threshold.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 
 from face_attributes_ros.engines.choose import open_network
 from face_attributes_ros.engines.models import find_model, load_manifest, shipped
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.common.manifest_table import put_metrics
+from face_attributes_ros.training.detector.conditions import CROWD_FACES, conditions
 from face_attributes_ros.training.detector.data import Sample, read_samples
 from face_attributes_ros.training.detector.measures import (
     headline_metrics,
@@ -42,17 +46,16 @@ from face_attributes_ros.training.detector.peers import load_peers
 from face_attributes_ros.training.detector.plots import plot_precision_recall
 from face_attributes_ros.training.detector.predict import (
     Detect,
-    labels,
     make_detect,
     predict,
     torch_detector,
 )
-from face_attributes_ros.training.detector.robustness import Change, degradations
 from face_attributes_ros.training.detector.score import (
     Judged,
+    Quiet,
     Result,
-    average_precision,
     best_f1,
+    face_free,
     judge,
     quiet_threshold,
 )
@@ -60,8 +63,7 @@ from face_attributes_ros.training.detector.worst import false_alarms, misses, sh
 
 # Name prefixes, where the data has them.
 PARTS = {'multi': ('jol', 'kag', 'dlib', 'neg'), 'fddb_te': ('fddb_te',)}
-CROWD_FACES = 6  # a picture with so many is a crowd
-MOST_FALSE_ALARMS = 0.05  # a face-free picture, at the quiet threshold
+MOST_FALSE_ALARMS = 0.05  # a face-free picture, at the quiet threshold, with confidence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--input-px', type=int, default=0, help="longest canvas side; 0: the manifest's, else 448"
     )
+    parser.add_argument(
+        '--tiles', type=int, default=0, help='tiles along each side, as `detector.tiles`'
+    )
     parser.add_argument('--backend', default='onnxruntime', help='runtime for ONNX files')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of the runtime')
     parser.add_argument(
@@ -84,9 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--robustness',
         nargs='*',
-        default=[],
         metavar='NAME',
-        help='detectors to degrade pictures for',
+        help='detectors to make pictures worse for; all without a name',
+    )
+    parser.add_argument(
+        '--face-free', type=Path, action='append', default=[], metavar='DIR',
+        help='more pictures without a face for the quiet threshold; its val',
     )
     parser.add_argument(
         '--worst', type=int, default=0, metavar='COUNT', help='contact sheets of so many failures'
@@ -113,7 +121,8 @@ def run(args: argparse.Namespace) -> int:
     torch.set_flush_denormal(
         True
     )  # for a peer's weights; ONNX Runtime's first session switches it off
-    unknown = set(args.robustness) - set(detectors)
+    degraded = [] if args.robustness is None else args.robustness or list(detectors)
+    unknown = set(degraded) - set(detectors)
     if unknown:
         raise ParameterError(
             f'--robustness {" ".join(sorted(unknown))}: needs some of {" ".join(detectors)}'
@@ -121,29 +130,31 @@ def run(args: argparse.Namespace) -> int:
     samples, val = (
         _thinned(read_samples(args.data, split), args.limit) for split in (args.split, 'val')
     )
+    more_free = [sample for folder in args.face_free for sample in read_samples(folder, 'val')]
     report = {
         'data': {'split': args.split, 'images': len(samples)},
         'detectors': {},
         'parts': {},
         'robustness': {},
+        'conditions': {},
     }
     curves = {}
     for name, detect in detectors.items():
         results = predict(detect, samples)
         on_val = results if args.split == 'val' else predict(detect, val)
-        threshold, quiet = best_f1(judge(on_val))[1], quiet_threshold(on_val, MOST_FALSE_ALARMS)
-        report['detectors'][name] = {
-            'threshold_val': round(threshold, 3),
-            'quiet_threshold_val': round(quiet, 3),
-        }
+        threshold = best_f1(judge(on_val))[1]
+        free = face_free([*on_val, *predict(detect, more_free)])
+        quiet = quiet_threshold(free, MOST_FALSE_ALARMS)
+        report['detectors'][name] = chosen_thresholds(threshold, quiet)
         for part, chosen in parts_and_crowds(samples).items():
-            row = measure([results[i] for i in chosen], threshold, quiet)
+            row = measure([results[i] for i in chosen], threshold, quiet.threshold)
             report['parts'].setdefault(part, {})[name] = row
         curves[name] = judge([results[i] for i in curve_part(samples)[1]])
-        if name in args.robustness:
-            report['robustness'][name] = robustness(
-                detect, [samples[i] for i in curve_part(samples)[1]]
-            )
+        if name in degraded:
+            rows = conditions(detect, [samples[i] for i in curve_part(samples)[1]],
+                              max(threshold, quiet.threshold))
+            report['conditions'][name] = rows
+            report['robustness'][name] = {key: row['ap50'] for key, row in rows.items()}
         if args.worst:
             write_worst(args, name, results, samples, threshold)
         print(f'{name}: {report["detectors"][name]}', flush=True)
@@ -153,6 +164,17 @@ def run(args: argparse.Namespace) -> int:
             thresholds = {'score': shipped_threshold(report, name)[0]}
             put_metrics(args.write_metrics, name, headline_metrics(report, name), thresholds)
     return 0
+
+
+def chosen_thresholds(f1_threshold: float, quiet: Quiet) -> dict[str, Any]:
+    """Both thresholds for the report, and what the second rests on: face-free pictures, false
+    alarms in them, and their bound a picture."""
+    return {
+        'threshold_val': round(f1_threshold, 3),
+        'quiet_threshold_val': math.ceil(1000 * quiet.threshold) / 1000,
+        'quiet_on': {'pictures': quiet.pictures, 'alarms': quiet.alarms,
+                     'bound': round(quiet.bound, 4)},
+    }
 
 
 def open_detectors(args: argparse.Namespace) -> dict[str, Detect]:
@@ -167,14 +189,15 @@ def open_detectors(args: argparse.Namespace) -> dict[str, Detect]:
 def open_detector(name: str, args: argparse.Namespace) -> Detect:
     """The detect function of a manifest entry, an ONNX file, or a training run's safetensors."""
     if name.endswith('.safetensors'):
-        return make_detect(torch_detector(Path(name)), args.input_px or 448)
+        return make_detect(torch_detector(Path(name)), args.input_px or 448, args.tiles)
     if name.endswith('.onnx'):
         path, input_px = Path(name), args.input_px or 448
     else:
         model = find_model(name, 'detector')
         path, input_px = model.path, args.input_px or model.input_px
     return make_detect(
-        open_network(path, backend=args.backend, device='cpu', threads=args.threads), input_px
+        open_network(path, backend=args.backend, device='cpu', threads=args.threads), input_px,
+        args.tiles
     )
 
 
@@ -209,23 +232,6 @@ def curve_part(samples: Sequence[Sample]) -> tuple[str, list[int]]:
     parts = parts_of(samples)
     name = 'multi' if 'multi' in parts else 'all'
     return name, parts[name]
-
-
-def robustness(detect: Detect, samples: list[Sample]) -> dict[str, float]:
-    """AP@.5 under each degradation."""
-    table = {}
-    for name, change in degradations().items():
-        rng = np.random.default_rng(0)
-        results = [_degraded(detect, sample, change, rng) for sample in samples]
-        table[name] = round(average_precision(judge(results)), 4)
-    return table
-
-
-def _degraded(detect: Detect, sample: Sample, change: Change, rng: np.random.Generator) -> Result:
-    image = sample.image()
-    faces, ignore = labels(sample, image)
-    image, boxes = change(image, np.concatenate([faces, ignore]), rng)
-    return Result(*detect(image), boxes[: len(faces)], boxes[len(faces) :], max(image.shape[:2]))
 
 
 def write_worst(args: argparse.Namespace, name: str, results: Sequence[Result],

@@ -14,6 +14,7 @@ from face_attributes_ros.training.detector.score import (
     Result,
     average_precision,
     best_f1,
+    face_free,
     judge,
 )
 
@@ -31,7 +32,7 @@ def measure(results: Sequence[Result], threshold: float, quiet: float) -> dict[s
     row: dict[str, Any] = coco_metrics(results)
     row['ap50_all_points'] = round(average_precision(judged), 4)
     row['best_f1'] = round(best_f1(judged)[0], 4)
-    free = [r.scores for r in results if not len(r.faces) and not len(r.ignore)]
+    free = face_free(results)
     row |= {'images': len(results), 'faces': judged.faces, 'face_free_images': len(free)}
     row['at_val_threshold'] = at_threshold(judged, free, threshold)
     row['at_quiet_threshold'] = at_threshold(judged, free, quiet)
@@ -61,7 +62,10 @@ def shipped_threshold(report: Mapping[str, Any], name: str) -> tuple[float, str]
 
 def headline_metrics(report: Mapping[str, Any], name: str) -> dict[str, float]:
     """The manifest's figures of one detector: `split_part_figure`."""
-    figures: dict[str, float] = {}
+    own = report['detectors'][name]
+    figures: dict[str, float] = {f'val_{key}': own[f'{key}_val']
+                                 for key in ('threshold', 'quiet_threshold')}
+    figures['val_quiet_bound'] = own['quiet_on']['bound']
     split = report['data']['split']
     for part, rows in report['parts'].items():
         found = {key: rows[name][key] for key in HEADLINES}

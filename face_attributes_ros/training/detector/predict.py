@@ -50,10 +50,10 @@ def torch_detector(path: Path) -> Network:
     return run
 
 
-def make_detect(network: Network, input_px: int) -> Detect:
+def make_detect(network: Network, input_px: int, tiles: int = 0) -> Detect:
     """`detect(image_bgr) -> (boxes (N, 4) px, scores (N,))` down to the low scores that a curve
     needs."""
-    detector = FaceDetector(network, imgsz_px=input_px)
+    detector = FaceDetector(network, imgsz_px=input_px, tiles=tiles)
     settings = Settings(detector_confidence=LOWEST_SCORE, detector_iou=NMS_IOU,
                         detector_max_faces=MOST_FACES, detector_min_face_px=0)
 

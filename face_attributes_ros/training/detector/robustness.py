@@ -23,7 +23,7 @@ Change = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarra
 Hide = Callable[[np.ndarray, np.ndarray, np.random.Generator], None]
 """`hide(image, box, rng)`, in place."""
 
-ROTATIONS_DEG = (0, 10, 20, 30)
+ROTATIONS_DEG = (0, 10, 20, 30, 40)
 LIGHTS_LUX = (1000, 400, 200, 100, 40)
 BLURS_PX = (0, 5, 10, 15)
 _FULL_LUX, _WHITE_ELECTRONS, _READ_ELECTRONS, _MOST_GAIN, _GAMMA = 1000, 8000, 4, 8, 2.2

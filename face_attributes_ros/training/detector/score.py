@@ -12,6 +12,7 @@ import numpy as np
 
 from face_attributes_ros.boxes import area, iou
 
+CONFIDENCE, _NORMAL = 0.95, 1.6449  # one-sided, and its quantile of the normal distribution
 NEUTRAL_OVERLAP = 0.5  # a detection is neutral when this share of it lies in one ignored region
 
 
@@ -102,17 +103,54 @@ def best_f1(judged: Judged) -> tuple[float, float]:
     return float(f1.max()), float(judged.scores[f1.argmax()])
 
 
-def quiet_threshold(results: Sequence[Result], most: float) -> float:
-    """The lowest score at which face-free images show at most `most` false alarms each on average;
-    0 without any.
+class Quiet(NamedTuple):
+    """A score, and what face-free pictures show at it: how many pictures, false alarms in them,
+    and the most false alarms a picture that `CONFIDENCE` leaves possible."""
+
+    threshold: float
+    pictures: int
+    alarms: int
+    bound: float
+
+
+def face_free(results: Iterable[Result]) -> list[np.ndarray]:
+    """The scores found in each picture without faces and without regions to ignore."""
+    return [r.scores for r in results if not len(r.faces) and not len(r.ignore)]
+
+
+def quiet_threshold(free: Sequence[np.ndarray], most: float) -> Quiet:
+    """The lowest score at which false alarms a face-free picture are at most `most`, with
+    `CONFIDENCE`.
+
+    `free` holds each picture's scores. Where there are too few pictures to be so sure, it is the
+    score above all of them; 0 without any.
     """
-    free = [
-        result.scores for result in results if not len(result.faces) and not len(result.ignore)
-    ]
-    scores = np.sort(np.concatenate([*free, np.zeros(0)]))[::-1]
-    allowed = int(most * len(free))
-    return (
-        float(np.nextafter(np.float32(scores[allowed]), np.float32(1)))
-        if len(scores) > allowed
-        else 0.0
-    )
+    best = _quiet_at(free, _just_above(max((s.max(initial=0) for s in free), default=0)))
+    for score in np.unique(np.concatenate([*free, np.zeros(0)]))[::-1]:
+        lower = _quiet_at(free, float(score))
+        if lower.bound > most:
+            return best._replace(threshold=_just_above(score))
+        best = lower
+    return best._replace(threshold=0.)
+
+
+def _quiet_at(free: Sequence[np.ndarray], threshold: float) -> Quiet:
+    counts = np.array([(scores >= threshold).sum() for scores in free], float)
+    alarms = int(counts.sum())
+    together = float((counts ** 2).sum()) / alarms if alarms else 1.
+    bound = together * poisson_bound(alarms / together) / len(free) if free else 0.
+    return Quiet(threshold, len(free), alarms, bound)
+
+
+def poisson_bound(count: float) -> float:
+    """The largest mean that a Poisson `count` leaves possible with `CONFIDENCE`, within 1 %
+    (Wilson and Hilferty, 1931, of the chi-squared quantile).
+
+    Where alarms come several a picture, their number over how many come together is such a count.
+    """
+    degrees = count + 1
+    return float(degrees * (1 - 1 / (9 * degrees) + _NORMAL / (3 * degrees ** .5)) ** 3)
+
+
+def _just_above(score: float) -> float:
+    return float(np.nextafter(np.float32(score), np.float32(1)))

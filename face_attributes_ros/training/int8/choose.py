@@ -4,7 +4,7 @@ loses little enough on val."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +17,7 @@ from face_attributes_ros.training.int8.centre import centre
 from face_attributes_ros.training.int8.graph import (
     activation_ranges,
     convolutions,
+    leads_to_conv,
     quantise,
     whole,
 )
@@ -25,7 +26,7 @@ from face_attributes_ros.training.int8.rooms import Room
 from face_attributes_ros.training.int8.scores import SHARE_ON_VAL, failures
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
 
 Drops = dict[str, dict[str, float]]
 """By runtime: the figures that dropped too much, and by how much."""
@@ -41,23 +42,25 @@ class Ingredients(NamedTuple):
     note: Mapping[str, object]
 
 
+Tries = Mapping[str, tuple[Ingredients, Sequence[str]]]
+"""By candidate: what it is made from, and the convolutions that stay in float."""
+Change = Callable[[Ingredients, Mapping[str, Sequence[str]]], Tries]
+
+
+def unchanged(given: Ingredients, names: Mapping[str, Sequence[str]]) -> Tries:
+    """Every candidate, of the weights and ranges as they are."""
+    return {name: (given, kept) for name, kept in names.items()}
+
+
 def candidates(model: ModelProto) -> dict[str, Sequence[str]]:
     """{name: convolutions that stay in float}, from all in int8 to fewer."""
     names = [node.name for node in convolutions(model)]
-    last = [node.name for node in convolutions(model) if not _leads_to_conv(model, node)]
+    last = [node.name for node in convolutions(model) if not leads_to_conv(model, node)]
     return {
         'all': (), 'first float': names[:1], 'last float': last,
         'first and last float': [*names[:1], *last],
         'first quarter float': names[:len(names) // 4], 'first half float': names[:len(names) // 2]
     }
-
-
-def _leads_to_conv(model: ModelProto, node: NodeProto) -> bool:
-    reached = set(node.output)
-    for other in model.graph.node:
-        if other.op_type != 'Conv' and reached & set(other.input):
-            reached.update(other.output)
-    return any(other.input[0] in reached for other in convolutions(model))
 
 
 def int8_file(given: Ingredients, kept: Sequence[str]) -> bytes:
@@ -72,10 +75,10 @@ def int8_file(given: Ingredients, kept: Sequence[str]) -> bytes:
     return data
 
 
-def choose(model: Model, room: Room, out: Path, images: int,
-           seed: int) -> tuple[dict[str, Drops], str | None]:
+def choose(model: Model, room: Room, out: Path, images: int, seed: int,
+           change: Change = unchanged) -> tuple[dict[str, Drops], str | None]:
     """({candidate: its drops too large on val}, the first candidate without any or None); writes
-    `out`."""
+    `out`. `change` gives what is tried of what there is, in this order."""
     import onnx
 
     source, batches = whole(onnx.load(str(model.path))), room.batches(images, seed)
@@ -83,8 +86,8 @@ def choose(model: Model, room: Room, out: Path, images: int,
     given = Ingredients(source, activation_ranges(source, batches), batches, about)
     floats = room.figures(opened(model.path, 'fp32', 'onnxruntime'), 'val')
     tried: dict[str, Drops] = {}
-    for name, kept in candidates(source).items():
-        write(out, int8_file(given, kept))
+    for name, (own, kept) in change(given, candidates(source)).items():
+        write(out, int8_file(own, kept))
         tried[name] = {backend: drops(room, floats, out, backend) for backend in installed()}
         print(f'{name}: {tried[name]}', flush=True)
         if not any(tried[name].values()):

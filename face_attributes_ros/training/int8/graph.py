@@ -32,11 +32,18 @@ PAIR_LEVELS, MOST_LEVELS = 128, 127
 
 
 def whole(model: ModelProto) -> ModelProto:
-    """The model with weights that were stored as fp16 back in fp32 and their casts gone, in
-    place."""
+    """The model with weights that were stored as fp16 back in fp32 and their casts gone, and equal
+    ones that torch stored once written out for each reader, in place."""
     from onnx import numpy_helper
 
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for copy in [
+            node for node in model.graph.node
+            if node.op_type == 'Identity' and node.input[0] in tensors
+    ]:
+        model.graph.initializer.append(
+            numpy_helper.from_array(numpy_helper.to_array(tensors[copy.input[0]]), copy.output[0]))
+        model.graph.node.remove(copy)
     for cast in [
             node for node in model.graph.node
             if node.op_type == 'Cast' and node.input[0] in tensors
@@ -50,6 +57,16 @@ def whole(model: ModelProto) -> ModelProto:
 def convolutions(model: ModelProto) -> list[NodeProto]:
     """The convolutions in order."""
     return [node for node in model.graph.node if node.op_type == 'Conv']
+
+
+def leads_to_conv(model: ModelProto, node: NodeProto) -> bool:
+    """Whether another convolution reads what a convolution gives, at once or through other
+    nodes."""
+    reached = set(node.output)
+    for other in model.graph.node:
+        if other.op_type != 'Conv' and reached & set(other.input):
+            reached.update(other.output)
+    return any(other.input[0] in reached for other in convolutions(model))
 
 
 def quantisable(model: ModelProto, floats: Sequence[str] = ()) -> list[NodeProto]:

@@ -17,6 +17,7 @@ from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import read_pack
 from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample, table_of
 from face_attributes_ros.training.attributes.predict import whole_crops
+from face_attributes_ros.training.detector.data import Sample as DetectionSample
 from face_attributes_ros.training.detector.data import read_samples
 from face_attributes_ros.training.int8.scores import attribute_figures, detector_figures
 
@@ -49,21 +50,26 @@ class DetectorRoom:
 
     def batches(self, count: int, seed: int) -> list[np.ndarray]:
         """Letterboxed training pictures as the detector sees them, one a batch."""
-        samples = read_samples(self.data, 'train')
-        found: list[np.ndarray] = []
-
-        def remember(batch: np.ndarray) -> list[np.ndarray]:
-            found.append(batch.copy())
-            return [np.zeros((len(batch), 0, 5), np.float32)]
-
-        detector = FaceDetector(remember, imgsz_px=self.model.input_px)
-        for sample in _some(samples, count, seed):
-            detector(sample.image())
-        return found
+        return letterboxed(_some(read_samples(self.data, 'train'), count, seed),
+                           self.model.input_px)
 
     def figures(self, network: Network, split: str) -> dict[str, float]:
         """Every figure of a network on a split."""
         return detector_figures(network, read_samples(self.data, split), self.model.input_px)
+
+
+def letterboxed(samples: Sequence[DetectionSample], input_px: int) -> list[np.ndarray]:
+    """Pictures as a detector sees them, one a batch (1, H, W, 3) uint8 BGR."""
+    found: list[np.ndarray] = []
+
+    def remember(batch: np.ndarray) -> list[np.ndarray]:
+        found.append(batch.copy())
+        return [np.zeros((len(batch), 0, 5), np.float32)]
+
+    detector = FaceDetector(remember, imgsz_px=input_px)
+    for sample in samples:
+        detector(sample.image())
+    return found
 
 
 class AttributesRoom:

@@ -15,6 +15,7 @@ from face_attributes_ros.engines.models import load_manifest
 from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.training.common.manifest_table import put_table
 from face_attributes_ros.training.detector import evaluate as evaluate_detector
+from face_attributes_ros.training.detector.conditions import conditions
 from face_attributes_ros.training.detector.data import read_samples
 from face_attributes_ros.training.detector.predict import make_detect, predict
 from face_attributes_ros.training.detector.robustness import at_light, degradations, rotated
@@ -59,6 +60,9 @@ def test_a_good_detector_scores_full_marks(monkeypatch, data, tmp_path, capsys):
     assert row['at_0.5']['false_positives_per_face_free_image'] == 0
     assert row['ap50_small'] is None and row['ap50_large'] == 1.0
     assert report['robustness']['bright'].keys() == degradations().keys()
+    rows = report['conditions']['bright']
+    assert rows['rotation 0 deg']['ap50'] == report['robustness']['bright']['rotation 0 deg'] == 1
+    assert (rows['rotation 0 deg']['recall'], rows['masked']['ap50_crowd']) == (1, None)
     assert '| bright | 1.000 |' in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / 'out' / 'd.png')) is not None
 
@@ -80,6 +84,8 @@ def test_the_manifest_gets_figures_and_threshold(monkeypatch, data, tmp_path):
     model = load_manifest(manifest)['bright']
     assert model.thresholds == {'score': pytest.approx(.9)}
     assert model.metrics['test_all_ap50'] == 1.0 and model.metrics['gflops_448'] == 1.0
+    assert model.metrics['val_threshold'] == pytest.approx(.9)
+    assert .3 < model.metrics['val_quiet_threshold'] <= .301
     assert model.metrics['test_all_false_positives_per_face_free_image'] == 0
 
 
@@ -118,6 +124,20 @@ def test_peers_are_read_from_a_folder(monkeypatch, data, tmp_path):
         evaluate(monkeypatch, data, tmp_path, '--peers', str(tmp_path))
 
 
+def test_robustness_without_names_is_that_of_all(monkeypatch, data, tmp_path):
+    report = evaluate(monkeypatch, data, tmp_path, '--robustness')
+    assert list(report['conditions']) == list(report['robustness']) == ['bright']
+
+
+def test_a_quiet_threshold_rests_on_further_face_free_pictures_too(monkeypatch, data, tmp_path):
+    more = write_yolo_folder(tmp_path / 'more', count=1)
+    (more / 'val.txt').write_text('images/val_0.png\nimages/val_0.png')
+    report = evaluate(monkeypatch, data, tmp_path, '--face-free', str(more))
+    own = report['detectors']['bright']
+    assert own['quiet_on'] == {'pictures': 3, 'alarms': 0, 'bound': pytest.approx(1, abs=.02)}
+    assert .3 < own['quiet_threshold_val'] <= .301     # the network's alarm in every one of them
+
+
 def test_robustness_of_an_unknown_detector_is_refused(monkeypatch, data, tmp_path):
     with pytest.raises(ParameterError, match='nobody'):
         evaluate(monkeypatch, data, tmp_path, '--robustness', 'nobody')
@@ -147,6 +167,8 @@ def test_light_falls_as_the_model_says():
 def test_robustness_falls_where_the_detector_is_weak(data):
     detect = make_detect(lambda batch: [np.tile(np.float32([0, 0, 9, 9, .9]), (len(batch), 1, 1))],
                          96)
-    assert set(evaluate_detector.robustness(detect, read_samples(data, 'test')).values()) == {0.0}
+    rows = conditions(detect, read_samples(data, 'test'), .5)
+    assert {row['ap50'] for row in rows.values()} == {0.0}
+    assert rows['light 40 lux']['false_positives_per_face_free_image'] == 1
     assert average_precision(
         judge(predict(make_detect(bright_network, 96), read_samples(data, 'test')))) == 1.0

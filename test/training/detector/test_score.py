@@ -8,8 +8,11 @@ from face_attributes_ros.training.detector.score import (
     Result,
     average_precision,
     best_f1,
+    face_free,
     judge,
     match,
+    poisson_bound,
+    quiet_threshold,
 )
 
 NONE = np.zeros((0, 4), np.float32)
@@ -83,3 +86,51 @@ def test_best_f1_names_its_threshold():
     f1, threshold = best_f1(judge([result([(A, .9), (C, .5), (B, .4)], [A, B])]))
     assert (f1, threshold) == (pytest.approx(.8), pytest.approx(.4))
     assert best_f1(judge([])) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize('count, exact', [(0, 2.996), (1, 4.744), (3, 7.754), (10, 16.962)])
+def test_the_bound_is_that_of_poisson_counts(count, exact):
+    """Exact: the 95 % quantile of chi squared with 2 (count + 1) degrees of freedom, halved."""
+    assert poisson_bound(count) == pytest.approx(exact, rel=.01)
+
+
+def test_only_pictures_without_faces_and_regions_count_as_face_free():
+    results = [result([(A, .5)], []), result([(A, .9)], [A]), result([(A, .8)], [], [C])]
+    assert [scores.tolist() for scores in face_free(results)] == [[.5]]
+
+
+def pictures(count, *alarms):
+    """`count` face-free pictures, the first ones with these scores each."""
+    free = [np.array(scores, np.float32) for scores in alarms]
+    return free + [np.zeros(0, np.float32)] * (count - len(free))
+
+
+@pytest.mark.parametrize('free, alarms, threshold', [
+    ([], 0, 0),
+    (pictures(5), 0, 0),
+    (pictures(5, [.3], [.9]), 0, .9),             # too few to allow any alarm
+    (pictures(100, [.3], [.9]), 1, .3),           # one may be: its bound is .047, that of two .063
+    (pictures(1000, [.3], [.9]), 2, 0),
+    (pictures(130, [.8], [.9]), 2, 0),
+    (pictures(130, [.8, .9]), 1, .8),             # two in one picture count for more
+    (pictures(140, [.3], [.6], [.9]), 2, .3),
+])
+def test_the_quiet_threshold_allows_what_can_be_vouched_for(free, alarms, threshold):
+    found = quiet_threshold(free, .05)
+    assert (found.pictures, found.alarms) == (len(free), alarms)
+    assert found.threshold == pytest.approx(threshold, abs=1e-6)
+    assert sum((scores >= found.threshold).sum() for scores in free) == alarms
+    assert found.bound <= .05 or not alarms
+
+
+def test_what_it_vouches_for_holds_on_new_pictures():
+    """Of many draws of val, the true rate at the chosen score is above the limit in one of twenty
+    or less."""
+    rng = np.random.default_rng(0)
+    scores = np.linspace(0, 1, 1001)[1:]
+    above = []
+    for _ in range(300):
+        counts = rng.poisson(.3, 200)             # uniform scores: .3 (1 - t) alarms a picture
+        free = [rng.choice(scores, count) for count in counts]
+        above.append(.3 * (1 - quiet_threshold(free, .05).threshold) > .05)
+    assert np.mean(above) < .07

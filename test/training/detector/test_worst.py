@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from face_attributes_ros.training.detector.score import Result, quiet_threshold
+from face_attributes_ros.training.detector.score import Result
 from face_attributes_ros.training.detector.worst import (
     TILE_PX,
     false_alarms,
@@ -68,15 +68,3 @@ def test_a_sheet_is_a_square_of_tiles():
     failures = misses([result([], [], [FACE, FAR])], 0.5)
     assert sheet(failures, [Picture()], 9).shape == (TILE_PX, 3 * TILE_PX, 3)
     assert sheet(failures * 3, [Picture()], 4).shape == (2 * TILE_PX, 2 * TILE_PX, 3)
-
-
-@pytest.mark.parametrize(('most', 'expected'), [(0, 0.8), (0.5, 0.6), (1, 0.3), (2, 0)])
-def test_the_quiet_threshold_lets_so_many_alarms_through(most, expected):
-    results = [
-        result([FAR, FACE], [0.3, 0.8]),
-        result([FACE], [0.6]),
-        result([FACE], [0.99], [FACE]),
-    ]
-    threshold = quiet_threshold(results, most)
-    assert threshold == pytest.approx(expected, abs=1e-6)
-    assert sum((r.scores >= threshold).sum() for r in results[:2] if threshold) <= 2 * most
