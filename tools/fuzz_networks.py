@@ -73,7 +73,8 @@ def networks(draw: st.DrawFn) -> Case:
               for i in range(draw(_mostly(1, 0, 2)))]
     usual = {'detections': (draw(st.integers(0, 4)), 5)} if task == 'detector' else {
         name: head.shape for name, head in HEADS.items()}
-    wanted = draw(_mostly(usual, {}, usual | {'smile': (3, )}, {'age': ()}, {'landmarks': (68, 2)}))
+    wanted = draw(_mostly(usual, {}, usual | {'smile': (3, )}, {'age': ()},
+                          {'landmarks': (68, 2)}))
     nodes, outputs = [], []
     for name, shape in wanted.items():
         more, kind = _output(draw, name, shape, 'image0' if inputs else '')

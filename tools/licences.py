@@ -31,7 +31,8 @@ PAGE = Path('docs/licences.md')
 HEAD = '''# Licences of what is installed
 
 Licences are what the packages declare, in their metadata or in their `package.xml`, or else the
-first words of their LICENSE, in quotes. Weights and data have terms of their own: [model card](../models/README.md).
+first words of their LICENSE, in quotes. Weights and data have terms of their own:
+[model card](../models/README.md).
 
 ## What the node needs
 
@@ -91,12 +92,12 @@ def declared(package: Distribution) -> str:
     """The licence that an installed distribution declares: its expression, its classifiers, its
     words, those of the package.xml that it brings, or how its LICENSE begins."""
     about = package.metadata
-    said = [about.get('License-Expression') or '']
+    said = about.get_all('License-Expression') or ['']
     if not said[0]:
         said = [each.rpartition(' :: ')[2] for each in about.get_all('Classifier') or ()
                 if each.startswith('License ::')]
     if not any(said):
-        said = [(about.get('License') or '').strip().partition('\n')[0][:80]]
+        said = [text.strip().partition('\n')[0][:80] for text in about.get_all('License') or ()]
     if not any(said):
         said = [text for path in package.files or () if path.name == 'package.xml'
                 for text in _in_package_xml(Path(str(path.locate())))]

@@ -75,7 +75,8 @@ def _pictures(data: bytes, inside: dict[bytes, tuple[int, int]]) -> set[int] | N
     found = set()
     for kind, at, _ in boxes(data, start + (8 if data[start] else 6), stop):
         if kind == b'infe' and data[at] >= 2:
-            number, name = struct.unpack_from('>H2x4s' if data[at] == 2 else '>I2x4s', data, at + 4)
+            form = '>H2x4s' if data[at] == 2 else '>I2x4s'
+            number, name = struct.unpack_from(form, data, at + 4)
             found |= {number} if name == b'av01' else set()
     return found
 

@@ -150,7 +150,8 @@ def test_values_are_cut_and_rounded_and_the_ends_learn():
     assert found.tolist() == pytest.approx([-1, -1, 0, round(.5 / step) * step, 2, 2], abs=1e-5)
     found.sum().backward()
     assert values.grad.tolist() == [0, 1, 1, 1, 1, 0]
-    apart = float((found - values)[1:5].detach().sum()) / 3        # how those inside move with the step
+    # How those inside move with the step.
+    apart = float((found - values)[1:5].detach().sum()) / 3
     assert float(rounded.high.grad) == pytest.approx(1 + apart, abs=1e-5)
     assert float(rounded.low.grad) == pytest.approx(1 - apart, abs=1e-5)
 
