@@ -41,14 +41,14 @@ class Tile:
         the picture goes on."""
         inner = (self.x > 0, self.y > 0, self.x + self.width < self.of_width,
                  self.y + self.height < self.of_height)
-        room = np.concatenate([boxes_xyxy[:, :2],
-                               np.float32([self.width, self.height]) - boxes_xyxy[:, 2:]], 1)
-        found: np.ndarray = (room[:, np.array(inner)] > margin).all(1)
+        size = np.array([self.width, self.height], np.float32)
+        room = np.concatenate([boxes_xyxy[:, :2], size - boxes_xyxy[:, 2:]], 1)
+        found: np.ndarray = np.all(room[:, np.array(inner)] > margin, axis=1)
         return found
 
     def to_picture(self, boxes_xyxy: np.ndarray) -> np.ndarray:
         """The tile's boxes as boxes of the picture."""
-        moved: np.ndarray = boxes_xyxy + np.float32([self.x, self.y] * 2)
+        moved: np.ndarray = boxes_xyxy + np.array([self.x, self.y] * 2, np.float32)
         return moved
 
 

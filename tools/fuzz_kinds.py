@@ -272,7 +272,7 @@ def _lookings(draw: st.DrawFn) -> Attributes:
     points = np.random.default_rng(draw(SEEDS)).uniform(0, 640, (68, 2)).tolist()
     if draw(st.booleans()):
         points[draw(st.integers(0, 67))] = [draw(COORDINATES), draw(COORDINATES)]
-    angles = {} if draw(st.integers(0, 2)) == 0 else {
+    angles: dict[str, Any] = {} if draw(st.integers(0, 2)) == 0 else {
         name: draw(st.floats(-4, 4)) for name in ('yaw_rad', 'pitch_rad', 'roll_rad')}
     return Attributes(landmarks_xy=tuple((x, y) for x, y in points), **angles)
 

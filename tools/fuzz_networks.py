@@ -26,8 +26,9 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 _FLOAT, _UINT8, _INT64 = (onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8, onnx.TensorProto.INT64)
 _TYPES = (_FLOAT, _UINT8, _INT64, onnx.TensorProto.BOOL, onnx.TensorProto.DOUBLE,
           onnx.TensorProto.FLOAT16, onnx.TensorProto.INT32)
-_INPUTS = (['b', 'h', 'w', 3], ['b', 3, 'h', 'w'], [1, 64, 64, 3], ['b', 'h', 'w'], [], None,
-           ['b', 'h', 'w', 0], [2**40, 'h', 'w', 3], ['b', 'h', 'w', 3, 1])
+_INPUTS: tuple[list[Any] | None, ...] = (
+    ['b', 'h', 'w', 3], ['b', 3, 'h', 'w'], [1, 64, 64, 3], ['b', 'h', 'w'], [], None,
+    ['b', 'h', 'w', 0], [2**40, 'h', 'w', 3], ['b', 'h', 'w', 3, 1])
 _VALUES = (0., 1., .5, -1., 40., 1e38, -1e38, math.inf, -math.inf, math.nan, 1e-45)
 
 Case = tuple[str, str, bytes]
@@ -41,13 +42,14 @@ def _mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def _arrays(draw: st.DrawFn, shape: tuple[int, ...]) -> np.ndarray:
     rng = np.random.default_rng(draw(st.integers(0, 99)))
-    array = (rng.random(shape) * draw(_mostly(1., 60., 1e30, -1.))).astype(np.float32)
+    array: np.ndarray = (rng.random(shape) * draw(_mostly(1., 60., 1e30, -1.))).astype(np.float32)
     if array.size and draw(st.integers(0, 3)) == 0:
         array.flat[draw(st.integers(0, array.size - 1))] = draw(st.sampled_from(_VALUES))
     return array
 
 
-def _output(draw: st.DrawFn, name: str, shape: tuple[int, ...], input_: str) -> list[Any]:
+def _output(draw: st.DrawFn, name: str, shape: tuple[int, ...],
+            input_: str) -> tuple[list[Any], Any]:
     # Nodes that give a constant, once for each picture of the batch unless the draw forgets it.
     shape = draw(_mostly(shape, (), (0, ), (*shape, 1), shape[1:], (2, *shape)))
     constant = numpy_helper.from_array(draw(_arrays((1, *shape))), f'{name}_value')

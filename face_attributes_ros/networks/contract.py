@@ -109,11 +109,12 @@ def cell_grid(height: int, width: int, strides: Sequence[int], device: torch.dev
 def distances(boxes: Tensor, reg_max: int) -> Tensor:
     """(B, N, 4) distances of the left, top, right and bottom edge in strides, from a head's
     `boxes`: each the mean of a distribution over `reg_max` cells (DFL), or the number itself."""
-    logits = boxes.unflatten(1, (4, reg_max))
+    logits: Tensor = boxes.unflatten(1, (4, reg_max))
     if reg_max == 1:
         return logits.squeeze(2).transpose(1, 2)
     cells = torch.arange(reg_max, dtype=boxes.dtype, device=boxes.device)
-    return (logits.softmax(2) * cells[:, None]).sum(2).transpose(1, 2)
+    means: Tensor = (logits.softmax(2) * cells[:, None]).sum(2)
+    return means.transpose(1, 2)
 
 
 def edges(distance: Tensor, centres: Tensor, strides: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ class _Convolution(NamedTuple):
     normalised: bool
 
     @property
-    def count(self) -> int:
+    def numbers(self) -> int:
         """How many numbers the file has for it."""
         outputs = self.module.out_channels
         return self.module.weight.numel() + outputs * (4 if self.normalised else 1)
@@ -263,7 +263,7 @@ class _Builder:
 @torch.no_grad()
 def _fill(convolutions: Sequence[_Convolution], path: Path, cfg: Path) -> None:
     """Puts the numbers of a .weights file into the convolutions, in order."""
-    numbers, needed = _numbers(path), sum(each.count for each in convolutions)
+    numbers, needed = _numbers(path), sum(each.numbers for each in convolutions)
     if len(numbers) != needed:
         word = 'short' if len(numbers) < needed else 'long'
         raise ModelError(f'{path} is too {word}: {len(numbers)} numbers, {cfg.name} needs '

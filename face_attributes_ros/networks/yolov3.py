@@ -12,7 +12,7 @@ import ast
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,7 @@ class YOLOv3(nn.Module):
     @property
     def head(self) -> Detect:
         """The last layer."""
-        head: Any = self.model[-1]
-        return head
+        return cast(Detect, self.model[-1])
 
     def forward(self, image: Tensor) -> Predictions:
         predictions: Predictions = self.model(image)

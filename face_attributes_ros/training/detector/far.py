@@ -112,7 +112,7 @@ def mosaics(samples: Sequence[Sample]) -> Iterator[Scene]:
 def mosaic(samples: Sequence[Sample], behind: Sample | None, rng: np.random.Generator) -> Scene:
     """The pictures in the cells of one large picture, each shrunk and at a random place of its
     cell."""
-    canvas = np.full((HEIGHT, WIDTH, 3), 114, np.uint8)
+    canvas: np.ndarray = np.full((HEIGHT, WIDTH, 3), 114, np.uint8)
     if behind:
         canvas = cv2.resize(behind.image(), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     faces, ignore = [np.zeros((0, 4), np.float32)], [np.zeros((0, 4), np.float32)]
@@ -125,7 +125,7 @@ def mosaic(samples: Sequence[Sample], behind: Sample | None, rng: np.random.Gene
         canvas[y:y + image.shape[0], x:x + image.shape[1]] = image
         own, neutral = labels(sample, image)
         tiny = np.sqrt((own[:, 2:] - own[:, :2]).prod(1)) < LEAST_PX
-        place = np.float32([x, y] * 2)
+        place = np.array([x, y] * 2, np.float32)
         faces.append(own[~tiny] + place)
         ignore += [neutral + place, own[tiny] + place]
     return Scene(canvas, np.concatenate(faces), np.concatenate(ignore))

@@ -33,7 +33,8 @@ def torch_network(network: YOLOv3, bf16: bool = False) -> Network:
         pixels = pixels.permute(0, 3, 1, 2).float() / 255
         with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
             output = network(pixels)
-        grid = network.grid(*batch.shape[1:3], pixels.device)
+        height, width = batch.shape[1:3]
+        grid = network.grid(height, width, pixels.device)
         return [network.decode(output, grid).cpu().numpy()]
 
     return run

@@ -97,7 +97,8 @@ class DetectorTask:
     def _loss_of(self) -> str:
         # Weights of before 0.2 were trained with ultralytics' loss, and so is what goes on from
         # them: their makers' licence may reach it.
-        before = self.args.init or (self.args.out / 'last.safetensors' if self.args.resume else '')
+        before: Path | None = self.args.init or (self.args.out / 'last.safetensors'
+                                                 if self.args.resume else None)
         ours = not before or load_tensors(before)[1].get('loss') == OUR_LOSS
         return OUR_LOSS if ours else f'ultralytics, then {OUR_LOSS}'
 
@@ -124,7 +125,8 @@ class DetectorTask:
         with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bf16):
             predictions = network(images)
         in_fp32 = Predictions(*(part.float() for part in predictions))
-        return self.loss(in_fp32, images.shape[2:], targets.to(self.place.device))
+        size_px = images.shape[2], images.shape[3]
+        return self.loss(in_fp32, size_px, targets.to(self.place.device))
 
     def facts(self) -> Mapping[str, float | int]:
         """Nothing besides."""
