@@ -58,7 +58,8 @@ def test_lines_and_arrows_are_as_large_as_the_face():
 
 def test_an_arrow_ends_before_another_face():
     seen = Attributes(yaw_rad=1.4, pitch_rad=0., roll_rad=0.)
-    left, right = track((20., 50., 100., 150.), seen=seen), track((120., 50., 200., 150.), seen=None)
+    left = track((20., 50., 100., 150.), seen=seen)
+    right = track((120., 50., 200., 150.), seen=None)
     image = np.zeros((200, 300, 3), np.uint8)
     shown = annotate(image, [left, right], labels=False) != annotate(
         image, [left, right], labels=False, pose=False)
