@@ -103,8 +103,9 @@ def _draw_face(image: np.ndarray, track: Track, box: np.ndarray, colour: Colour,
     cv2.rectangle(image, (x0, y0), (x1, y1), colour, _line_px(box, 90))
     now = track.raw
     if landmarks and now is not None and now.landmarks_xy is not None:
-        for x, y in _near(now.landmarks_xy).tolist():
-            cv2.circle(image, (round(x), round(y)), _line_px(box, 110), colour, -1, cv2.LINE_AA)
+        radius = _line_px(box, 110)
+        for point in np.rint(_near(now.landmarks_xy)).astype(int).tolist():
+            cv2.circle(image, point, radius, colour, -1, cv2.LINE_AA)
 
 
 def _line_px(box_xyxy: np.ndarray, part: int) -> int:
@@ -137,7 +138,7 @@ def _draw_arrow(image: np.ndarray, start: np.ndarray, tip: np.ndarray, thickness
 def _eyes(track: Track, box_xyxy: np.ndarray) -> np.ndarray:
     points = track.raw.landmarks_xy if track.raw else None
     if points is not None and len(points) == 68:
-        between: np.ndarray = _near(points)[_EYES].mean(0)
+        between: np.ndarray = _near(points[_EYES]).mean(0)
         return between
     x0, y0, x1, y1 = box_xyxy
     return np.array([(x0 + x1) / 2, y0 + .4 * (y1 - y0)])
@@ -145,6 +146,8 @@ def _eyes(track: Track, box_xyxy: np.ndarray) -> np.ndarray:
 
 def _until(start: np.ndarray, tip: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
     # The last of some points on the way that comes before any of the boxes.
+    if not len(boxes_xyxy):
+        return tip
     points = start + np.linspace(0, 1, 17)[:, None] * (tip - start)
     inside = ((points[:, None] >= boxes_xyxy[:, :2]) & (points[:, None] <= boxes_xyxy[:, 2:]))
     met = np.flatnonzero(inside.all(2).any(1))

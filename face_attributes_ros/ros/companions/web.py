@@ -105,8 +105,11 @@ class Site:
 
     def stop(self) -> None:
         """Ends it; pages that are open are told."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._ended.set)
+        if self._thread.ident is None:  # never started
+            self._loop.close()
+        else:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join(1.)
         self._socket.close()
 
@@ -126,6 +129,10 @@ class Site:
         try:
             self._loop.run_until_complete(self._serve())
         finally:
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.close()
 
     async def _serve(self) -> None:
@@ -195,22 +202,23 @@ class Site:
         return page
 
     async def _send(self, viewer: Viewer, page: web.WebSocketResponse) -> None:
+        # Until the page goes, which cancels this, or the server ends.
         ended = asyncio.ensure_future(self._ended.wait())
+        news = asyncio.ensure_future(viewer.take())
         try:
             with contextlib.suppress(ConnectionError):
                 while not ended.done():
-                    news = asyncio.ensure_future(viewer.take())
                     await asyncio.wait({news, ended}, return_when=asyncio.FIRST_COMPLETED)
-                    if not news.done():
-                        news.cancel()
-                        break
-                    for data in news.result():
+                    for data in news.result() if news.done() else ():
                         await (page.send_bytes(data) if isinstance(data, bytes)
                                else page.send_str(data))
-                    await asyncio.sleep(self._pause_s)
+                    if news.done():
+                        news = asyncio.ensure_future(viewer.take())
+                        await asyncio.sleep(self._pause_s)
                 await page.close(message=b'the dashboard has ended')
         finally:
             ended.cancel()
+            news.cancel()
 
 
 def _order(body: bytes) -> dict[str, Any]:
