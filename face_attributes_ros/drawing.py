@@ -132,7 +132,8 @@ def _draw_arrow(image: np.ndarray, start: np.ndarray, tip: np.ndarray, thickness
     for colour, more in (((0, 0, 0), 2), (_ARROW_BGR, 0)):
         cv2.circle(image, ends[0], thickness + more // 2 + 1, colour, -1, cv2.LINE_AA)
         if is_long:
-            cv2.arrowedLine(image, *ends, colour, thickness + more, cv2.LINE_AA, tipLength=.2)
+            cv2.arrowedLine(image, ends[0], ends[1], colour, thickness + more, cv2.LINE_AA,
+                            tipLength=.2)
 
 
 def _eyes(track: Track, box_xyxy: np.ndarray) -> np.ndarray:

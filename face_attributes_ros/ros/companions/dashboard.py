@@ -145,9 +145,11 @@ class Dashboard(Node):
     def _ask(self) -> None:
         self._asked = True
         names = [option.name for option in live.LIVE]
-        future = self._client.get_parameters(names)
-        future.add_done_callback(lambda done: self._take(
-            live.values(zip(names, done.result().values))))
+
+        def answered(done: Any) -> None:
+            self._take(live.values(zip(names, done.result().values)))
+
+        self._client.get_parameters(names).add_done_callback(answered)
 
     def _take(self, said: dict[str, Any]) -> None:
         self._known.update(said['values'])

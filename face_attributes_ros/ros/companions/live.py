@@ -90,7 +90,8 @@ def described() -> list[dict[str, Any]]:
 def values(pairs: Iterable[tuple[str, ParameterValue]]) -> dict[str, Any]:
     """Those of `LIVE` among parameters, by name."""
     known = {option.name for option in LIVE}
-    found = {name: parameter_value_to_python(value) for name, value in pairs if name in known}
+    found: dict[str, Any] = {name: parameter_value_to_python(value) for name, value in pairs
+                             if name in known}
     return {'kind': 'parameters', 'values': {
         name: list(value) if hasattr(value, 'tolist') else value for name, value in found.items()
         if value is not None}}
