@@ -345,7 +345,7 @@ def test_in_a_browser_the_page_lives(bench, start, dashboard, meanwhile):
             return refused, await page.screenshot(), [
                 one for one in page.complaints if '409' not in one]
 
-    refused, shot, complaints = meanwhile(look(), pictures_from(bench), 120.)
+    refused, shot, complaints = meanwhile(look(), pictures_from(bench), 400.)
     assert 'needs 0 to 1' in refused and complaints == []
     assert node.settings.detector_iou == .3 and not node.settings.annotated_show_labels
     seen = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)
