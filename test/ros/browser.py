@@ -90,11 +90,10 @@ class Browser:
         return result['result'].get('value')
 
     async def wait_for(self, expression):
-        """Waits until it is true; its value."""
+        """Waits until it is true."""
         for _ in range(int(PATIENCE_S / .1)):
-            value = await self.evaluate(expression)
-            if value:
-                return value
+            if await self.evaluate(f'Boolean({expression})'):
+                return
             await asyncio.sleep(.1)
         raise TimeoutError(f'waited in vain for {expression}; the page says '
                            f'{await self.evaluate("document.body.innerText")}')

@@ -121,7 +121,7 @@ def test_faces_can_be_made_unrecognisable_in_the_annotated_image(bench, start, c
     bench.spin_until(lambda: heard)
     inside = images.to_bgr(heard[0])[16:32, 20:44]
     assert 100 < inside.min() and inside.max() < 155
-    assert set(np.unique(images.to_bgr(heard[0])[:10])) == {0, 255}
+    assert set(np.unique(images.to_bgr(heard[0])[:3])) == {0, 255}
 
 
 def test_annotations_can_be_switched_off_live(bench, start, camera):

@@ -324,7 +324,7 @@ def test_in_a_browser_the_page_lives(bench, start, dashboard, meanwhile):
             await page.wait_for('document.querySelector("#track-f1")')
             row = await page.evaluate('document.querySelector("#track-f1").innerText')
             assert all(word in row for word in ('f1', 'female', '24–37', 'happy')), row
-            assert await page.wait_for('document.getElementById("picture").width === 320')
+            await page.wait_for('document.getElementById("picture").width === 320')
             assert await page.evaluate(PAINTED % 'picture') > 1
             for chart in ('ages', 'expressions'):
                 await page.wait_for(f'{PAINTED % chart} > 3')
