@@ -19,9 +19,9 @@ from tools import evidence
 from tools.pages import DOCS, RESULTS, ROOT, run
 
 PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md',
-         *(DOCS / f'{name}.md' for name in ('parameters', 'topics', 'views', 'results', 'comparison',
-                                            'performance', 'reliability', 'training_attributes',
-                                            'training_detector')))
+         *(DOCS / f'{name}.md' for name in ('parameters', 'topics', 'views', 'results',
+                                            'comparison', 'performance', 'reliability',
+                                            'training_attributes', 'training_detector')))
 Column = tuple[str, str, float, int]
 """Title, column of the log, factor, digits."""
 DETECTOR_LOG: tuple[Column, ...] = (
