@@ -41,9 +41,9 @@ $(VENV)/.installed: pyproject.toml setup.py package.xml CMakeLists.txt $(wildcar
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q "torch~=2.13.0"
 ifeq ($(ULTRALYTICS),no)
-	$(PIP) install -q -e ".[onnx,openvino,train,peers,video,bags,batch,docs,test,demo]"
+	$(PIP) install -q -e ".[onnx,openvino,dashboard,train,peers,video,bags,batch,docs,test,demo]"
 else
-	$(PIP) install -q -e ".[onnx,openvino,train,peers,video,bags,batch,docs,test]"
+	$(PIP) install -q -e ".[onnx,openvino,dashboard,train,peers,video,bags,batch,docs,test]"
 	$(PIP) install -q pillow requests
 	$(PIP) install -q --no-deps "ultralytics~=8.4.0" "ultralytics-thop~=2.2"
 endif
@@ -75,7 +75,7 @@ check: lint coverage site demo check-light check-jazzy
 LIGHT := build/light/bin
 check-light:
 	$(PYTHON) -m venv build/light
-	$(LIGHT)/pip --disable-pip-version-check install -q -e ".[onnx,openvino,test]"
+	$(LIGHT)/pip --disable-pip-version-check install -q -e ".[onnx,openvino,dashboard,test]"
 	! $(LIGHT)/python -c "import torch" 2>/dev/null
 	PATH="$(CURDIR)/$(LIGHT):$$PATH" $(LIGHT)/face-attributes describe --help
 	PATH="$(CURDIR)/$(LIGHT):$$PATH" $(LIGHT)/python -m pytest --ignore test/ros/test_package.py

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from face_attributes_ros.faces import Track
 from face_attributes_ros.heads import HEADS
@@ -11,15 +12,31 @@ from face_attributes_ros.heads import HEADS
 _CAPTIONS = tuple((head, head.caption) for head in HEADS.values() if head.caption)
 
 
-def lines(track: Track) -> list[str]:
-    """Short lines that say what a track shows, such as ['f3', 'female 31 (25-38)', 'happy
-    92%']."""
-    words: dict[int, list[str]] = {}
+@dataclass(frozen=True)
+class Words:
+    """What one head says on a label: whether it is sure of it, and how far its bar is filled (0 to
+    1; None has no bar)."""
+
+    text: str
+    sure: bool = True
+    bar: float | None = None
+
+
+def rows(track: Track) -> list[list[Words]]:
+    """Short lines that say what a track shows, its id first."""
+    words: dict[int, list[Words]] = {}
     for head, caption in _CAPTIONS:
         seen = head.of(track)
         if caption.short and seen:
-            words.setdefault(caption.line, []).append(caption.short(seen))
-    return [track.track_id, *(' '.join(words[line]) for line in sorted(words))]
+            bar = caption.bar(seen) if caption.bar else None
+            words.setdefault(caption.line, []).append(
+                Words(caption.short(seen), caption.sure(seen), bar))
+    return [[Words(track.track_id)], *(words[line] for line in sorted(words))]
+
+
+def lines(track: Track) -> list[str]:
+    """The texts of `rows`, such as ['f3', 'female 25-38', 'happy 92%']."""
+    return [' '.join(words.text for words in row) for row in rows(track)]
 
 
 def sentence(track: Track) -> str:

@@ -45,11 +45,14 @@ class Label:
 @dataclass(frozen=True)
 class Caption:
     """A head in words. `long` stands in a sentence about the face; `short`, where there is one,
-    on that `line` of the caption beside its box."""
+    on that `line` of the label beside its box, grey unless `sure`, above a bar that is filled so
+    far (0 to 1) as `bar` says."""
 
     long: Callable[[Attributes], str]
     short: Callable[[Attributes], str] | None = None
     line: int = 0
+    sure: Callable[[Attributes], bool] = lambda seen: True
+    bar: Callable[[Attributes], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,14 @@ def _gender_words(seen: Attributes) -> str:
     return f'{seen.gender}{unknown} {_gender_prob(seen):.2f}'
 
 
+def _knows_gender(seen: Attributes) -> bool:
+    return seen.gender in GENDERS
+
+
+def _gender_caption(seen: Attributes) -> str:
+    return str(seen.gender) if _knows_gender(seen) else 'gender?'
+
+
 def _write_gender(seen: Attributes) -> dict[str, Any] | None:
     if seen.gender not in GENDER_CODES:
         return None
@@ -185,7 +193,7 @@ HEADS: Mapping[str, Head] = {
     'gender': Head(
         shape=(), reads=('p_female', ), columns=as_they_are, mean=Mean.LIFE,
         label=Label('gender', 'p_female', _choose_gender), switch='attributes_enable_gender',
-        caption=Caption(_gender_words, short=attrgetter('gender'), line=0),
+        caption=Caption(_gender_words, short=_gender_caption, line=0, sure=_knows_gender),
         json={'gender': attrgetter('gender'), **to_json('p_female')},
         wires=(Wire('HAS_GENDER', _write_gender, _read_gender),
                copied('HAS_GENDER_PROBABILITY', probability_female='p_female'))),
@@ -194,7 +202,7 @@ HEADS: Mapping[str, Head] = {
         columns=ages.columns, mean=Mean.LIFE, switch='attributes_enable_age',
         caption=Caption(
             lambda seen: f'{seen.age_years:.0f} years ({seen.age_low:.0f}-{seen.age_high:.0f})',
-            short=lambda seen: f'{seen.age_years:.0f} ({seen.age_low:.0f}-{seen.age_high:.0f})',
+            short=lambda seen: f'{seen.age_low:.0f}-{seen.age_high:.0f}',
             line=0),
         json=to_json('age_years', 'age_low', 'age_high'),
         wires=(Wire('HAS_AGE', _write_age, _read_age), )),
@@ -203,7 +211,9 @@ HEADS: Mapping[str, Head] = {
         columns=lambda rows: [list(map(tuple, rows.tolist()))], mean=Mean.MOMENT,
         label=Label('expression', 'expression_probs', _choose_expression),
         switch='attributes_enable_expression',
-        caption=Caption(_mood_words, short=_mood_caption, line=1),
+        caption=Caption(_mood_words, short=_mood_caption, line=1,
+                        sure=lambda seen: seen.expression in EXPRESSIONS,
+                        bar=lambda seen: _mood(seen)[1]),
         json={'expression': _expression_json, 'expression_probs': _probs_json},
         wires=(Wire('HAS_EMOTION', _write_emotion, _read_emotion),
                copied('HAS_EMOTION_PROBABILITIES', emotion_probabilities='expression_probs'))),

@@ -22,8 +22,8 @@ def subnormal_numbers():
 
 
 OPTIONAL = ('torch', 'scipy', 'sklearn', 'matplotlib', 'onnx', 'safetensors', 'ultralytics',
-            'pycocotools', 'PIL', 'h5py', 'rosbags', 'distributed')
-"""What training, the paper and work on bags need and a robot does not have."""
+            'pycocotools', 'PIL', 'h5py', 'rosbags', 'aiohttp', 'distributed')
+"""What training, the paper, the dashboard and work on bags need and a robot does not have."""
 
 
 class OptionalModule(pytest.Module):

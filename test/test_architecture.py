@@ -17,7 +17,7 @@ LAYERS = (
     ('errors', 'faces', 'boxes', 'alignment', 'stopwatch', 'options', 'runtimes', 'ages', 'head',
      'heads', 'settings', 'share', 'tiles', 'weights', 'markdown', 'paths', 'console', 'pictures'),
     ('detector', 'estimator', 'tracker', 'smoothing', 'pipeline', 'turning', 'captions',
-     'drawing', 'records', 'headpose', 'engagement'),
+     'drawing', 'labels', 'records', 'headpose', 'engagement'),
     ('networks',),
     ('engines',),
     ('device',),

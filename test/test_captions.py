@@ -21,13 +21,21 @@ def track(seen=SEEN, score=.93):
 @pytest.mark.parametrize('seen, expected', [
     (None, ['f3']),
     (Attributes(), ['f3']),
-    (SEEN, ['f3', 'female 31 (25-38)', 'happy 90%']),
-    (UNSURE, ['f3', 'unknown', 'surprise? 30%']),
+    (SEEN, ['f3', 'female 25-38', 'happy 90%']),
+    (UNSURE, ['f3', 'gender?', 'surprise? 30%']),
     # Held over a track, the label may not be the likeliest: the percentage is its own.
-    (replace(SEEN, expression='neutral'), ['f3', 'female 31 (25-38)', 'neutral 10%']),
+    (replace(SEEN, expression='neutral'), ['f3', 'female 25-38', 'neutral 10%']),
 ])
 def test_lines_say_what_is_known(seen, expected):
     assert captions.lines(track(seen)) == expected
+
+
+def test_words_say_whether_they_are_sure_and_how_far_a_bar_goes():
+    def words(seen):
+        return [[(one.sure, one.bar) for one in row] for row in captions.rows(track(seen))]
+
+    assert words(SEEN) == [[(True, None)], [(True, None), (True, None)], [(True, .9)]]
+    assert words(UNSURE) == [[(True, None)], [(False, None)], [(False, .3)]]
 
 
 @pytest.mark.parametrize('seen, expected', [

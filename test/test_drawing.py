@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from face_attributes_ros.drawing import annotate, colour_bgr, pixelate
+from face_attributes_ros.drawing import annotate, colour_bgr, framed, pixelate
 from face_attributes_ros.faces import COASTING, CONFIRMED, Attributes, Face, Track
 
 SEEN = Attributes(age_years=31.4, age_low=25., age_high=38., gender='female', p_female=.9,
@@ -20,7 +20,7 @@ def test_the_source_stays_as_it_was():
     image = np.zeros((200, 300, 3), np.uint8)
     out = annotate(image, [track()])
     assert not image.any() and out.any()
-    assert tuple(out[60, 100]) == colour_bgr(track())  # the box's upper edge
+    assert tuple(out[48, 100]) == colour_bgr(track())  # the box's upper edge, framed
 
 
 def test_no_tracks_change_nothing():
@@ -34,6 +34,37 @@ def test_no_tracks_change_nothing():
 def test_boxes_at_the_edge(box, blur):
     assert annotate(np.zeros((200, 300, 3), np.uint8), [track(box)],
                     blur=blur).shape == (200, 300, 3)
+
+
+@pytest.mark.parametrize('boxes', [[], [(0, 0, 80, 100)], [(0, 0, 100, 100)], [(5, 5, 6, 60)],
+                                   [(10., 20., 50., 60.), (0., 0., 90., 100.)]])
+def test_all_faces_are_framed_alike(boxes):
+    given = np.array(boxes, float).reshape(-1, 4)
+    x0, y0, x1, y1 = framed(given).T
+    np.testing.assert_allclose(x1 - x0, .8 * (y1 - y0))
+    assert (np.column_stack([x0, y0]) <= given[:, :2] + 1e-9).all()
+    assert (np.column_stack([x1, y1]) >= given[:, 2:] - 1e-9).all()
+
+
+def test_lines_and_arrows_are_as_large_as_the_face():
+    def painted(side):
+        image = np.zeros((800, 800, 3), np.uint8)
+        one = track((100., 100., 100. + .8 * side, 100. + side),
+                    seen=Attributes(yaw_rad=.8, pitch_rad=0., roll_rad=0.))
+        return (annotate(image, [one], labels=False).max(2) > 60).sum()
+
+    assert painted(600) > 6 * painted(60)
+
+
+def test_an_arrow_ends_before_another_face():
+    seen = Attributes(yaw_rad=1.4, pitch_rad=0., roll_rad=0.)
+    left = track((20., 50., 100., 150.), seen=seen)
+    right = track((120., 50., 200., 150.), seen=None)
+    image = np.zeros((200, 300, 3), np.uint8)
+    shown = annotate(image, [left, right], labels=False) != annotate(
+        image, [left, right], labels=False, pose=False)
+    assert shown[:, 100:118].any() and not shown[:, 121:].any()
+    assert (annotate(image, [left], labels=False) != 0)[:, 121:].any()
 
 
 def test_coasting_is_grey_and_ids_have_colours():

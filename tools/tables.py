@@ -19,9 +19,9 @@ from tools import evidence
 from tools.pages import DOCS, RESULTS, ROOT, run
 
 PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md',
-         *(DOCS / f'{name}.md' for name in ('parameters', 'topics', 'results', 'comparison',
-                                            'performance', 'reliability', 'training_attributes',
-                                            'training_detector')))
+         *(DOCS / f'{name}.md' for name in ('parameters', 'topics', 'views', 'results',
+                                            'comparison', 'performance', 'reliability',
+                                            'training_attributes', 'training_detector')))
 Column = tuple[str, str, float, int]
 """Title, column of the log, factor, digits."""
 DETECTOR_LOG: tuple[Column, ...] = (
@@ -197,12 +197,22 @@ def speed() -> dict[str, Callable[[], str]]:
     return {name: partial(make, measured('speed')) for name, make in makers.items()}
 
 
+def overlay() -> str:
+    """What drawing and JPEG take beside the work on the same frame."""
+    times, shares = ('pipeline', 'draw', 'jpeg'), ('draw_percent', 'jpeg_percent')
+    rows = [[row['faces'], *(f'{row[name]["median"]:.1f}' for name in times),
+             *(f'{row[name]["median"]:.0f} %' for name in shares)]
+            for row in measured('overlay')['frames'].values()]
+    return grid(['faces, 720p', 'work, CPU ms', 'drawing', 'JPEG', 'drawing / work',
+                 'JPEG / work'], rows)
+
+
 def tables() -> dict[str, Callable[[], str]]:
     """Every table by the name of its markers."""
     from face_attributes_ros.ros.api import TABLES
 
     ours = (summary, attributes, detector, robustness, detector_sizes, detector_framing,
-            detector_set, int8)
+            detector_set, int8, overlay)
     return {**TABLES, **evidence.TABLES, **speed(),
             **{table.__name__.replace('_', '-'): table for table in ours},
             **{name: partial(log, file, _attributes_log())

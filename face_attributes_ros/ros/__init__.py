@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that talks to ROS: the node, the conversions, and the companions image_source and
-recorder."""
+"""Everything that talks to ROS: the node, the conversions, and the companions image_source,
+recorder and dashboard."""

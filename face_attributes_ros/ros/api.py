@@ -5,7 +5,7 @@ puts them in place."""
 from __future__ import annotations
 
 from face_attributes_ros.options import markdown
-from face_attributes_ros.ros.companions import image_source, recorder
+from face_attributes_ros.ros.companions import dashboard, image_source, recorder
 from face_attributes_ros.ros.outputs.publishers import TOPICS
 from face_attributes_ros.settings import Settings
 
@@ -54,4 +54,5 @@ TABLES = {
     'ros-parameters': lambda: markdown(Settings),
     'ros-image-source': lambda: markdown(image_source.SourceSettings),
     'ros-recorder': lambda: markdown(recorder.RecorderSettings),
+    'ros-dashboard': lambda: markdown(dashboard.DashboardSettings),
 }

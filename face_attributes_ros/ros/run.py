@@ -37,6 +37,7 @@ EXECUTABLES = {
     'image_source': ('companions.image_source',
                      'Publishes pictures, a video or a camera as ROS images.'),
     'recorder': ('companions.recorder', 'Writes face messages and annotated images to files.'),
+    'dashboard': ('companions.dashboard', 'Serves a web page that shows live what the node sees.'),
 }
 """By name: the module below `ros/` whose `make_node` is run, and what it does."""
 

@@ -242,7 +242,7 @@ def test_markers_need_a_position_and_say_what_the_face_shows():
     assert {marker.header.frame_id for marker in found} == {'eye'}
     assert all(marker.lifetime.sec > 0 for marker in found if marker.action == 0)
     assert [marker.text for marker in found if marker.text] == [
-        'f12 female 31 (26-38) happy 50%', 'f12']
+        'f12 female 26-38 happy 50%', 'f12']
 
 
 def test_gaze_of_a_face_that_looks_at_the_camera_points_back_at_it():

@@ -10,6 +10,7 @@ from visualization_msgs.msg import MarkerArray
 
 from face_attributes_ros.ros import compressed, images
 from face_attributes_ros.ros.companions.image_source import camera_info
+from face_attributes_ros.ros.outputs import annotated
 
 
 def test_every_output_carries_the_header_of_the_image(bench, start, camera):
@@ -83,6 +84,20 @@ def test_a_camera_is_listened_to_while_somebody_listens_to_what_is_found(bench, 
     bench.spin_until(lambda: listened() == [False, False])
 
 
+def test_nothing_is_drawn_for_those_who_listen_to_faces(bench, listener, exchange, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(annotated, 'draw', lambda image, tracks, **which: drawn.append(tracks))
+    listener()
+    exchange(picture(stamp=bench.now()))
+    assert drawn == []
+    heard, _ = bench.listen('/face_attributes/image_annotated', Image)
+    node = next(node for node in bench.nodes if hasattr(node, 'work'))
+    bench.spin_until(lambda: node.work.publishers[''].wanted('image_annotated'))
+    exchange(picture(stamp=bench.now()))
+    bench.spin_until(lambda: heard)
+    assert len(drawn) == 1
+
+
 def test_annotated_image_is_not_drawn_faster_than_asked(bench, start, camera):
     heard, _ = bench.listen('/face_attributes/image_annotated', Image)
     faces, _ = bench.listen(FACES)
@@ -106,7 +121,7 @@ def test_faces_can_be_made_unrecognisable_in_the_annotated_image(bench, start, c
     bench.spin_until(lambda: heard)
     inside = images.to_bgr(heard[0])[16:32, 20:44]
     assert 100 < inside.min() and inside.max() < 155
-    assert set(np.unique(images.to_bgr(heard[0])[:10])) == {0, 255}
+    assert set(np.unique(images.to_bgr(heard[0])[:3])) == {0, 255}
 
 
 def test_annotations_can_be_switched_off_live(bench, start, camera):

@@ -64,7 +64,7 @@ def environment(**more):
 def check_runs(child, prefix, site, cwd, env):
     run(sys.executable, '-c', CHECK, prefix, *SHARED, cwd=cwd, env=env)
     assert (site / 'py.typed').is_file()
-    for name in ('face_attributes_node', 'node', 'image_source', 'recorder'):
+    for name in ('face_attributes_node', 'node', 'image_source', 'recorder', 'dashboard'):
         assert os.access(prefix / 'lib' / 'face_attributes_ros' / name, os.X_OK)
     process = child('--ros-args', '-p', f'folder:={cwd}/recording',
                     program=[prefix / 'lib' / 'face_attributes_ros' / 'recorder'], env=env,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes beside the node: image source, recorder, demo."""
+"""The processes beside the node: image source, recorder, demo, dashboard."""
