@@ -218,7 +218,8 @@ def tables() -> dict[str, Callable[[], str]]:
             **{name: partial(log, file, _attributes_log())
                for name, file in ATTRIBUTES_LOGS.items()},
             'detector-log': partial(log, 'detector_small', DETECTOR_LOG),
-            'detector-log-more': partial(log, 'detector_tiny_more', DETECTOR_LOG)}
+            'detector-log-more': partial(log, 'detector_tiny_more', DETECTOR_LOG),
+            'detector-log-fifth': partial(log, 'detector_tiny_fifth', DETECTOR_LOG)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
