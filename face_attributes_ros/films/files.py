@@ -52,6 +52,7 @@ class FilmFiles:
         self._table = csv.DictWriter(self._rows, COLUMNS)
         self._table.writeheader()
         self._film: cv2.VideoWriter | None = None
+        self._size = 0, 0
 
     def _open(self, kind: str) -> TextIO:
         return open(self.paths[kind], 'w', encoding='utf-8', newline='')
@@ -76,7 +77,10 @@ class FilmFiles:
             if not self._film.isOpened():
                 raise OutputError(f'cannot write {printable(self.paths[".mp4"])}: OpenCV has no '
                                   'encoder for MPEG-4')
-        self._film.write(drawn)
+            self._size = width, height
+        # A film has one size; the writer would leave out frames of another without a word.
+        same = drawn.shape[1::-1] == self._size
+        self._film.write(drawn if same else cv2.resize(drawn, self._size))
 
     def close(self) -> None:
         """Ends the files; the timeline is left out."""

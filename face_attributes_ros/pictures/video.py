@@ -59,23 +59,27 @@ class Video:
         if not os.path.isfile(path):
             raise ImageError(f'{self._name}: no such file')
         self._capture, self._close = opened_file(path)
+        self._max_megapixels = max_megapixels
         try:
-            self._check(max_megapixels)
+            self._check()
         except ImageError:
             self.close()
             raise
 
-    def _check(self, max_megapixels: float) -> None:
+    def _check(self) -> None:
         if not self._capture.isOpened():
             raise ImageError(f'{self._name}: no video that OpenCV can read')
         width, height = (self._say(each) for each in (cv2.CAP_PROP_FRAME_WIDTH,
                                                       cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > max_megapixels * 1e6:
-            raise ImageError(f'{self._name}: video of {width * height / 1e6:.1f} megapixels, '
-                             f'allowed are {max_megapixels:g}')
+        self._check_size('video', width * height)
         self.frames = max(0, round(self._say(cv2.CAP_PROP_FRAME_COUNT)))
         rate_hz = self._say(cv2.CAP_PROP_FPS)
         self.rate_hz = rate_hz if 0 < rate_hz < 1000 else USUAL_RATE_HZ
+
+    def _check_size(self, what: str, pixels: float) -> None:
+        if pixels > self._max_megapixels * 1e6:
+            raise ImageError(f'{self._name}: {what} of {pixels / 1e6:.1f} megapixels, allowed are '
+                             f'{self._max_megapixels:g}')
 
     def _say(self, what: int) -> float:
         value = self._capture.get(what)
@@ -99,6 +103,8 @@ class Video:
             good, bgr = self._capture.read()
             if not good:
                 break
+            # Frames may be larger than the container said, and change.
+            self._check_size(f'frame {number}', bgr.shape[0] * bgr.shape[1])
             time_s = self._time_s(number, before_s)
             yield VideoFrame(number, time_s, np.asarray(bgr))
             number, before_s = number + 1, time_s

@@ -60,6 +60,17 @@ def test_ids_begin_anew_in_each_video(tmp_path):
         assert sorted(each.track_id for each in last.tracks) == ['f1', 'f2']
 
 
+def test_frames_that_change_their_size_all_come_into_the_film(tmp_path):
+    """OpenCV's writer leaves out frames of another size, and says nothing."""
+    film = FilmFiles(tmp_path, 'a', 10.)
+    for number, shape in enumerate([(48, 64, 3), (96, 128, 3), (48, 64, 3)]):
+        film.add({'frame': number, 'time_s': number / 10}, seen_at(number / 10),
+                 np.full(shape, 60 * number, np.uint8))
+    film.close()
+    with Video(film.paths['.mp4']) as back:
+        assert [frame.bgr.shape for frame in back] == [(48, 64, 3)] * 3
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
+from types import SimpleNamespace
 
 import film_rig
+import numpy as np
 import pytest
 
 from face_attributes_ros.errors import ImageError
@@ -39,6 +41,17 @@ def test_what_is_no_video_is_an_error_that_names_it(tmp_path, content):
 def test_too_large_a_video_is_refused(tmp_path):
     with pytest.raises(ImageError, match='0.0 megapixels, allowed are 0.01'):
         Video(film_rig.write(tmp_path / 'a.avi'), max_megapixels=.01)
+
+
+def test_a_frame_larger_than_the_container_said_is_refused(tmp_path):
+    with Video(film_rig.write(tmp_path / 'a.avi'), max_megapixels=.02) as film:
+        real = film._capture
+        frames = iter([(True, np.zeros((120, 160, 3), np.uint8)),
+                       (True, np.zeros((300, 400, 3), np.uint8))])
+        film._capture = SimpleNamespace(read=lambda: next(frames), get=real.get,
+                                        release=real.release)
+        with pytest.raises(ImageError, match='frame 1 of 0.1 megapixels, allowed are 0.02'):
+            list(film)
 
 
 def test_a_name_that_is_no_text_is_read(tmp_path):
