@@ -13,6 +13,7 @@ from face_attributes_ros.errors import FaceAttributesError
 
 COMMANDS = {
     ('analyze',): ('analyze', 'find faces in pictures and say what they show'),
+    ('doctor',): ('ros.doctor', 'what this machine has, what the node takes of it, what it lacks'),
     ('train', 'detector'): ('training.detector.train', 'train the YOLOv3 face detector'),
     ('train', 'attributes'): ('training.attributes.train',
                               'train the multi-task attribute network'),
@@ -20,6 +21,8 @@ COMMANDS = {
                                'measure a detector on labelled pictures'),
     ('evaluate', 'attributes'): ('training.attributes.evaluate',
                                  'measure an attribute network on labelled faces'),
+    ('evaluate', 'bf16'): ('training.int8.bf16',
+                           'measure what bf16 costs a shipped network, and allow it'),
     ('train', 'paper'): ('paper.training.train', "train one of the paper's systems by its recipe"),
     ('evaluate', 'pool5'): ('paper.training.evaluate_pool5',
                             "the paper's POOL5 features and SVM on JAFFE"),
