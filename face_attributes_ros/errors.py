@@ -8,6 +8,7 @@
     |-- DataError           training or evaluation data, or a bag, that is missing or malformed
     `-- ModelError          weights or manifest that are missing, damaged or of the wrong shape
         `-- DeviceError     a device, runtime or precision that this machine does not have
+            `-- DeviceLostError   a device that was there and is gone
 """
 
 
@@ -38,3 +39,7 @@ class ModelError(FaceAttributesError):
 
 class DeviceError(ModelError):
     """A device, runtime or precision that this machine does not have."""
+
+
+class DeviceLostError(DeviceError):
+    """A device that was there and is gone; this process cannot use it any more."""

@@ -139,6 +139,10 @@ class Pipeline:
             if camera in (None, name):
                 tracker.reset()
 
+    def note(self, key: str, words: str) -> None:
+        """Puts what was found out while it works into the description."""
+        self.description = {**self.description, key: words}
+
     def close(self) -> None:
         """Lets go of networks and tracks; nothing else may be asked of it afterwards."""
         del self.detector, self.estimator

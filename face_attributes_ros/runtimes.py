@@ -10,11 +10,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Runtime:
     """One row: the file below `engines/`, the Python package that has to be installed, whether
-    it runs the manifest's safetensors file in place of the ONNX one, whether it runs int8 files on
-    a CPU, and whether it resolves the device 'auto' itself.
+    it runs the manifest's safetensors file in place of the ONNX one, and whether it runs int8
+    files on a CPU.
 
     The file has `open_file(path, device, precision, threads)`, which gives a Network, and
-    `auto_precision(device, has_int8)`, what `precision: auto` stands for.
+    `offers(device)`, the precisions that it computes in there, the one to take by itself first.
+    `engines.choose.WAYS` says on which devices, and what that needs.
     """
 
     name: str
@@ -22,14 +23,13 @@ class Runtime:
     package: str
     torch_weights: bool = False
     int8: bool = False
-    finds_devices: bool = False
 
 
 RUNTIMES = (
     Runtime('onnxruntime', 'onnxruntime', 'onnxruntime', int8=True),
     Runtime('openvino', 'openvino', 'openvino', int8=True),
     Runtime('tensorrt', 'tensorrt', 'onnxruntime'),
-    Runtime('torch', 'torch', 'torch', torch_weights=True, finds_devices=True),
+    Runtime('torch', 'torch', 'torch', torch_weights=True),
 )
 BY_NAME = {runtime.name: runtime for runtime in RUNTIMES}
 BACKENDS = ('auto', *BY_NAME)

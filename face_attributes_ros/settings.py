@@ -65,12 +65,17 @@ class Settings:
     process_without_subscribers: bool = live(
         False, 'Process images also when nobody listens to any output.')
     device: str = fixed(
-        'auto', 'Where the networks run: auto, cpu or cuda:N. auto says in the log what it took; '
-        'a device that is not there is an error.')
+        'auto', 'Where the networks run: auto, cpu or cuda:N. auto takes a GPU where torch or '
+        'ONNX Runtime can use one (docs/gpu.md), and says in log and diagnostics what it took and '
+        'why nothing better. A device that is not there is an error.')
     precision: str = fixed(
-        'auto', 'Arithmetic of the networks. auto is bf16 on OpenVINO where the CPU has it, int8 '
-        'on other x86 CPUs for models with an int8 file, fp16 on a GPU with torch or tensorrt, '
-        'else fp32; the log and the diagnostics say which.', choices=PRECISIONS)
+        'auto', 'Arithmetic of the networks. auto is fp16 on a GPU with torch, once it has been '
+        'compared with fp32; on a CPU the fastest, as measured there, of fp32 and what the '
+        'manifest allows. Log and diagnostics say which.', choices=PRECISIONS)
+    auto_cache: bool = fixed(
+        True, "Keep the times that auto measured in the user's cache "
+        '($XDG_CACHE_HOME/face_attributes_ros/auto.json), for the next start. Without, it '
+        'measures at each start and writes nothing.')
     threads: int = fixed(
         0, 'CPU threads of each network; 0 lets the runtime choose.', low=0, high=256)
     detector_model: str = fixed(

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each pytest process takes a ROS domain of its own and talks on this host only, so that runs do
-not hear each other."""
+not hear each other, and has a cache folder of its own."""
 
+import os
 import sys
+import tempfile
 
 import pytest
 
@@ -11,6 +13,9 @@ from bench.rig.processes import own_domain
 
 def pytest_configure(config):
     config._ros_domain_lock = own_domain()  # held until the process ends
+    # What `auto` measures is not for the user's cache; nodes that tests start inherit it.
+    config._cache = tempfile.TemporaryDirectory(prefix='face_attributes_cache_')
+    os.environ['XDG_CACHE_HOME'] = config._cache.name
 
 
 @pytest.fixture(autouse=True)

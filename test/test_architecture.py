@@ -30,8 +30,8 @@ LAYERS = (
 )
 """Rooms, lowest first. A room imports from itself, from its own layer and from those below it."""
 
-TORCH_ROOMS = ('engines.torch', 'engines.ultralytics', 'networks', 'device', 'training',
-               'paper')
+TORCH_ROOMS = ('engines.torch', 'engines.cuda', 'engines.ultralytics', 'networks', 'device',
+               'training', 'paper')
 
 
 def modules():

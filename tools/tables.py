@@ -19,8 +19,8 @@ from tools import evidence
 from tools.pages import DOCS, RESULTS, ROOT, run
 
 PAGES = (ROOT / 'README.md', ROOT / 'models' / 'README.md',
-         *(DOCS / f'{name}.md' for name in ('parameters', 'topics', 'views', 'results',
-                                            'comparison', 'performance', 'reliability',
+         *(DOCS / f'{name}.md' for name in ('gpu', 'install', 'parameters', 'topics', 'views',
+                                            'results', 'comparison', 'performance', 'reliability',
                                             'training_attributes', 'training_detector')))
 Column = tuple[str, str, float, int]
 """Title, column of the log, factor, digits."""
@@ -158,6 +158,49 @@ def int8() -> str:
                      for name, result in measured('int8').items())
 
 
+def bf16() -> str:
+    """What bf16 costs, by network, and whether `auto` may take it."""
+    from face_attributes_ros.engines.models import shipped
+    from face_attributes_ros.training.int8.bf16 import table
+
+    parts = []
+    for name, result in measured('bf16').items():
+        model = shipped()[name]
+        allowed = 'bf16' in model.auto_precisions and model.sha256 == result['made_from']
+        parts.append(f'**{name}**: {"allowed" if allowed else "not allowed"}.\n\n{table(result)}')
+    return '\n'.join(parts)
+
+
+def ways() -> str:
+    """In which order `device: auto` takes what."""
+    from face_attributes_ros.engines.choose import WAYS
+
+    return grid(['', 'runtime', 'on', 'needs', 'what runs where', '`auto` leaves it because'],
+                [[number, way.backend, 'GPU' if way.kind == 'cuda' else 'CPU', way.needs,
+                  way.gives, way.unasked] for number, way in enumerate(WAYS, 1)])
+
+
+def gpu() -> str:
+    """What bench.measure.gpu measured on each GPU that somebody had."""
+    rows = []
+    for path in sorted(RESULTS.glob('gpu_*.json')):
+        report = json.loads(path.read_text())
+        for name, one in report['detectors'].items():
+            rows += [[report['device'], name, peer, f'{times["median"]:.2f}',
+                      f'{times["low"]:.2f} to {times["high"]:.2f}',
+                      f'{times["median"] / one["floor"]["floor_ms"]:.1f}']
+                     for peer, times in one['ms'].items()]
+    return grid(['GPU', 'detector', 'who', 'median ms', 'middle half', 'times the floor'],
+                rows) if rows else 'No GPU was measured yet.\n'
+
+
+def doctor() -> str:
+    """What `face-attributes doctor` said on the machine of the results."""
+    from face_attributes_ros.ros.doctor import text
+
+    return f'```\n{text(measured("doctor"))}\n```\n'
+
+
 def _int8_outcome(name: str, result: Mapping[str, Any]) -> str:
     from face_attributes_ros.engines.models import shipped
 
@@ -212,7 +255,7 @@ def tables() -> dict[str, Callable[[], str]]:
     from face_attributes_ros.ros.api import TABLES
 
     ours = (summary, attributes, detector, robustness, detector_sizes, detector_framing,
-            detector_set, int8, overlay)
+            detector_set, int8, overlay, bf16, ways, gpu, doctor)
     return {**TABLES, **evidence.TABLES, **speed(),
             **{table.__name__.replace('_', '-'): table for table in ours},
             **{name: partial(log, file, _attributes_log())

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device path beside ultralytics' predict() and a torch network once a face, on one GPU.
+"""The device path beside the other ways to a GPU, and beside ultralytics' predict() and a torch
+network once a face, on one GPU.
 
     python -m bench.measure.gpu                     # writes bench/results/gpu_NAME.json
     python -m bench.measure.gpu --device cpu        # does the script run? prints, writes nothing
+    make docs                                       # then puts the table into docs/gpu.md
 
-The times of the second mean nothing.
+The times of the second mean nothing. Who is not installed (ultralytics, ONNX Runtime's GPU build,
+TensorRT) is left out, and the report says why.
 
 A 1280x720 frame and 4 faces, with the architectures of YOLOv3 and of the shipped tiny detector.
 The detector's weights are fresh: time does not depend on them, and the faces are put among its
@@ -20,6 +23,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +33,18 @@ import torch
 import yaml
 
 from bench.report.figures import Report
+from bench.rig import contenders as rig
 from bench.rig.naive import torchvision_stand_in
 from face_attributes_ros.boxes import Letterbox, canvas_size
+from face_attributes_ros.build import build_pipeline
 from face_attributes_ros.detector import FaceDetector
 from face_attributes_ros.device.views import device_views
+from face_attributes_ros.engines.choose import WAYS
+from face_attributes_ros.engines.machine import look
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.engines.torch import TorchNetwork, open_file
 from face_attributes_ros.engines.ultralytics import detection_model, load_ultralytics
+from face_attributes_ros.errors import FaceAttributesError
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.networks.contract import ContractDetector
 from face_attributes_ros.networks.yolov3 import build_yolov3
@@ -43,6 +52,7 @@ from face_attributes_ros.pipeline import Pipeline
 from face_attributes_ros.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+Contender = Callable[[np.ndarray], object]
 WIDTH, HEIGHT, LONGEST, FACES = 1280, 720, 448, 4
 DETECTORS = ('full', 'tiny')
 BOXES = [(100. + 280 * i, 200., 260. + 280 * i, 400.) for i in range(FACES)]
@@ -95,6 +105,16 @@ class Ours:
         self.stamp_s += .033
         tracks = self.pipeline.process({'': (image, self.stamp_s)})['']
         assert len(tracks) == FACES and all(track.raw for track in tracks)
+
+
+class Plain:
+    """The shipped networks on another runtime of the same device, the rest on the CPU."""
+
+    def __init__(self, backend: str, device: str) -> None:
+        self.ours = rig.Ours(backend, 'auto', 0, device=device)
+
+    def __call__(self, image: np.ndarray) -> None:
+        self.ours(image, BOXES)
 
 
 class Naive:
@@ -237,10 +257,8 @@ def measure(device: str, detectors: Sequence[str], rounds: int) -> Report:
         report['smoke_test'] = 'run on a CPU: says that the script runs, and nothing about speed'
     for name in detectors:
         ours = Ours(name, device)
-        contenders: dict[str, Callable[[np.ndarray], object]] = {
-            'ours': ours, 'naive': Naive(name, device)}
-        if torch.device(device).type == 'cuda':
-            contenders['naive_half'] = Naive(name, device, half=True)
+        contenders, skipped = others(name, device)
+        contenders = {'ours': ours, **contenders}
         times = interleaved(contenders, image, rounds)
         limits = floor(ours, device)
         ratios = {f'{peer}_over_ours': round(some['median'] / times['ours']['median'], 2)
@@ -249,9 +267,35 @@ def measure(device: str, detectors: Sequence[str], rounds: int) -> Report:
         stages = {stage: round(value, 3) for stage, value in ours.pipeline.stage_ms.items()}
         report['detectors'][name] = {
             'engine': ours.about, 'ms': times, 'floor': limits, 'ratios': ratios,
-            'ours_stages_ms': stages
+            'ours_stages_ms': stages, 'skipped': skipped
         }
+    # What the node would take here, and how far its half precision is from fp32.
+    report['auto'] = {key: value for key, value in build_pipeline(Settings(
+        device=device, auto_cache=False)).description.items() if key != 'memory'}
     return report
+
+
+def others(name: str, device: str) -> tuple[dict[str, Contender], dict[str, str]]:
+    """Whom the device path is measured beside, and who cannot be, with the reason."""
+    on_gpu = torch.device(device).type == 'cuda'
+    able: dict[str, Contender] = {}
+    skipped: dict[str, str] = {}
+    if find_spec('ultralytics') is None:
+        skipped['naive'] = 'ultralytics is not installed'
+    else:
+        able['naive'] = Naive(name, device)
+        if on_gpu:
+            able['naive_half'] = Naive(name, device, half=True)
+    machine = look(sure=on_gpu)
+    for way in WAYS if name == 'tiny' else ():  # the other ways run the files that ship
+        if way.kind == ('cuda' if on_gpu else 'cpu') and way.backend != 'torch':
+            reason = way.lacks(machine, 0)
+            try:
+                able |= {} if reason else {way.backend: Plain(way.backend, device)}
+            except FaceAttributesError as error:
+                reason = str(error)
+            skipped |= {way.backend: reason} if reason else {}
+    return able, skipped
 
 
 def device_name(device: str) -> str:

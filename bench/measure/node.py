@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.report.figures import Report, stream, windows
 from bench.rig import machine
+from bench.rig.contenders import first_on_cpu
 from bench.rig.processes import (
     BUSY,
     Camera,
@@ -27,7 +28,6 @@ from bench.rig.processes import (
     node,
     own_domain,
 )
-from face_attributes_ros.engines.choose import choose_backend
 
 ROOT = Path(__file__).resolve().parents[2]
 STREAMS = [(720, 4), *((height, faces)
@@ -105,7 +105,7 @@ def _stages(diagnostics: Iterable[Mapping[str, str]]) -> dict[str, float]:
 def measure_node(args: argparse.Namespace) -> Report:
     """Every size and number of faces on the runtime that `auto` takes; the middle one on the
     others too."""
-    first = choose_backend('auto', 'cpu')
+    first = first_on_cpu()
     report = {}
     for backend in (first, *({'onnxruntime', 'openvino'} - {first})):
         some = STREAMS if backend == first else STREAMS[:1]

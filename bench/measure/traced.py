@@ -5,7 +5,8 @@ work on faces, each under strace from its first instruction, whatever language d
     python -m bench.measure.traced --pictures FOLDER --seconds 60 --out bench/results/traced.json
 
 Says and exits with 1 where a process looks up a host, sends to another machine, or writes a file
-outside of ROS's logs, shared memory and what it was asked for.
+outside of ROS's logs, shared memory, the times that `auto` keeps (engines/kept.py) and what it was
+asked for.
 """
 
 from __future__ import annotations
@@ -80,10 +81,11 @@ def run_traced(pictures: Path, seconds: float, folder: Path) -> dict[str, dict[s
     """Runs the three for so long, all below `folder`; a report each, with the recorder's count of
     messages and faces."""
     home, recording = folder / 'home', folder / 'recording'
-    home.mkdir()
+    (home / '.cache').mkdir(parents=True)
     env = {**os.environ, 'HOME': str(home), 'ROS_LOG_DIR': str(folder / 'ros'),
            'PYTHONDONTWRITEBYTECODE': '1'}
     env.pop('ORT_DISABLE_TELEMETRY', None)  # ours to set
+    env.pop('XDG_CACHE_HOME', None)
     arguments = {
         'recorder': ['-p', f'folder:={recording}'],
         'face_attributes_node': [],
@@ -95,7 +97,7 @@ def run_traced(pictures: Path, seconds: float, folder: Path) -> dict[str, dict[s
         children[name] = subprocess.Popen(command, env=env, cwd=folder, start_new_session=True)
     time.sleep(seconds)
     ended = {name: _end(child) for name, child in children.items()}
-    allowed = [folder / 'ros', recording]
+    allowed = [folder / 'ros', recording, home / '.cache' / 'face_attributes_ros']
     reports = {name: {**report(folder / f'{name}.strace', allowed), 'exit': ended[name]}
                for name in arguments}
     lines = (recording / 'messages.jsonl').read_text().splitlines()

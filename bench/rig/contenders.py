@@ -21,7 +21,8 @@ from bench.rig.machine import not_offered
 from bench.rig.naive import Naive, attribute_network, detector_network
 from face_attributes_ros.boxes import canvas_size
 from face_attributes_ros.build import build_pipeline
-from face_attributes_ros.engines.choose import choose_backend
+from face_attributes_ros.engines.choose import WAYS
+from face_attributes_ros.engines.machine import look
 from face_attributes_ros.engines.models import shipped
 from face_attributes_ros.errors import FaceAttributesError, ModelError
 from face_attributes_ros.faces import Face, Track
@@ -70,9 +71,9 @@ class Ours:
     """The real pipeline, told which faces to look at once its detector has done its work."""
 
     def __init__(self, backend: str, precision: str, threads: int,
-                 detector: str = 'detector_tiny') -> None:
+                 detector: str = 'detector_tiny', device: str = 'cpu') -> None:
         self.pipeline = build_pipeline(
-            Settings(device='cpu', precision=precision, threads=threads, detector_model=detector,
+            Settings(device=device, precision=precision, threads=threads, detector_model=detector,
                      detector_backend=backend, attributes_backend=backend))
         finds: Any = self.pipeline.detector
         looks: Any = self.pipeline.estimator
@@ -244,10 +245,16 @@ def peers(threads: int, folder: Path | None,
     return able, skipped
 
 
+def first_on_cpu() -> str:
+    """The runtime that `auto` takes on this CPU where its times do not differ from another's."""
+    machine = look()
+    return next(way.backend for way in WAYS if way.kind == 'cpu' and not way.lacks(machine, 0))
+
+
 def chosen(names: Iterable[str], precision: str) -> str | None:
-    """The one of ours that `auto` would take in a precision, or the only one there is; None
-    without any."""
-    preferred = f'{choose_backend("auto", "cpu")}_{precision}'
+    """The one of ours in a precision on the runtime that `auto` prefers, or the only one there is;
+    None without any."""
+    preferred = f'{first_on_cpu()}_{precision}'
     some = [name for name in names if name.endswith(f'_{precision}')]
     if preferred in some:
         return preferred

@@ -4,10 +4,10 @@ was found."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,11 @@ from face_attributes_ros import boxes
 from face_attributes_ros.device.boxes import CANDIDATES
 from face_attributes_ros.device.plan import BUCKETS, DeviceNetworks, Plan
 from face_attributes_ros.device.upload import Upload
+from face_attributes_ros.engines.faults import device_faults, free_memory, out_of_memory
+from face_attributes_ros.errors import DeviceError
 from face_attributes_ros.faces import Face
+
+T = TypeVar('T')
 
 MOST_SIZES = 6
 """Frame sizes whose plans are kept; the one unused for longest makes room for a new one."""
@@ -49,7 +53,12 @@ class Found:
 
 class DevicePath:
     """Everything between pixels and records on one device; detector and estimator are two views of
-    it (`device_views`)."""
+    it (`device_views`).
+
+    Out of memory, or where a graph cannot be captured, it goes on without graphs and with half of
+    the batch, once and for good, and `say` gets the words; the second time the error is raised. A
+    device that is gone is a DeviceLostError.
+    """
 
     def __init__(self, networks: DeviceNetworks, device: torch.device | str, *,
                  imgsz_px: int = 448, square: bool = False, batch_max: int = 16):
@@ -62,24 +71,32 @@ class DevicePath:
         self.upload = Upload(self.device)
         self.knobs = torch.zeros(4, device=self.device)
         self._knobs: tuple[float, ...] | None = None
-        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._plans: dict[tuple[int, ...], Plan] = {}
         self._images: tuple[np.ndarray, ...] = ()
         self._found: list[Found] = []
+        self.say: Callable[[str], None] = lambda words: None
+        self.most_images: int | None = None
 
     def bucket(self, count: int) -> int:
         """The least number of slots for `count` faces, the most there is for more."""
         return next((bucket for bucket in self.buckets if bucket >= count), self.buckets[-1])
 
-    @torch.inference_mode()
     def run(self, images_bgr: Sequence[np.ndarray], knobs: tuple[float, ...],
             slots: int) -> list[Found]:
         """What is in each image, with heads for the first `slots` faces of each: one wait for the
         device in all."""
-        groups = _by_size(images_bgr)
+        return self._survived(lambda: self._run(images_bgr, knobs, slots), len(images_bgr))
+
+    @torch.inference_mode()
+    def _run(self, images_bgr: Sequence[np.ndarray], knobs: tuple[float, ...],
+             slots: int) -> list[Found]:
+        groups = [group[start:start + (self.most_images or len(group))]
+                  for group in _by_size(images_bgr)
+                  for start in range(0, len(group), self.most_images or len(group))]
         with self._on_device():
             self._turn(knobs)
-            plans = [(self._launched([images_bgr[i] for i in group], slots), group)
-                     for group in groups]
+            plans = [(self._launched([images_bgr[i] for i in group], slots, number), group)
+                     for number, group in enumerate(groups)]
             self._wait()
         found = {index: self._found_in(plan, position)
                  for plan, group in plans for position, index in enumerate(group)}
@@ -93,10 +110,35 @@ class DevicePath:
         found, self._images, self._found = self._found, (), []
         return found if same else None
 
-    @torch.inference_mode()
     def look(self, jobs: Sequence[tuple[Found, Face]]) -> np.ndarray:
         """Heads (N, width) of faces that had no slot, for pairs of `Found` and `Face`: a second
         pass over resident frames."""
+        return self._survived(lambda: self._look(jobs), 1)
+
+    def _survived(self, work: Callable[[], T], images: int) -> T:
+        with device_faults(self.device):
+            try:
+                return work()
+            except Exception as error:
+                no_memory = out_of_memory(error)
+                if self.most_images or not (no_memory or isinstance(error, DeviceError)):
+                    raise
+                trouble = f'out of memory on {self.device}' if no_memory else str(error)
+            # Outside of the handler, whose traceback holds the tensors of what failed.
+            self._take_smaller_steps(images)
+            self.say(f'{trouble}: goes on without CUDA graphs, with {self.most_images} images and '
+                     f'{self.buckets[-1]} faces at a time')
+            return work()
+
+    def _take_smaller_steps(self, images: int) -> None:
+        self.most_images = max(1, images // 2)
+        most = max(1, self.buckets[-1] // 2)
+        self.buckets = tuple(sorted({bucket for bucket in self.buckets if bucket < most} | {most}))
+        self._plans.clear()
+        free_memory()
+
+    @torch.inference_mode()
+    def _look(self, jobs: Sequence[tuple[Found, Face]]) -> np.ndarray:
         parts: list[Tensor] = []
         order: list[int] = []
         with self._on_device():
@@ -116,8 +158,10 @@ class DevicePath:
                                   device=self.device)
         return frame.plan.again(boxes_xyxy, frame.index)[:len(faces)]
 
-    def _launched(self, images: Sequence[np.ndarray], slots: int) -> Plan:
-        plan = self._plan(len(images), *images[0].shape[:2])
+    def _launched(self, images: Sequence[np.ndarray], slots: int, number: int) -> Plan:
+        # In smaller steps several launches of one size have to lie beside each other.
+        height, width = images[0].shape[:2]
+        plan = self._plan(len(images), height, width, number if self.most_images else 0)
         if self.stream and self.upload.stream:  # the frames before may still be read
             self.upload.stream.wait_stream(self.stream)
         for image, target in zip(images, plan.frames):
@@ -127,16 +171,16 @@ class DevicePath:
         plan.launch(slots if slots in plan.runs else 0)
         return plan
 
-    def _plan(self, count: int, height: int, width: int) -> Plan:
-        key = count, height, width
+    def _plan(self, count: int, height: int, width: int, number: int) -> Plan:
+        key = (count, height, width, number) if number else (count, height, width)
         plan = self._plans.pop(key, None)
         if plan is None:
             side = self.imgsz_px
             canvas = (side, side) if self.square else boxes.canvas_size(width, height, side)
-            while len(self._plans) >= MOST_SIZES:
+            while len(self._plans) >= max(MOST_SIZES, number + 1):
                 self._plans.pop(next(iter(self._plans)))
             plan = Plan(self.networks, boxes.Letterbox(width, height, *canvas), count, self.knobs,
-                        self.buckets, self.stream, self.dtype)
+                        self.buckets, None if self.most_images else self.stream, self.dtype)
         self._plans[key] = plan
         return plan
 

@@ -137,9 +137,8 @@ class Captured:
             self._capture(work, stream, pool)
         except RuntimeError as error:  # no memory left, or an operation that cannot be captured
             reason = str(error).splitlines()[0]
-            raise DeviceError('backend torch: this GPU could not capture the work as a CUDA graph '
-                              f'({reason}); detector.backend ultralytics with '
-                              'attributes.backend torch does without one') from error
+            raise DeviceError('this GPU could not capture the work as a CUDA graph '
+                              f'({reason})') from error
         finally:
             torch.backends.cudnn.benchmark = benchmark
 

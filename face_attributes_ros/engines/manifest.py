@@ -83,11 +83,15 @@ KEYS = {
     'int8_file': Key(_FILE.format('.onnx'), _is_file('.onnx')),
     'int8_sha256': Key(_SHA256, _is_sha256),
     'int8_made_from': Key('the sha256 above it', _is_sha256),
+    'auto_precisions': Key('a list of bf16 and int8',
+                           lambda value: isinstance(value, list) and all(
+                               one in ('bf16', 'int8') for one in value)),
     'thresholds': Key('a table of numbers from 0 to 1', _is_table(_in(0, 1))),
     'metrics': _FIGURES,
     'int8_metrics': _FIGURES,
 }
 """Of `[models.NAME]`. Others are left alone, but for what looks like a misspelling of one."""
+_MADE: dict[str, Callable[[Any], Any]] = {'crop_scale': float, 'auto_precisions': tuple}
 _TOGETHER = (('torch_file', 'torch_sha256'), ('int8_file', 'int8_sha256', 'int8_made_from'))
 
 
@@ -125,7 +129,7 @@ def _checked(name: str, table: Any, path: Path) -> dict[str, Any]:
             raise ModelError(f'{where}.{key} is {_short(table.get(key))}, needs {rule.need}')
     _refuse_misspelt(where, table)
     _refuse_halves(where, table)
-    return {key: float(value) if key == 'crop_scale' else value
+    return {key: _MADE[key](value) if key in _MADE else value
             for key, value in table.items() if key in KEYS}
 
 

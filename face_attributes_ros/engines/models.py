@@ -30,7 +30,8 @@ class Model:
     `crop_scale` is the crop's side over the longer side of the detector's box. `torch_file` holds
     the same weights as safetensors, for torch. `int8_file` is the same network in int8, made from
     the file with the checksum `int8_made_from`, and `int8_metrics` are its figures. `thresholds`
-    and `metrics` were measured, not guessed.
+    and `metrics` were measured, not guessed. `auto_precisions` are those beside fp32 that kept the
+    bars on test, of which `precision: auto` may take the fastest on a CPU.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Model:
     int8_file: str = ''
     int8_sha256: str = ''
     int8_made_from: str = ''
+    auto_precisions: tuple[str, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     int8_metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from face_attributes_ros.engines.cpu import int8_pays
 from face_attributes_ros.engines.seam import (
     check_ends,
     device_index,
@@ -29,6 +30,8 @@ class OnnxRuntime:
     def __init__(self, path: str | Path, provider: Provider, threads: int, about: str):
         import onnxruntime
 
+        if provider[0] != 'CPUExecutionProvider':
+            _load_cuda(onnxruntime)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -55,15 +58,24 @@ def open_file(path: str | Path, device: str, precision: str, threads: int = 0) -
     """The network in an ONNX file on 'cpu' or 'cuda:N'; DeviceError for what is not offered."""
     import onnxruntime
 
-    require(precision, ('fp32', 'int8') if device == 'cpu' else ('fp32', ), 'onnxruntime', device)
+    require(precision, offers(device), 'onnxruntime', device)
     provider = _provider(device, onnxruntime.get_available_providers())
     about = f'onnxruntime {onnxruntime.__version__}, {device}, {precision}'
     return OnnxRuntime(path, provider, threads, about)
 
 
-def auto_precision(device: str, has_int8: bool) -> str:
-    """Int8 where the model has such a file and the CPU gains by it, else fp32."""
-    return 'int8' if device == 'cpu' and has_int8 and int8_pays() else 'fp32'
+def offers(device: str) -> tuple[str, ...]:
+    """What the files are; int8 ones have operators that only a CPU has fast kernels for."""
+    return ('fp32', 'int8') if device == 'cpu' else ('fp32', )
+
+
+def _load_cuda(onnxruntime: Any) -> None:
+    # CUDA and cuDNN as pip installs them lie where no loader looks; versions before 1.21 do not
+    # offer this. What it prints of libraries that are not there, the session says better.
+    preload = getattr(onnxruntime, 'preload_dlls', None)
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            preload(msvc=False)
 
 
 def _provider(device: str, available: Sequence[str]) -> Provider:

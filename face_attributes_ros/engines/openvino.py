@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from face_attributes_ros.engines.cpu import int8_pays
+from face_attributes_ros.engines import cpu
 from face_attributes_ros.engines.seam import check_ends, require, tried
+
+MAY_BF16 = {'avx512f', 'avx_ne_convert'}
 
 
 class OpenVino:
@@ -23,7 +25,6 @@ class OpenVino:
         hints, core = openvino.properties.hint, openvino.Core()
         # What an int8 file leaves in float stays fp32.
         kinds = {'fp32': openvino.Type.f32, 'bf16': openvino.Type.bf16, 'int8': openvino.Type.f32}
-        require(precision, kinds, 'openvino', 'cpu')
         config = {hints.inference_precision(): kinds[precision],
                   hints.performance_mode(): hints.PerformanceMode.LATENCY}
         if threads:
@@ -47,19 +48,21 @@ class OpenVino:
 def open_file(path: str | Path, device: str, precision: str, threads: int = 0) -> OpenVino:
     """The network in an ONNX file on the CPU; DeviceError for what is not offered."""
     require(device, ('cpu', ), 'openvino')
+    require(precision, offers(device), 'openvino', 'this CPU')
     return OpenVino(path, precision, threads)
 
 
-def auto_precision(device: str, has_int8: bool) -> str:
-    """bf16 where the CPU has it, else int8 where there is a file for it and the CPU gains by it,
-    else fp32."""
-    if has_bf16():
-        return 'bf16'
-    return 'int8' if has_int8 and int8_pays() else 'fp32'
+def offers(device: str) -> tuple[str, ...]:
+    """bf16 only where the CPU has it: elsewhere OpenVINO would compute in fp32 without a word."""
+    require(device, ('cpu', ), 'openvino')
+    return ('fp32', 'bf16', 'int8') if has_bf16() else ('fp32', 'int8')
 
 
 def has_bf16() -> bool:
-    """Whether the CPU computes in bf16, as OpenVINO sees it."""
+    """Whether the CPU computes in bf16, as OpenVINO sees it; where it surely does not, OpenVINO is
+    not imported for that."""
+    if not cpu.flags() & MAY_BF16:
+        return False
     return 'BF16' in _openvino().Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 

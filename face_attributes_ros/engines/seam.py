@@ -13,7 +13,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
+from face_attributes_ros.errors import (
+    DeviceError,
+    FaceAttributesError,
+    ModelError,
+    ParameterError,
+)
 
 Network = Callable[[np.ndarray], Sequence[np.ndarray]]
 T = TypeVar('T')
@@ -35,14 +40,15 @@ def tried(ask: Callable[[], T], path: str | Path) -> T:
     file."""
     try:
         return ask()
-    except DeviceError:
+    except FaceAttributesError:
         raise
     except Exception as error:  # the runtimes' own exception types have no common base
-        raise ModelError(f'model file {path}: {_first_words(error)}') from error
+        raise ModelError(f'model file {path}: {first_words(error)}') from error
 
 
-def _first_words(error: Exception) -> str:
-    # OpenVINO begins with lines that only say where in its source it was thrown.
+def first_words(error: BaseException) -> str:
+    """The first telling line of an error's text: OpenVINO's begin with where in its source they
+    were thrown."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith('Exception from ')]
     return (telling or lines or [type(error).__name__])[0]

@@ -8,17 +8,17 @@ Not run: no GPU at hand. The options are tested against a fake runtime.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from face_attributes_ros.engines.kept import cache_root
 from face_attributes_ros.engines.onnxruntime import OnnxRuntime, Provider
 from face_attributes_ros.errors import DeviceError
 
 PROVIDER = 'TensorrtExecutionProvider'
-PRECISIONS = ('fp32', 'fp16')
+PRECISIONS = ('fp16', 'fp32')
 _PACKAGES = ('tensorrt', 'tensorrt-cu13', 'tensorrt-cu12')
 
 
@@ -56,17 +56,16 @@ def open_file(path: str | Path, device: str, precision: str, threads: int = 0) -
     return OnnxRuntime(path, provider, threads, about)
 
 
-def auto_precision(device: str, has_int8: bool) -> str:
-    """fp16, everywhere."""
-    del device, has_int8
-    return 'fp16'
+def offers(device: str) -> tuple[str, ...]:
+    """On every GPU the same; int8 is not offered, because these files have zero points."""
+    del device
+    return PRECISIONS
 
 
 def cache_folder(gpu: str, tensorrt: str, onnxruntime: str) -> Path:
     """Where engines of this GPU (name and compute capability) and these versions are kept."""
-    root = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     key = re.sub(r'[^A-Za-z0-9.]+', '_', f'{gpu} tensorrt {tensorrt} onnxruntime {onnxruntime}')
-    return root / 'face_attributes_ros' / 'tensorrt' / key
+    return cache_root() / 'tensorrt' / key
 
 
 def gpu_name(index: int) -> str:

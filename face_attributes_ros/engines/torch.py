@@ -72,10 +72,9 @@ def open_file(path: str | Path, device: str = 'auto', precision: str = 'auto',
     return TorchNetwork(load_detector(path), ('detections',), device, precision)
 
 
-def auto_precision(device: str, has_int8: bool) -> str:
-    """fp16 on a GPU, else fp32."""
-    del has_int8
-    return 'fp16' if _device(device).type == 'cuda' else 'fp32'
+def offers(device: str) -> tuple[str, ...]:
+    """On a GPU all three; CPUs have no arithmetic in fp16 worth the name."""
+    return ('fp32', 'bf16') if device == 'cpu' else ('fp16', 'bf16', 'fp32')
 
 
 def open_darknet(path: str | Path, *, face_classes: Sequence[str] = ('face',),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from face_attributes_ros.build import PAPER_MODELS, AttributeModel, open_attributes
+from face_attributes_ros.engines.request import Measuring
 from face_attributes_ros.errors import ModelError
 from face_attributes_ros.paths import expanded
 from face_attributes_ros.weights import read_weights
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, Tensor]
     Module = TypeVar('Module', bound=nn.Module)
 
+MEASURING = Measuring()
 WEIGHTS_FOLDER = 'FACE_ATTRIBUTES_PAPER_WEIGHTS'
 COMPACT_M = 'attributes_m'
 LIVE_HEADS = ('age', 'gender', 'expression', 'smile', 'pose', 'face')
@@ -39,18 +41,19 @@ two-stage test."""
 
 def open_paper_model(name: str, device: str = 'auto', *, folder: str | Path | None = None,
                      heads: Sequence[str] | None = LIVE_HEADS, backend: str = 'auto',
-                     precision: str = 'auto', threads: int = 0) -> AttributeModel:
+                     precision: str = 'auto', threads: int = 0,
+                     measuring: Measuring = MEASURING) -> AttributeModel:
     """The system `name` of PAPER_MODELS; ModelError without its weights in `folder` (default: the
     environment's).
 
-    `heads` limits its outputs; None gives all that it has. `backend` is for `compact_m`: the
-    others run on torch.
+    `heads` limits its outputs; None gives all that it has. `backend` and `measuring`
+    are for `compact_m`: the others run on torch.
     """
     if name not in PAPER_MODELS:
         raise ModelError(f'paper model {name!r} is not one of {", ".join(PAPER_MODELS)}')
     if name == 'compact_m':
         return open_attributes(COMPACT_M, device=device, backend=backend, precision=precision,
-                               threads=threads)
+                               threads=threads, measuring=measuring)
     parts = [_opened(part, weights_path(part, folder)) for part in name.split('+')]
     network = _network([module for module, _ in parts], heads, device, precision, threads)
     about = parts[0][1]

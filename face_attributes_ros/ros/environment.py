@@ -56,16 +56,21 @@ def dds_profile() -> Path:
 
 def check_shared_memory() -> None:
     """SharedMemoryError where Fast DDS has no room for its segment."""
-    if not _uses_shared_memory():
-        return
-    path = os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE', '')
-    need = needed(segment_bytes(Path(path)) if path else DEFAULT_SEGMENT)
-    free = free_shared_memory()
+    need, free = shared_memory_need(), free_shared_memory()
     if free is not None and free < need:
         raise SharedMemoryError(
             f'{SHARED_MEMORY} has {free / 2**20:.1f} MiB free, Fast DDS needs {need / 2**20:.1f}: '
             'remove what lies there (fastdds shm clean), give a container more '
             '(docker run --shm-size=1g), or set FASTDDS_BUILTIN_TRANSPORTS=UDPv4')
+
+
+def shared_memory_need(profile: str | None = None) -> int:
+    """Bytes of /dev/shm that DDS takes with a profile, by default the environment's; 0 where it
+    does without."""
+    if not _uses_shared_memory():
+        return 0
+    path = os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE', '') if profile is None else profile
+    return needed(segment_bytes(Path(path)) if path else DEFAULT_SEGMENT)
 
 
 def _uses_shared_memory() -> bool:

@@ -103,8 +103,13 @@ class FaceAttributesNode(LifecycleNode):
         pipeline = self._factory(self.settings)
         pipeline.warm_up()
         self.work, self.fault = Work(self, pipeline, lambda: self.settings), ''
-        about = ', '.join(f'{key} {value}' for key, value in pipeline.description.items())
+        long = {key: value for key, value in pipeline.description.items()
+                if key.endswith(('_choice', '_check', 'memory'))}
+        about = ', '.join(f'{key} {value}' for key, value in pipeline.description.items()
+                          if key not in long)
         self.get_logger().info(f'ready in {time.monotonic() - start:.1f} s: {about}')
+        for key, value in long.items():
+            self.get_logger().info(f'{key.replace("_", " ")}: {value}')
         self.state = 'inactive'
         return super().on_configure(state)
 
@@ -196,8 +201,11 @@ class FaceAttributesNode(LifecycleNode):
     def _give_up(self, broken: BaseException) -> None:
         # What is broken ends in the lifecycle's error processing; without somebody who manages
         # the lifecycle, the process ends, for whoever started it to start it again.
-        self.get_logger().fatal(''.join(traceback.format_exception(broken)))
-        self.fault = f'{type(broken).__name__}: {broken}'.splitlines()[0]
+        ours = isinstance(broken, FaceAttributesError)
+        self.get_logger().fatal(
+            str(broken) if ours else ''.join(traceback.format_exception(broken)))
+        words = str(broken) if ours else f'{type(broken).__name__}: {broken}'
+        self.fault = words.splitlines()[0]
         self.trigger_deactivate()
         if self.settings.autostart:
             raise Finished(1)

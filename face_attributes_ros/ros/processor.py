@@ -14,7 +14,7 @@ from rclpy.clock import Clock
 from std_msgs.msg import Header
 
 from face_attributes_ros.engagement import Engagement
-from face_attributes_ros.errors import FaceAttributesError
+from face_attributes_ros.errors import DeviceLostError, FaceAttributesError
 from face_attributes_ros.faces import Track
 from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.ros.camera import Camera, Frame
@@ -47,8 +47,8 @@ class Processor:
     """Reads its cameras' messages, runs the pipeline once for all, publishes by camera.
 
     What fails, in the networks or on the way out, is logged and its images are counted as
-    `failed`; the MOST_FAILURES-th failure in a row is raised. Ids of tracks get `prefix` before
-    they leave.
+    `failed`; the MOST_FAILURES-th failure in a row is raised, and the first one where the device
+    is gone. Ids of tracks get `prefix` before they leave.
     """
 
     def __init__(self, cameras: Mapping[str, Camera], publishers: Mapping[str, Publishers],
@@ -146,7 +146,7 @@ class Processor:
         self._failures += 1
         for name in names:
             self.cameras[name].counts['failed'] += 1
-        if self._failures >= MOST_FAILURES:
+        if self._failures >= MOST_FAILURES or isinstance(error, DeviceLostError):
             raise error
         ours = isinstance(error, FaceAttributesError)
         words = str(error) if ours else ''.join(traceback.format_exception(error))

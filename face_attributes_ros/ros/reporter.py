@@ -54,6 +54,8 @@ class Reporter:
         if busy_s > node.settings.diagnostics_stalled_after:
             return diagnostics.ERROR, (f'an image has been worked on for {busy_s:.0f} s: '
                                        'the engine hangs or is far too slow')
+        if work is not None and (words := work.pipeline.description.get('memory', '')):
+            return diagnostics.WARN, words
         if others := diagnostics.namesakes(node):
             name = node.get_fully_qualified_name()
             return diagnostics.WARN, f'{others} other nodes are named {name}'

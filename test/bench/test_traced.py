@@ -54,6 +54,35 @@ def test_the_watch_is_quiet_about_what_is_allowed(tmp_path):
     assert (found['looked_up'], found['hosts'], found['files']) == ([], [], [])
 
 
+MEASURED = """
+import numpy as np
+from face_attributes_ros.engines.fastest import fastest, key_of
+from face_attributes_ros.engines.request import Measuring
+sample = np.zeros((1, 8, 8, 3), np.uint8)
+networks = {'a fp32': lambda: lambda batch: batch.sum(), 'b int8': lambda: np.sin}
+fastest(networks, sample, key_of(sample, 0, ('0' * 64, )), Measuring(KEEP, 100.))
+"""
+
+
+@pytest.mark.parametrize('keep', [True, False])
+def test_what_auto_measures_is_the_one_file_and_none_where_that_is_switched_off(
+        tmp_path, monkeypatch, keep):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setenv('PYTHONDONTWRITEBYTECODE', '1')
+    (tmp_path / 'cache').mkdir()
+    ours = tmp_path / 'cache' / 'face_attributes_ros'
+    found = seen(tmp_path, MEASURED.replace('KEEP', str(keep)))
+    written = sorted({'auto.part' if path.endswith('.part') else os.path.basename(path)
+                      for path in found['files']})
+    assert all(path.startswith(str(ours)) for path in found['files'])
+    if not keep:
+        assert written == [] and not ours.exists()
+    elif ours.exists():  # on a machine too busy to be sure there is nothing to keep
+        assert written == ['auto.json', 'auto.part', 'face_attributes_ros']
+        assert [path.name for path in ours.iterdir()] == ['auto.json']
+    assert (found['looked_up'], found['hosts']) == ([], [])
+
+
 @pytest.mark.slow
 def test_node_image_source_and_recorder_look_up_no_host_and_write_what_was_asked(tmp_path):
     """From the first instruction of each, with a picture in which there may be faces."""

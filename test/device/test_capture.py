@@ -164,15 +164,21 @@ def test_every_number_of_slots_is_captured_when_a_size_is_first_seen(rig, preten
     assert 'capture begins' not in pretended.calls
 
 
-def test_what_cannot_be_captured_is_an_error_with_a_way_out(rig, monkeypatch):
+def test_what_cannot_be_captured_is_done_without_a_graph_and_said(rig, pretended, monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError('operation not permitted\nCompile with TORCH_USE_CUDA_DSA')
 
     monkeypatch.setattr(torch.cuda, 'graph', refuse)
-    with pytest.raises(DeviceError,
-                       match='operation not permitted.; detector.backend ultralytics'):
-        process(rig, 0)
+    said = []
+    rig.path.say = said.append
+    assert len(process(rig, 0)['c0']) == 3
+    assert said == ['this GPU could not capture the work as a CUDA graph (operation not '
+                    'permitted): goes on without CUDA graphs, with 1 images and 8 faces at a time']
     assert torch.backends.cudnn.benchmark is False
+    pretended.calls.clear()
+    assert len(process(rig, 1)['c0']) == 3 and 'replay' not in pretended.calls
+    with pytest.raises(DeviceError, match='could not capture'):
+        device_plan.Captured(lambda: None, pretended.stream)
 
 
 def test_a_frame_is_one_upload_one_replay_and_one_wait(rig, pretended):

@@ -20,7 +20,7 @@ from face_attributes_ros.device.views import device_views
 from face_attributes_ros.device.yolov3 import CapturableDetector
 from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.engines.torch import open_darknet, open_file
-from face_attributes_ros.errors import DeviceError, ImageError, ModelError
+from face_attributes_ros.errors import DeviceError, DeviceLostError, ImageError, ModelError
 from face_attributes_ros.pipeline import Pipeline
 from face_attributes_ros.settings import Settings
 
@@ -326,3 +326,124 @@ def test_a_graph_is_captured_once_a_size_and_follows_live_settings():
     assert pipeline.process({'': (picture(), .03)}) == {'': []}
     assert list(pipeline.detector.path._plans.values()) == [plan] and set(
         plan.runs) == {0, 1, 4, 16}
+
+
+# --- out of memory, no graph, a device that is gone ----------------------------------------------
+
+
+class Short(torch.nn.Module):
+    """A network with memory for `room` pictures at a time, whose error is `error`."""
+
+    def __init__(self, network, room, error=None):
+        super().__init__()
+        self.network, self.room = network, room
+        self.error = error or torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate')
+
+    def forward(self, pictures):
+        if len(pictures) > self.room:
+            raise self.error
+        return self.network(pictures)
+
+
+def short_of(rig, **rooms):
+    """The rig with less memory for one of its networks, and what it says."""
+    said = []
+    rig.path.say = said.append
+    rig.path.networks = rig.path.networks._replace(
+        **{name: Short(getattr(rig, name), room) for name, room in rooms.items()})
+    return said
+
+
+def test_out_of_memory_for_faces_half_of_them_go_at_a_time_and_none_is_lost():
+    rig = Rig()
+    said = short_of(rig, attributes=9)
+    rig.finds(*people(20))
+    for i in range(3):
+        tracks, = both(rig, {'': (picture(), i / 30)}).values()
+        assert len(tracks) == 20 and all(track.raw for track in tracks)
+    assert said == ['out of memory on cpu: goes on without CUDA graphs, with 1 images and 8 faces '
+                    'at a time']
+    assert rig.path.buckets == (0, 1, 4, 8)
+
+
+def test_out_of_memory_for_cameras_half_of_them_go_at_a_time():
+    rig = Rig()
+    said = short_of(rig, detector=2)
+    rig.finds(*people(3))
+    frames = {name: picture(seed=seed) for seed, name in enumerate('abcd')}
+    frames['e'] = picture(640, 480, seed=9)
+    for i in range(3):
+        found = both(rig, {camera: (image, i / 30) for camera, image in frames.items()})
+        assert [len(tracks) for tracks in found.values()] == [3] * 5
+    levels = {round(tracks[0].raw.p_female, 3) for tracks in found.values()}
+    assert len(levels) == 5  # each face was cut from its own camera's frame
+    assert len(said) == 1 and 'with 2 images' in said[0]
+
+
+def test_the_batch_is_halved_once():
+    rig = Rig()
+    said = short_of(rig, attributes=0)
+    rig.finds(*people(2))
+    for _ in range(2):
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            rig.device.process({'': (picture(), 0.)})
+    assert len(said) == 1
+
+
+def test_more_small_steps_than_plans_are_kept_at_most():
+    rig = Rig()
+    short_of(rig, detector=1)
+    rig.finds(*people(2))
+    rig.path.most_images = 1
+    frames = {f'c{seed}': (picture(seed=seed), 0.) for seed in range(9)}
+    assert [len(tracks) for tracks in both(rig, frames).values()] == [2] * 9
+
+
+def test_without_a_graph_it_goes_on_step_by_step(monkeypatch):
+    rig, said, plans = Rig(), [], []
+    rig.path.say = said.append
+    real = device_path.Plan
+
+    def plan(*given):
+        plans.append(given)
+        if len(plans) == 1:
+            raise DeviceError('backend torch: this GPU could not capture the work')
+        return real(*given)
+
+    monkeypatch.setattr(device_path, 'Plan', plan)
+    rig.finds(*people(2))
+    assert len(both(rig, {'': (picture(), 0.)})['']) == 2
+    assert said[0].startswith('backend torch: this GPU could not capture the work: goes on')
+    assert plans[1][-2] is None  # the stream, without which there is no graph
+
+
+def test_a_graph_that_fails_for_want_of_memory_is_out_of_memory(monkeypatch):
+    from face_attributes_ros.engines.faults import out_of_memory
+    with pytest.raises(DeviceError) as error:
+        try:
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+        except RuntimeError as cause:
+            raise DeviceError('could not capture') from cause
+    assert out_of_memory(error.value)
+
+
+@pytest.mark.parametrize('words', ['CUDA error: unspecified launch failure\nmore of it',
+                                   'CUDA error: unknown error'])
+def test_a_device_that_is_gone_is_said_at_once(words):
+    rig = Rig()
+    said = short_of(rig, detector=1)
+    rig.path.networks = rig.path.networks._replace(
+        detector=Short(rig.detector, 0, RuntimeError(words)))
+    with pytest.raises(DeviceLostError, match='the GPU cpu is gone .CUDA error: un'):
+        rig.device.process({'': (picture(), 0.)})
+    assert said == []
+
+
+def test_a_bug_stays_a_bug():
+    rig = Rig()
+    said = short_of(rig, detector=1)
+    rig.path.networks = rig.path.networks._replace(
+        detector=Short(rig.detector, 0, ValueError('a bug')))
+    with pytest.raises(ValueError, match='a bug'):
+        rig.device.process({'': (picture(), 0.)})
+    assert said == [] and rig.path.most_images is None

@@ -2,16 +2,17 @@
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from face_attributes_ros.engines import choose as engines
-from face_attributes_ros.engines import cpu, openvino
+from face_attributes_ros.engines import openvino
 from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
 
 onnx = pytest.importorskip('onnx', reason='onnx writes the tiny network of these tests')
-BACKENDS = [name for name in ('onnxruntime', 'openvino') if engines._installed(name)]
+BACKENDS = [name for name in ('onnxruntime', 'openvino') if find_spec(name)]
 
 
 @pytest.fixture(scope='module')
@@ -85,6 +86,21 @@ def test_an_output_keeps_its_name_where_a_step_before_it_was_fused_away(backend,
 
 def test_auto_says_what_it_chose(path):
     assert engines.open_network(path).description.split(',')[1].strip() in ('cpu', 'cuda:0')
+
+
+def test_auto_takes_fp32_for_a_file_that_no_manifest_speaks_for(path, leaky):
+    network = engines.open_network(path, int8_path=leaky, device='cpu', threads=1)
+    assert network.description.endswith('cpu, fp32') and network.outputs == ('mean', 'twice')
+
+
+@pytest.mark.skipif('openvino' not in BACKENDS, reason='OpenVINO is not installed')
+def test_bf16_is_refused_where_openvino_would_compute_in_fp32(path, monkeypatch):
+    monkeypatch.setattr(openvino, 'has_bf16', lambda: False)
+    with pytest.raises(DeviceError, match="'bf16' is not offered by openvino on this CPU"):
+        engines.open_network(path, backend='openvino', device='cpu', precision='bf16')
+    assert openvino.offers('cpu') == ('fp32', 'int8')
+    monkeypatch.setattr(openvino, 'has_bf16', lambda: True)
+    assert openvino.offers('cpu') == ('fp32', 'bf16', 'int8')
 
 
 @pytest.mark.parametrize('request_, error, message', [
@@ -166,37 +182,6 @@ def test_int8_opens_the_int8_file_and_every_runtime_gives_its_answer(path, leaky
     assert 'int8' in network.description
 
 
-@pytest.mark.parametrize('backend, device, has_int8, bf16, avx2, expected', [
-    ('openvino', 'cpu', True, True, True, 'bf16'),
-    ('openvino', 'cpu', True, False, True, 'int8'),
-    ('openvino', 'cpu', False, False, True, 'fp32'),
-    ('onnxruntime', 'cpu', True, True, True, 'int8'),
-    ('onnxruntime', 'cpu', True, False, False, 'fp32'),
-    ('onnxruntime', 'cpu', False, True, True, 'fp32'),
-    ('onnxruntime', 'cuda:0', True, True, True, 'fp32'),
-    ('tensorrt', 'cuda:0', True, True, True, 'fp16'),
-])
-def test_auto_precision_follows_the_processor_and_the_manifest(monkeypatch, tmp_path, backend,
-                                                               device, has_int8, bf16, avx2,
-                                                               expected):
-    (tmp_path / 'cpuinfo').write_text('model name : x\nflags\t\t: fpu sse2' + ' avx2' * avx2 +
-                                      '\n')
-    monkeypatch.setattr(cpu, 'CPU_INFO', tmp_path / 'cpuinfo')
-    monkeypatch.setattr(openvino, 'has_bf16', lambda: bf16)
-    assert engines.choose_precision(backend, device, has_int8) == expected
-
-
-def test_a_machine_without_cpuinfo_has_no_feature(monkeypatch, tmp_path):
-    monkeypatch.setattr(cpu, 'CPU_INFO', tmp_path / 'none')
-    assert not cpu.cpu_has('avx2')
-
-
-def test_auto_that_is_int8_opens_the_int8_file_and_says_so(path, leaky, monkeypatch):
-    monkeypatch.setattr(engines, 'choose_precision', lambda *_: 'int8')
-    network = engines.open_network(path, int8_path=leaky, device='cpu', threads=1)
-    assert network.outputs == ('y',) and network.description.endswith('cpu, int8')
-
-
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_a_file_that_is_no_network_is_a_model_error(tmp_path, backend):
     path = tmp_path / 'x.onnx'
@@ -214,3 +199,33 @@ def test_opening_a_network_does_not_import_torch(path):
         sys.exit(any(name in sys.modules for name in ('torch', 'ultralytics', 'rclpy')))
     ''')
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
+
+
+@pytest.mark.skipif('onnxruntime' not in BACKENDS, reason='ONNX Runtime is not installed')
+def test_cuda_as_pip_installs_it_is_loaded_before_a_session_that_needs_it(path, monkeypatch):
+    import onnxruntime
+
+    from face_attributes_ros.engines import onnxruntime as engine
+    loaded = []
+    monkeypatch.setattr(onnxruntime, 'preload_dlls', lambda **given: loaded.append(given),
+                        raising=False)
+    engine.open_file(path, 'cpu', 'fp32')
+    assert loaded == []
+    if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        pytest.skip('this machine has the GPU build of ONNX Runtime')
+    with pytest.raises(DeviceError, match='could not start'), pytest.warns(UserWarning):
+        engine.OnnxRuntime(path, ('CUDAExecutionProvider', {}), 1, 'a test')
+    assert loaded == [{'msvc': False}]
+
+
+@pytest.mark.skipif('openvino' not in BACKENDS, reason='OpenVINO is not installed')
+def test_openvino_is_not_imported_to_be_asked_for_bf16_that_the_cpu_cannot_have(monkeypatch):
+    def imported():
+        raise AssertionError('imported')
+
+    monkeypatch.setattr(openvino, '_openvino', imported)
+    monkeypatch.setattr(openvino.cpu, 'flags', lambda: frozenset({'avx2'}))
+    assert openvino.has_bf16() is False
+    monkeypatch.setattr(openvino.cpu, 'flags', lambda: frozenset({'avx2', 'avx512f'}))
+    with pytest.raises(AssertionError, match='imported'):
+        openvino.has_bf16()

@@ -16,7 +16,7 @@ GOOD = {
     'torch_sha256': f'"{"1" * 64}"', 'int8_file': '"one_int8.onnx"',
     'int8_sha256': f'"{"2" * 64}"', 'int8_made_from': f'"{"0" * 64}"',
     'thresholds': '{score = 0.4}', 'metrics': '{ap = 0.5, parameters = 4388291, how = "so"}',
-    'int8_metrics': '{}'
+    'int8_metrics': '{}', 'auto_precisions': '["bf16", "int8"]'
 }
 VALUES = ('1', '-1', '0', '0.5', '1e400', 'nan', '-inf', '""', '"x"', 'true', '[]', '[1]', '{}',
           '{a = "b"}', '{a = nan}', '1979-05-27', f'1{"0" * 30}', f'0x{"f" * 5000}',
@@ -43,8 +43,9 @@ def written(folder, **changes):
 def test_what_is_good_is_read(tmp_path):
     table = read_tables(written(tmp_path))['one']
     assert set(table) == set(KEYS) and table['crop_scale'] == 1.3
-    table = read_tables(written(tmp_path, crop_scale='1'))['one']
-    assert type(table['crop_scale']) is float
+    assert table['auto_precisions'] == ('bf16', 'int8')
+    table = read_tables(written(tmp_path, crop_scale='1', auto_precisions='[]'))['one']
+    assert type(table['crop_scale']) is float and table['auto_precisions'] == ()
 
 
 @pytest.mark.parametrize('key, value, need', [
@@ -54,6 +55,8 @@ def test_what_is_good_is_read(tmp_path):
     ('crop_scale', '"1"', 'from 0.1 to 10'), ('thresholds', '1', 'a table of numbers from 0 to 1'),
     ('thresholds', '{score = 1.5}', 'from 0 to 1'), ('file', '"one.xml"', 'an .onnx file'),
     ('file', f'"{"x" * 251}.onnx"', 'longer than 255 bytes'), ('sha256', '7', 'at most 64'),
+    ('auto_precisions', '["fp8"]', 'a list of bf16 and int8'),
+    ('auto_precisions', '"bf16"', 'a list of bf16'), ('auto_precisions', '[1]', 'a list of bf16'),
     ('metrics', '{a = [1]}', 'a table of numbers'), ('task', '"cats"', 'one of detector'),
     ('licence', 'None', 'manifest'), ('torch_file', '"one.pt"', 'an .safetensors file'),
 ])

@@ -49,7 +49,7 @@ def test_another_gpu_or_version_has_another_folder(change):
     ('cpu', 'fp16', GPU_BUILD, "'cpu' is not offered by tensorrt: needs cuda:N"),
     ('cuda:0', 'fp16', CPU_BUILD,
      'this ONNX Runtime has no TensorRT .it has CPUExecutionProvider.'),
-    ('cuda:0', 'bf16', GPU_BUILD, "'bf16' is not offered by tensorrt on cuda:0: needs fp32, fp16"),
+    ('cuda:0', 'bf16', GPU_BUILD, "'bf16' is not offered by tensorrt on cuda:0: needs fp16, fp32"),
 ])
 def test_what_is_missing_is_named(device, precision, runtime, message):
     with pytest.raises(DeviceError, match=message):

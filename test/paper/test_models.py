@@ -13,6 +13,7 @@ from paper_fixtures import picture, write_paper_weights
 
 from face_attributes_ros import build
 from face_attributes_ros.detector import FaceDetector
+from face_attributes_ros.engines.request import Measuring, Request
 from face_attributes_ros.errors import DeviceError, ModelError
 from face_attributes_ros.estimator import AttributeEstimator
 from face_attributes_ros.paper import models as paper
@@ -58,19 +59,17 @@ def test_two_stage_gets_landmarks_too(weights):
 
 def test_compact_m_is_the_shipped_model(monkeypatch):
     asked = []
-    shipped = SimpleNamespace(weights={'openvino': 'm.onnx'}.get, input_px=80, crop_scale=1.4,
-                              thresholds={'gender': .7}, int8_path='m_int8.onnx')
+    shipped = SimpleNamespace(input_px=80, crop_scale=1.4, thresholds={'gender': .7})
     monkeypatch.setattr(build, 'find_model', lambda *names: asked.append(names) or shipped)
-    monkeypatch.setattr(build, 'open_network', lambda path, **engine: SimpleNamespace(
-        outputs=('age', 'gender'), path=path, engine=engine))
-    model = paper.open_paper_model('compact_m', 'cpu', backend='openvino', threads=2)
-    assert model.network.engine == {
-        'device': 'cpu', 'backend': 'openvino', 'precision': 'auto', 'threads': 2,
-        'int8_path': 'm_int8.onnx'
-    }
+    monkeypatch.setattr(build, 'open_model', lambda model, request, sample: SimpleNamespace(
+        network=SimpleNamespace(outputs=('age', 'gender'), model=model, request=request)))
+    quiet = Measuring(keep=False)
+    model = paper.open_paper_model('compact_m', 'cpu', backend='openvino', threads=2,
+                                   measuring=quiet)
+    assert model.network.request == Request('openvino', 'cpu', 'auto', 2, quiet)
     assert asked == [('attributes_m', 'attributes')]
-    assert (model.network.path, model.outputs, model.size_px,
-            model.crop_scale) == ('m.onnx', ('age', 'gender'), 80, 1.4)
+    assert (model.network.model, model.outputs, model.size_px,
+            model.crop_scale) == (shipped, ('age', 'gender'), 80, 1.4)
     assert model.thresholds == {'gender': .7}
 
 

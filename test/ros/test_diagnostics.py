@@ -202,3 +202,11 @@ def test_an_engine_that_is_stuck_is_an_error(bench, start, status):
     found = status(lambda s: s.level == DiagnosticStatus.ERROR, name='/face_attributes',
                    each=lambda: publisher.publish(picture(stamp=bench.now())))
     assert 'the engine hangs or is far too slow' in found.message
+
+
+def test_a_gpu_that_ran_out_of_memory_is_a_warning_with_its_words(start, status):
+    node, (pipeline, ) = start()
+    words = 'out of memory on cuda:0 with a batch of 16: goes on with 8 at a time'
+    pipeline.description = {**pipeline.description, 'memory': words}
+    found = status(warns('goes on with 8 at a time'), name='/face_attributes')
+    assert found.message == words and values(found)['memory'] == words

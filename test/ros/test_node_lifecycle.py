@@ -13,7 +13,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from face_attributes_ros.errors import ModelError, ParameterError
+from face_attributes_ros.errors import DeviceLostError, ModelError, ParameterError
 from face_attributes_ros.ros.node import FaceAttributesNode
 from face_attributes_ros.ros.run import Finished
 
@@ -213,6 +213,55 @@ def test_a_pipeline_that_fails_three_times_in_a_row_goes_through_error_processin
     assert end.value.code == 1 and node.state == 'unconfigured'
     bench.spin_until(lambda: any(status.level == DiagnosticStatus.ERROR and 'a bug' in
                                  status.message for message in heard for status in message.status))
+
+
+def test_a_device_that_is_gone_goes_through_error_processing_at_once_with_one_line(
+        bench, listener, camera, capfd):
+    node, (pipeline,) = listener()
+    words = 'the GPU cuda:0 is gone (CUDA error: unspecified launch failure): and more'
+    pipeline.process = _raise(DeviceLostError(words))
+    heard, _ = bench.listen('/diagnostics', DiagnosticArray)
+    camera(picture(stamp=bench.now()))
+    with pytest.raises(Finished) as end:
+        bench.spin_until(lambda: False)
+    assert end.value.code == 1 and node.state == 'unconfigured' and node.fault == words
+    bench.spin_until(lambda: any(status.level == DiagnosticStatus.ERROR and
+                                 status.message == words
+                                 for message in heard for status in message.status))
+    said = ''.join(capfd.readouterr())
+    assert f': {words}\n' in said and 'Traceback' not in said
+
+
+def test_without_autostart_a_device_that_is_gone_leaves_the_node_unconfigured(
+        bench, listener, camera):
+    node, (pipeline,) = listener(autostart=False)
+    assert node.trigger_configure() == node.trigger_activate() == SUCCESS
+    pipeline = node.work.pipeline
+    pipeline.process = _raise(DeviceLostError('the GPU cuda:0 is gone'))
+    bench.spin_until(lambda: node.work.publishers[''].wanted('faces'))
+    node.work.adjust()
+    camera(picture(stamp=bench.now()))
+    bench.spin_until(lambda: node.state == 'unconfigured')
+    assert node.work is None and node.fault == 'the GPU cuda:0 is gone'
+    assert node.trigger_configure() == SUCCESS and node.fault == ''
+
+
+def test_what_auto_chose_is_in_the_log_a_line_each(start, capfd):
+    class Chosen(FakePipeline):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.description |= {'device_choice': 'cpu: there is no NVIDIA GPU here',
+                                 'detector_choice': 'a fp32 (measured now: a fp32 8.0 ms)',
+                                 'detector_check': 'fp16 beside fp32: near'}
+
+    start(factory=Chosen)
+    lines = ''.join(capfd.readouterr()).splitlines()
+    for words in ('device choice: cpu: there is no NVIDIA GPU here',
+                  'detector choice: a fp32 (measured now: a fp32 8.0 ms)',
+                  'detector check: fp16 beside fp32: near'):
+        assert [line for line in lines if line.endswith(words)]
+    ready, = (line for line in lines if 'ready in' in line)
+    assert 'detector_engine a test' in ready and 'measured' not in ready
 
 
 def test_a_failure_now_and_then_goes_on(bench, listener, exchange, camera):

@@ -63,6 +63,15 @@ def put_metrics(path: Path, name: str, figures: Mapping[str, Any],
     put_table(path, name, values)
 
 
+def allow_precision(path: Path, name: str, precision: str, allowed: bool) -> None:
+    """Lists a precision in `auto_precisions` of a model, or takes it out."""
+    values = model_table(path, name)
+    others = [one for one in values.get('auto_precisions', ()) if one != precision]
+    listed = sorted([*others, precision]) if allowed else others
+    kept = {key: value for key, value in values.items() if key != 'auto_precisions'}
+    put_table(path, name, kept | ({'auto_precisions': listed} if listed else {}))
+
+
 def put_table(path: Path, name: str, values: Mapping[str, Any]) -> None:
     """Replaces or appends the table of one model; the file is replaced in one step."""
     path = Path(path)

@@ -14,8 +14,9 @@ pictures, seeded. Candidates keep fewer and fewer layers in int8; the first one 
 than half the bars of `scores.py` on val, on every runtime that is installed, is taken and measured
 once on test. Only then, and if test keeps the bars as well, does it take the place of
 NAME_int8.onnx beside the float file, and of the manifest's entry; its figures go to
-bench/results/int8.json in any case. `--force` puts it there all the same. Whatever fails before
-leaves file and manifest as they were.
+bench/results/int8.json in any case. `--force` puts it there all the same, but out of reach of
+`precision: auto`, which takes what `auto_precisions` lists. Whatever fails before leaves file and
+manifest as they were.
 
 With `--finetune MINUTES` a detector's weights and ranges learn to live with int8 first
 (`finetune.py`), and what comes out is the one candidate. A run that was interrupted goes on with
@@ -36,7 +37,11 @@ from typing import Any
 
 from face_attributes_ros.engines.models import Model, file_sha256, load_manifest
 from face_attributes_ros.training.common.files import part_of
-from face_attributes_ros.training.common.manifest_table import model_table, put_table
+from face_attributes_ros.training.common.manifest_table import (
+    allow_precision,
+    model_table,
+    put_table,
+)
 from face_attributes_ros.training.common.results import put_result
 from face_attributes_ros.training.int8.choose import choose, unchanged
 from face_attributes_ros.training.int8.finetune import fine_tuned
@@ -79,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         if passed or args.force:
             os.replace(part, out)
             put_int8(args.manifest, model, out, result)
+            allow_precision(args.manifest, model.name, 'int8', passed)
         else:
             forget_stale(args.manifest, model)
             print(f'{out} is not written: it loses too much; --force writes it')
@@ -117,7 +123,9 @@ def find(manifest: Path, name: str) -> Model:
 
 def floats_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """A model's table without what it says of an int8 file."""
-    return {key: value for key, value in values.items() if not key.startswith('int8_')}
+    kept = {key: value for key, value in values.items() if not key.startswith('int8_')}
+    auto = [one for one in kept.pop('auto_precisions', ()) if one != 'int8']
+    return kept | ({'auto_precisions': auto} if auto else {})
 
 
 def put_int8(manifest: Path, model: Model, out: Path, result: Mapping[str, Any]) -> None:

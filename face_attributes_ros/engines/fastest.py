@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fastest of several candidates on this CPU: by times measured at earlier starts, and now
+where some are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from face_attributes_ros.engines import cpu, kept
+from face_attributes_ros.engines.machine import version
+from face_attributes_ros.engines.race import Openers, Result, race
+from face_attributes_ros.engines.request import Measuring
+from face_attributes_ros.engines.seam import OpenNetwork
+
+TIE = 1.05
+"""A less exact candidate has to be faster by so much."""
+
+
+class Found(NamedTuple):
+    """The fastest candidate's network, and in words which it is and what was measured."""
+
+    network: OpenNetwork
+    words: str
+
+
+def fastest(openers: Openers, sample: np.ndarray, key: Mapping[str, Any],
+            measuring: Measuring) -> Found:
+    """The fastest on `sample`. If `measuring` lets us keep times, those under `key` in the user's
+    cache are believed and new ones that are sure are kept there; what is missing is measured
+    beside the best that is known."""
+    known = _known(openers, key) if measuring.keep else {}
+    missing = [name for name in openers if name not in known]
+    if not missing:
+        best = winner(known, list(openers))
+        return Found(openers[best](), _words(best, known, 'as measured before'))
+    best = winner(known, list(openers)) if known else ''
+    result = race({name: make for name, make in openers.items()
+                   if name == best or name in missing}, sample, measuring.patience)
+    sure = {name: min(result.ms[name], known.get(name, result.ms[name])) for name in result.sure}
+    trouble = _keep(key, known | sure, sure) if measuring.keep else 'auto_cache is off'
+    times = {name: ms for name, ms in (known | result.ms).items() if name not in result.failed}
+    best = winner(times, list(openers)) if times else next(iter(result.networks))
+    network = result.networks.get(best) or openers[best]()
+    how = 'measured now' + (f', not kept: {trouble}' if trouble else '')
+    return Found(network, _words(best, times, how) + _left_out(result))
+
+
+def winner(ms: Mapping[str, float], order: Sequence[str]) -> str:
+    """The first in `order`, the most exact first, that is as fast as any but for TIE."""
+    best = min(ms.values())
+    return next(name for name in order if name in ms and ms[name] <= TIE * best)
+
+
+def key_of(sample: np.ndarray, threads: int, checksums: tuple[str, ...]) -> dict[str, Any]:
+    """What a measurement holds for: CPU, threads, shape, files and versions."""
+    return {'cpu': cpu.signature(), 'cpus': cpu.usable(), 'threads': threads,
+            'shape': list(sample.shape), 'sha256': list(checksums),
+            'versions': {name: version(name) for name in ('onnxruntime', 'openvino')
+                         if find_spec(name)}}
+
+
+def _known(openers: Openers, key: Mapping[str, Any]) -> dict[str, float]:
+    # What is not allowed any more, or not by us, is not looked at.
+    return {name: ms for name, ms in (kept.read(key) or {}).items() if name in openers}
+
+
+def _keep(key: Mapping[str, Any], times: kept.Times, new: Mapping[str, float]) -> str:
+    return kept.write(key, times) if new else 'too busy here to be sure'
+
+
+def _words(best: str, ms: Mapping[str, float], how: str) -> str:
+    times = ', '.join(f'{name} {value:.1f} ms' for name, value in
+                      sorted(ms.items(), key=lambda item: item[1]))
+    return f'{best} ({how}: {times})' if times else best
+
+
+def _left_out(result: Result) -> str:
+    late = f'; {", ".join(result.late)}: the next time, too busy here' if result.late else ''
+    return late + ''.join(f'; {name} failed: {why}' for name, why in result.failed.items())
