@@ -132,7 +132,10 @@ def validation_table(args: argparse.Namespace, config: TrainConfig) -> LabelTabl
     """Faces drawn evenly from each source's val split."""
     samples: list[Sample] = []
     for source in config.shares:
-        found = read_pack(args.data, ('val',), (source,)) if source != 'background' else []
+        if source in LISTED_PACKS:
+            found = read_listed_pack(args.full, source, 'val')
+        else:
+            found = read_pack(args.data, ('val',), (source,)) if source != 'background' else []
         samples += found[::max(1, len(found) // args.validate_faces)]
     return table_of(samples)
 
