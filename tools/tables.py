@@ -31,7 +31,8 @@ DETECTOR_LOG: tuple[Column, ...] = (
 DETECTOR_FIGURES = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
 ATTRIBUTES_LOGS = {'attributes-log': 'attributes_m_finish', 'attributes-log-s': 'attributes_s',
                    'attributes-log-third': 'attributes_m_third',
-                   'attributes-log-taught': 'attributes_m_taught'}
+                   'attributes-log-taught': 'attributes_m_taught',
+                   'attributes-log-posed': 'attributes_m_posed'}
 SUMMARY = (('utkface', 'age_mae_years'), ('fairface', 'gender_accuracy'),
            ('ferplus', 'expression_accuracy'), ('jaffe', 'expression_accuracy'),
            ('genki4k', 'smile_accuracy'), ('genki4k', 'pose_mae_deg'))

@@ -84,7 +84,7 @@ KEYS = {
     'int8_sha256': Key(_SHA256, _is_sha256),
     'int8_made_from': Key('the sha256 above it', _is_sha256),
     'auto_precisions': Key('a list of bf16 and int8',
-                           lambda value: isinstance(value, list) and all(
+                           lambda value: isinstance(value, (list, tuple)) and all(
                                one in ('bf16', 'int8') for one in value)),
     'thresholds': Key('a table of numbers from 0 to 1', _is_table(_in(0, 1))),
     'metrics': _FIGURES,

@@ -178,7 +178,7 @@ def test_what_cannot_be_captured_is_done_without_a_graph_and_said(rig, pretended
     pretended.calls.clear()
     assert len(process(rig, 1)['c0']) == 3 and 'replay' not in pretended.calls
     with pytest.raises(DeviceError, match='could not capture'):
-        device_plan.Captured(lambda: None, pretended.stream)
+        device_plan.Captured(lambda: None, pretended.stream, None)
 
 
 def test_a_frame_is_one_upload_one_replay_and_one_wait(rig, pretended):
