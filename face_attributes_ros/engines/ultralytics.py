@@ -99,7 +99,8 @@ def detection_model(table: Mapping[str, Any]) -> Any:
     """ultralytics' DetectionModel, of its own types, with fresh weights from one of our model
     tables, whose syntax is theirs. They evaluate its activation, and call what its layers name:
     ModelError for one of which we would not build a network of ours."""
-    build_yolov3(table)
+    with torch.random.fork_rng(devices=[]):       # who seeded gets the weights of that seed
+        build_yolov3(table)
     ultralytics = load_ultralytics()
     activation = ultralytics.Conv.default_act     # a table's own would stay for the next build
     try:

@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -104,15 +105,19 @@ class Doctor:
 
     def ros(self) -> Section:
         """Distribution, middleware, messages, DDS profile, cv_bridge."""
-        if self._missing('rclpy', 'source /opt/ros/DISTRIBUTION/setup.bash, or pip install '
-                                  'this package with the wheels of ROS 2'):
+        if self._fails('import rclpy', 'source /opt/ros/DISTRIBUTION/setup.bash, or pip install '
+                                       'this package with the wheels of ROS 2; RMW_IMPLEMENTATION '
+                                       'has to name an installed one') is None:
             return {'distribution': os.environ.get('ROS_DISTRO') or 'none'}
-        self._missing('face_attributes_ros.msg', 'build the package (colcon build, pip install), '
-                                                 'and source the workspace')
+        self._fails('from face_attributes_ros.msg import FaceAttributesArray as message; '
+                    'message.__class__.__import_type_support__()',
+                    'build the package (colcon build, pip install), and source the workspace')
+        rmw = self._fails('from rclpy.utilities import get_rmw_implementation_identifier as rmw; '
+                          'print(rmw())', 'install the middleware that RMW_IMPLEMENTATION names')
         version = facts.version('rclpy')
         guess = DISTRIBUTIONS.get(version.partition('.')[0], 'unknown')
         distribution = os.environ.get('ROS_DISTRO') or f'{guess} (ROS_DISTRO is not set)'
-        return {'distribution': distribution, 'rclpy': version, 'rmw': self._rmw(),
+        return {'distribution': distribution, 'rclpy': version, 'rmw': rmw or 'none',
                 'DDS profile': self._profile(), 'cv_bridge': _cv_bridge()}
 
     def shared_memory(self) -> Section:
@@ -163,24 +168,15 @@ class Doctor:
             self.faster.append(f'a GPU is here, {taken} is taken: {reasons} (docs/gpu.md)')
         return dict(pipeline.description)
 
-    def _missing(self, module: str, cure: str) -> bool:
-        try:
-            import_module(module)
-        except Exception as error:  # not there, or a library of another Python or distribution
-            line = (str(error).splitlines() or [type(error).__name__])[0]
-            self.troubles.append(f'{module} cannot be imported ({line}): {cure}')
-            return True
-        return False
-
-    def _rmw(self) -> str:
-        try:
-            from rclpy.utilities import get_rmw_implementation_identifier
-
-            return str(get_rmw_implementation_identifier())
-        except Exception as error:  # RMW_IMPLEMENTATION names one that is not installed
-            line = (str(error).splitlines() or [type(error).__name__])[0]
-            self.troubles.append(f'the middleware cannot be loaded: {line}')
-            return f'cannot be loaded: {line}'
+    def _fails(self, code: str, cure: str) -> str | None:
+        # What the code prints; None where it fails, which is then trouble.
+        done = tried(code)
+        if done.returncode == 0:
+            return done.stdout.strip()
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        self.troubles.append(f'{code.partition(";")[0]!r} fails '
+                             f'({lines[-1] if lines else "without a word"}): {cure}')
+        return None
 
     def _profile(self) -> str:
         given = {name: os.environ[name] for name in environment.TRANSPORTS if os.environ.get(name)}
@@ -200,6 +196,13 @@ class Doctor:
             return None
         with contextlib.redirect_stderr(io.StringIO()):
             return str(environment.dds_profile())
+
+
+def tried(code: str) -> subprocess.CompletedProcess[str]:
+    """Python code in a process of its own: where ROS is set up wrongly, its C libraries end the
+    process that they are loaded into."""
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          timeout=120, check=False)
 
 
 def _memory_bytes() -> int:

@@ -81,14 +81,27 @@ def test_networks_that_cannot_be_opened_are_trouble(examine):
     assert text(report).endswith('the node could not run\n  device cuda:0: torch finds no GPU')
 
 
-@pytest.mark.parametrize('module', ['rclpy', 'face_attributes_ros.msg'])
-def test_without_ros_or_messages_the_node_could_not_run(examine, monkeypatch, module):
-    monkeypatch.setitem(sys.modules, module, None)
+@pytest.mark.parametrize('part, words, cure', [
+    ('import rclpy', 'Traceback\nModuleNotFoundError: no rclpy\n', 'source /opt/ros/DISTRIBUTION'),
+    ('face_attributes_ros.msg', 'ImportError: no such message', 'colcon build'),
+    ('identifier', '', 'the middleware that RMW_IMPLEMENTATION names')])
+def test_without_ros_messages_or_middleware_the_node_could_not_run(examine, monkeypatch, part,
+                                                                   words, cure):
+    def tried(code):
+        return SimpleNamespace(returncode=int(part in code), stdout='rmw_some\n', stderr=words)
+
+    monkeypatch.setattr(doctor, 'tried', tried)
     report = examine()
     trouble, = report['troubles']
-    assert trouble.startswith(f'{module} cannot be imported (') and (
-        'source' in trouble or 'colcon build' in trouble)
-    assert 'the node could not run' in text(report)
+    assert cure in trouble and (words.splitlines() or ['without a word'])[-1] in trouble
+    assert '\n' not in trouble and 'the node could not run' in text(report)
+    assert report['ros'].get('rmw') == {'import rclpy': None, 'identifier': 'none'}.get(
+        part, 'rmw_some')
+
+
+def test_what_is_tried_is_tried_in_another_process():
+    assert doctor.tried('print(3)').stdout == '3\n'
+    assert doctor.tried('import os; os._exit(102)').returncode == 102
 
 
 def test_too_little_shared_memory_is_trouble(examine, monkeypatch):
@@ -171,7 +184,8 @@ def test_on_this_machine_it_opens_what_the_node_would():
 @pytest.mark.parametrize('words, changes, trouble', [
     (['--set', 'detector.model=none', '--set', 'attributes.model='], {},
      "detector model 'none' is not in the manifest"),
-    (['--set', 'attributes.model='], {'RMW_IMPLEMENTATION': 'rmw_nothing'}, 'rmw_nothing'),
+    (['--set', 'attributes.model='], {'RMW_IMPLEMENTATION': 'rmw_nothing'},
+     'RMW_IMPLEMENTATION has to name an installed one'),
 ])
 def test_where_the_node_could_not_run_the_exit_status_says_so(words, changes, trouble):
     done = run(*words, **changes)

@@ -234,7 +234,7 @@ def test_a_device_that_is_gone_goes_through_error_processing_at_once_with_one_li
 
 def test_without_autostart_a_device_that_is_gone_leaves_the_node_unconfigured(
         bench, listener, camera):
-    node, (pipeline,) = listener(autostart=False)
+    node, _ = listener(autostart=False)
     assert node.trigger_configure() == node.trigger_activate() == SUCCESS
     pipeline = node.work.pipeline
     pipeline.process = _raise(DeviceLostError('the GPU cuda:0 is gone'))

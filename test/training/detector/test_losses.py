@@ -148,7 +148,7 @@ def test_cells_are_given_to_faces_as_the_paper_says(case):
     found = assign(scores, boxes, centres, faces, 16.)
     slow, open_ = slow_assignment(scores.tolist(), boxes.tolist(), centres.tolist(),
                                   list(zip(faces.owners.tolist(), faces.boxes_xyxy.tolist())), 16.)
-    assert len(open_) < 20
+    assert len(open_) < 40
     slow = {key: value for key, value in slow.items() if value[1] > 1e-6 and key not in open_}
     ours = {(faces.owners[face].item(), cell): (face, score) for face, cell, score in
             zip(*(each.tolist() for each in found)) if score > 1e-6}
