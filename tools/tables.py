@@ -9,6 +9,7 @@ measured files; a test holds them equal.
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -29,6 +30,8 @@ DETECTOR_LOG: tuple[Column, ...] = (
     ('steps', 'step', 1, 0),
     ('val AP@.5', 'val_ap50', 1, 3))
 DETECTOR_FIGURES = ('ap50', 'ap50_95', 'ap50_small', 'ap50_medium', 'ap50_large', 'best_f1')
+CONDITION_FIGURES = ('ap50', 'ap50_small', 'ap50_medium', 'ap50_large', 'ap50_crowd', 'recall',
+                     'false_positives_per_face_free_image')
 ATTRIBUTES_LOGS = {'attributes-log': 'attributes_m_finish', 'attributes-log-s': 'attributes_s',
                    'attributes-log-third': 'attributes_m_third',
                    'attributes-log-taught': 'attributes_m_taught',
@@ -116,6 +119,28 @@ def robustness() -> str:
                 [[change, *(_cell(row[change]) for row in found.values())] for change in changes])
 
 
+def detector_crowds() -> str:
+    """Ours and the peers in the test pictures with six faces and more."""
+    rows = []
+    for name, row in measured('detector')['parts']['crowd'].items():
+        at = row['at_val_threshold']
+        rows.append([name, *map(_cell, [row['ap50'], row['ap50_95'], row['ap50_small'],
+                                        row['ap50_medium'], at['precision'], at['recall']])])
+    return grid(['crowds', 'AP@.5', 'AP@.5:.95', 'small', 'medium', 'precision', 'recall'], rows)
+
+
+def conditions() -> str:
+    """The last step of each condition: by size, in crowds, and at the shipped threshold."""
+    found = measured('detector').get('conditions')
+    if not found:
+        return 'Not measured with these weights yet (`evaluate detector --robustness`).\n'
+    last = {re.sub(r' \d+ \w+$', '', name): name for name in next(iter(found.values()))}
+    rows = [[name, detector, *(_cell(table[name][key]) for key in CONDITION_FIGURES)]
+            for name in last.values() for detector, table in found.items()]
+    return grid(['condition', 'detector', 'AP@.5', 'small', 'medium', 'large', 'crowds',
+                 'recall', 'false positives a face-free picture'], rows)
+
+
 def _cell(value: float | None) -> str:
     return '' if value is None else f'{value:.3f}'
 
@@ -128,6 +153,20 @@ def detector_sizes() -> str:
             for px, row in canvases.items()]
     return grid(['val', 'canvas, px', 'AP@.5', 'AP@.5:.95', 'small', 'medium', 'large', 'best F1',
                  'CPU ms'], rows)
+
+
+def detector_tiles() -> str:
+    """AP by the faces' size in 4K mosaics and the work, with and without tiles."""
+    rows = []
+    for name, ways in measured('detector_tiles')['detectors'].items():
+        for way, row in ways.items():
+            by_size = [value for key, value in row.items()
+                       if key.startswith('ap50_') and key != 'ap50_95']
+            rows.append([name, way, *map(_cell, [row['ap50'], *by_size]),
+                         f'{row["times_whole"]:.1f}'])
+    sizes = [key.removeprefix('ap50_') for key in row
+             if key.startswith('ap50_') and key != 'ap50_95']
+    return grid(['4K', 'looked at', 'AP@.5', *sizes, 'CPU time, times whole'], rows)
 
 
 def detector_framing() -> str:
@@ -255,8 +294,9 @@ def tables() -> dict[str, Callable[[], str]]:
     """Every table by the name of its markers."""
     from face_attributes_ros.ros.api import TABLES
 
-    ours = (summary, attributes, detector, robustness, detector_sizes, detector_framing,
-            detector_set, int8, overlay, bf16, ways, gpu, doctor)
+    ours = (summary, attributes, detector, detector_crowds, robustness, conditions,
+            detector_sizes, detector_tiles, detector_framing, detector_set, int8, overlay, bf16,
+            ways, gpu, doctor)
     return {**TABLES, **evidence.TABLES, **speed(),
             **{table.__name__.replace('_', '-'): table for table in ours},
             **{name: partial(log, file, _attributes_log())
