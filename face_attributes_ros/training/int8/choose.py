@@ -4,7 +4,7 @@ loses little enough on val."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,16 +42,6 @@ class Ingredients(NamedTuple):
     note: Mapping[str, object]
 
 
-Tries = Mapping[str, tuple[Ingredients, Sequence[str]]]
-"""By candidate: what it is made from, and the convolutions that stay in float."""
-Change = Callable[[Ingredients, Mapping[str, Sequence[str]]], Tries]
-
-
-def unchanged(given: Ingredients, names: Mapping[str, Sequence[str]]) -> Tries:
-    """Every candidate, of the weights and ranges as they are."""
-    return {name: (given, kept) for name, kept in names.items()}
-
-
 def candidates(model: ModelProto) -> dict[str, Sequence[str]]:
     """{name: convolutions that stay in float}, from all in int8 to fewer."""
     names = [node.name for node in convolutions(model)]
@@ -75,10 +65,10 @@ def int8_file(given: Ingredients, kept: Sequence[str]) -> bytes:
     return data
 
 
-def choose(model: Model, room: Room, out: Path, images: int, seed: int,
-           change: Change = unchanged) -> tuple[dict[str, Drops], str | None]:
+def choose(model: Model, room: Room, out: Path, images: int,
+           seed: int) -> tuple[dict[str, Drops], str | None]:
     """({candidate: its drops too large on val}, the first candidate without any or None); writes
-    `out`. `change` gives what is tried of what there is, in this order."""
+    `out`."""
     import onnx
 
     source, batches = whole(onnx.load(str(model.path))), room.batches(images, seed)
@@ -86,8 +76,8 @@ def choose(model: Model, room: Room, out: Path, images: int, seed: int,
     given = Ingredients(source, activation_ranges(source, batches), batches, about)
     floats = room.figures(opened(model.path, 'fp32', 'onnxruntime'), 'val')
     tried: dict[str, Drops] = {}
-    for name, (own, kept) in change(given, candidates(source)).items():
-        write(out, int8_file(own, kept))
+    for name, kept in candidates(source).items():
+        write(out, int8_file(given, kept))
         tried[name] = {backend: drops(room, floats, out, backend) for backend in installed()}
         print(f'{name}: {tried[name]}', flush=True)
         if not any(tried[name].values()):

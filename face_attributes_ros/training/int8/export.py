@@ -6,8 +6,6 @@ that is little enough.
         --manifest models/manifest.toml
     face-attributes export int8 --model attributes_m --data ATTRIBUTES_DIR \\
         --manifest models/manifest.toml
-    face-attributes export int8 --model detector_tiny --data DETECTION_DIR --finetune 15 \\
-        --out runs/int8 --threads 1
 
 DIR is what the network was trained and evaluated on. Ranges come from a few hundred training
 pictures, seeded. Candidates keep fewer and fewer layers in int8; the first one that loses less
@@ -17,10 +15,6 @@ NAME_int8.onnx beside the float file, and of the manifest's entry; its figures g
 bench/results/int8.json in any case. `--force` puts it there all the same, but out of reach of
 `precision: auto`, which takes what `auto_precisions` lists. Whatever fails before leaves file and
 manifest as they were.
-
-With `--finetune MINUTES` a detector's weights and ranges learn to live with int8 first
-(`finetune.py`), and what comes out is the one candidate. A run that was interrupted goes on with
-`--resume`.
 """
 
 from __future__ import annotations
@@ -31,7 +25,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +36,7 @@ from face_attributes_ros.training.common.manifest_table import (
     put_table,
 )
 from face_attributes_ros.training.common.results import put_result
-from face_attributes_ros.training.int8.choose import choose, unchanged
-from face_attributes_ros.training.int8.finetune import fine_tuned
+from face_attributes_ros.training.int8.choose import choose
 from face_attributes_ros.training.int8.measure import measure, speed, table
 from face_attributes_ros.training.int8.rooms import room_of
 
@@ -57,14 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='YOLO-format folder, or folder of labels.csv and its zips')
     parser.add_argument('--manifest', type=Path, default=Path('models/manifest.toml'))
     parser.add_argument('--images', type=int, default=400, help='training pictures for the ranges')
-    parser.add_argument('--finetune', type=float, default=0., metavar='MINUTES',
-                        help='detectors: train under rounding for so long; 0: do not')
-    parser.add_argument('--config', type=Path, default=Path('config/training/int8_detector.yaml'),
-                        help='of the fine-tuning')
-    parser.add_argument('--out', type=Path, default=Path('runs/int8'),
-                        help="folder of the fine-tuning's checkpoints and log")
-    parser.add_argument('--resume', action='store_true', help='go on from OUT/last.safetensors')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads of the fine-tuning')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--json', type=Path, default=Path('bench/results/int8.json'))
     parser.add_argument('--force', action='store_true',
@@ -97,13 +81,11 @@ def judged(model: Model, part: Path, args: argparse.Namespace) -> dict[str, Any]
     """Writes the chosen candidate to `part` and everything measured to the results file; returns
     that."""
     room = room_of(model, args.data)
-    change = partial(fine_tuned, args=args, model=model) if args.finetune else unchanged
-    tried, chosen = choose(model, room, part, args.images, args.seed, change)
+    tried, chosen = choose(model, room, part, args.images, args.seed)
     print(json.dumps(tried))
     result = {
         'made_from': model.sha256, 'images': args.images, 'seed': args.seed, 'tried_on_val': tried,
-        'chosen': chosen, 'finetune_minutes': args.finetune, **measure(model, room, part),
-        'speed_cpu_ms': speed(model, part)
+        'chosen': chosen, **measure(model, room, part), 'speed_cpu_ms': speed(model, part)
     }
     print(table(result))
     put_result(args.json, model.name, result)
