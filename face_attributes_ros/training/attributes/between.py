@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--share', type=float, required=True, help='of the second, 0 to 1')
     parser.add_argument('--out', type=Path, required=True)
     args = parser.parse_args(arguments)
-    between(*args.weights, args.share, args.out)
+    first, second = args.weights
+    between(first, second, args.share, args.out)
     return 0
 
 
