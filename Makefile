@@ -4,8 +4,7 @@
 # make venv    .venv alone; ULTRALYTICS=no leaves ultralytics (AGPL-3.0) out, for this and for demo
 # make test    all tests
 # make lint    ruff and mypy, as pyproject.toml has them
-# make check   what CI runs: lint, all tests with branch coverage, the site, demo, and the two
-#              below
+# make check   what CI runs: lint, all tests with branch coverage, the site, demo, check-light
 # make check-light   the tests where torch, ultralytics and scipy are not installed
 # make check-jazzy   builds, imports and starts the node on the wheels of ROS 2 Jazzy
 # make sbom    what is installed and under which licences: build/sbom.json, docs/licences.md
@@ -68,7 +67,7 @@ site: venv
 	$(PY) -m tools.site
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
-check: lint coverage site demo check-light check-jazzy
+check: lint coverage site demo check-light
 
 # As a robot has it. The builds with colcon and pip are left to the other run: this one's own
 # installation is one of them.

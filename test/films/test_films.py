@@ -139,7 +139,7 @@ def test_faces_are_pixelated_where_that_is_asked_for(watched, tmp_path):
                          '--set', f'privacy.blur_annotated={value}']) == 0
         with Video(out / 'b.mp4') as drawn:
             seen[value] = list(drawn)[-1].bgr.astype(int)
-    assert np.abs(seen['true'] - seen['false']).max() > 20
+    assert np.abs(seen['true'] - seen['false']).max() > 5  # all else is drawn alike
 
 
 def test_without_matplotlib_all_but_the_timeline_is_written(watched, tmp_path, capsys,
