@@ -144,6 +144,10 @@ def test_a_run_goes_on_where_it_was_broken_off(tmp_path):
         for message in messages:
             message.inference_ms = message.latency_ms = 0.  # of this run's own clock
     assert ours[0] == ours[1]
+    topic = '/face_attributes/image_annotated/compressed'
+    drawn = [[(stamp, deserialize_message(data, CompressedImage))  # between fields lies any byte
+              for stamp, data in messages.pop(topic)] for messages in (whole, out)]
+    assert drawn[0] == drawn[1]
     del whole[FACES], out[FACES]
     assert whole == out
     assert sorted(path.name for path in tmp_path.iterdir()) == ['in', 'out', 'whole']
