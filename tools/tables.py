@@ -157,6 +157,8 @@ def detector_sizes() -> str:
 
 def detector_tiles() -> str:
     """AP by the faces' size in 4K mosaics and the work, with and without tiles."""
+    if not (RESULTS / 'detector_tiles.json').is_file():
+        return 'Not measured yet (`python -m face_attributes_ros.training.detector.far`).\n'
     rows = []
     for name, ways in measured('detector_tiles')['detectors'].items():
         for way, row in ways.items():
