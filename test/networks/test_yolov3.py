@@ -227,7 +227,8 @@ def test_the_network_is_that_of_the_onnx_file(name):
 @pytest.mark.parametrize('name', DETECTORS)
 @torch.no_grad()
 def test_the_torch_file_says_what_the_onnx_file_says(name):
-    """Both are rounded to fp16, one before folding, one after: that alone is .002 in a score."""
+    """Both are rounded to fp16, one before folding, one after: that alone is .002 in a score and
+    .4 px on the photographs. The test above has the network without that rounding."""
     model = find_model(name, 'detector')
     detector = load_detector(model.torch_weights())
     theirs = open_network(model.path, backend='onnxruntime', device='cpu', precision='fp32',
@@ -235,7 +236,7 @@ def test_the_torch_file_says_what_the_onnx_file_says(name):
     for batch in inputs(model.input_px):
         apart = np.abs(detector(torch.from_numpy(batch)).numpy() - theirs(batch)[0])
         assert apart[..., 4].max() < 3e-3
-        assert apart[..., :4].max() < 1e-3 * max(batch.shape[1:3])
+        assert apart[..., :4].max() < 2e-3 * max(batch.shape[1:3])
 
 
 def test_it_needs_no_ultralytics():
