@@ -39,6 +39,7 @@ class AugmentConfig:
     noise: float = 0.1
     jpeg: float = 0.05
     erase: float = 0.2
+    old: float = 0.0
 
 
 def uniform(generator: torch.Generator, count: int | tuple[int, ...], low: float,
@@ -121,6 +122,25 @@ def relight(pixels: Tensor, generator: torch.Generator, config: AugmentConfig) -
     return pixels.clamp_(0, 1)
 
 
+def fade(pixels: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
+    """A share of the faces as on old family photographs: colours gone towards one warm or cold
+    cast, black and white faded, grain. Pixels (B, 3, H, W) in 0..1."""
+    old = chosen(generator, len(pixels), config.old)
+    count, size = int(old.sum()), pixels.shape[-1]
+    shape = (count, 1, 1, 1)
+    picture = pixels[old]
+    cast = uniform(generator, (count, 3), 0.75, 1.2).view(count, 3, 1, 1)
+    left = uniform(generator, count, 0, 1).view(shape)
+    toned = picture * left + picture.mean(1, keepdim=True) * cast * (1 - left)
+    black = uniform(generator, count, 0, 0.25).view(shape)
+    white = uniform(generator, count, 0.7, 1).view(shape)
+    grain = torch.randn((count, 1, size // 2, size // 2), generator=generator)
+    grain = F.interpolate(grain, (size, size), mode='bilinear', align_corners=False)
+    strength = uniform(generator, count, 0, 0.06).view(shape)
+    pixels[old] = black + (white - black) * toned + grain * strength
+    return pixels.clamp_(0, 1)
+
+
 def shrink(pixels: Tensor, generator: torch.Generator,
            config: AugmentConfig) -> tuple[Tensor, Tensor]:
     """(pixels, left_px (B,)): two groups are shrunk to a random size each and enlarged again, as
@@ -193,7 +213,8 @@ def augment(crops: np.ndarray, native_px: np.ndarray, labels: dict[str, Tensor],
     pixels = move_pixels(torch.from_numpy(crops).permute(0, 3, 1, 2).float(), motion,
                          size).div_(255)
     labels = move_labels(labels, motion)
-    pixels, left_px = shrink(relight(pixels, generator, config), generator, config)
+    pixels = fade(relight(pixels, generator, config), generator, config)
+    pixels, left_px = shrink(pixels, generator, config)
     pixels, uncovered = erase(pixels, generator, config)
     quality = quality_target(torch.minimum(left_px,
                                            torch.from_numpy(native_px) / motion.scale), uncovered)

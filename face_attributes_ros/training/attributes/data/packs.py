@@ -110,21 +110,22 @@ def read_full_pack(folder: Path, source: str) -> list[Sample]:
 
 
 LISTED_PACKS = {'effectnet': ('effectnet_more', 0.86), 'lfw': ('lfw_more', 1.0),
-                'posed': ('posed_more', 1.0), 'film': ('film_more', 1.0)}
-"""Packs that carry an expression's name: (the pack's name, used part of its pictures' sides)."""
+                'posed': ('posed_more', 1.0), 'film': ('film_more', 1.0), 'ages': ('ages_more', 1.0)}
+"""Packs that carry labels in words: (the pack's name, used part of its pictures' sides)."""
 
 
 def read_listed_pack(folder: Path, source: str, split: str = 'train') -> list[Sample]:
-    """Samples of a pack of `LISTED_PACKS`, with gender, expression and group where known; a pack
-    without a column `split` is all for training.
+    """Samples of a pack of `LISTED_PACKS`, with age, gender, expression and group where known; a
+    pack without a column `split` is all for training.
     """
     name, part = LISTED_PACKS[source]
     margin = (1 - part) / 2
     box = (margin, margin, 1 - margin, 1 - margin) if margin else None
     rows = [row for row in read_csv(Path(folder) / f'{name}.csv')
             if row.get('split', 'train') == split and not is_film_face(row, source)]
-    return [Sample(archived(folder, row['path']), source, p_female=number(row['gender']),
-                   expression=one_hot(row['expression']) if row['expression'] else None,
+    return [Sample(archived(folder, row['path']), source, number(row.get('age_min')),
+                   number(row.get('age_max')), number(row['gender']),
+                   one_hot(row['expression']) if row.get('expression') else None,
                    group=row['group'], box_fraction=box) for row in rows]
 
 

@@ -9,6 +9,7 @@ from face_attributes_ros.training.attributes.data.augment import (
     Motion,
     augment,
     erase,
+    fade,
     move_labels,
     move_pixels,
     quality_target,
@@ -86,6 +87,18 @@ def test_shrinking_loses_detail_and_says_how_much():
     changed = (after != pixels).flatten(1).any(1)
     assert changed.sum() == 4 and (left[changed] == 8).all() and (left[~changed] == 32).all()
     assert after[changed].std() < pixels[changed].std()
+
+
+def test_old_photographs_lose_colour_and_range_and_the_others_nothing():
+    colours = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1) * torch.linspace(0, 1, 32)
+    pixels = colours.expand(200, 3, 32, 32).clone()
+    faded = fade(pixels.clone(), torch.Generator().manual_seed(1), AugmentConfig(old=0.4))
+    old = (faded != pixels).flatten(1).any(1)
+    assert 0.3 < old.float().mean() < 0.5
+    spread = faded[old].amax((2, 3)) - faded[old].amin((2, 3))
+    assert (spread[:, 1] < 1).float().mean() > 0.9  # black is lifted, white is lowered
+    colour = (faded[old].mean((2, 3)).amax(1) - faded[old].mean((2, 3)).amin(1)).mean()
+    assert colour < 0.6 * 0.5  # green's mean was .5 above the others'
 
 
 def test_erasing_covers_what_it_says():

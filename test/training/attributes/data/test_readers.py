@@ -229,6 +229,17 @@ def test_an_unknown_expression_is_refused():
         one_hot('bored')
 
 
+def test_a_listed_pack_of_ages_has_its_own_split(tmp_path):
+    (tmp_path / 'ages_more.csv').write_text(
+        'path,age_min,age_max,gender,group,split\nages_more/a.jpg,7,7,1,p1,train\n'
+        'ages_more/b.jpg,60,69,,p2,train\nages_more/c.jpg,30,30,0,p3,val\n')
+    exact, span = read_listed_pack(tmp_path, 'ages')
+    assert (exact.age_low, exact.age_high, exact.p_female, exact.expression) == (7, 7, 1.0, None)
+    assert (span.age_low, span.age_high, span.p_female, span.group) == (60, 69, None, 'p2')
+    (held_out,) = read_listed_pack(tmp_path, 'ages', 'val')
+    assert (held_out.age_low, held_out.group) == (30, 'p3')
+
+
 def test_listed_packs_name_one_expression_and_leave_film_faces_out(tmp_path):
     header = 'path,age_min,age_max,gender,expression,group,repo_path\n'
     (tmp_path / 'lfw_more.csv').write_text(
