@@ -79,15 +79,17 @@ check-light:
 	PATH="$(CURDIR)/$(LIGHT):$$PATH" $(LIGHT)/face-attributes describe --help
 	PATH="$(CURDIR)/$(LIGHT):$$PATH" $(LIGHT)/python -m pytest --ignore test/ros/test_package.py
 
-# ROS variables of the shell that runs this would bring another release's libraries in.
+# ROS variables of the shell that runs this would bring another release's libraries in. The environment
+# lies outside of the sources: CMake refuses numpy's headers below them.
+JAZZY_VENV ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face_attributes_ros/jazzy
 JAZZY := env -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u PYTHONPATH -u _ROS_WHEELS_BOOTSTRAP_COMPLETE \
-	PATH="$(CURDIR)/build/jazzy/bin:$$PATH"
+	PATH="$(JAZZY_VENV)/bin:$$PATH"
 check-jazzy:
-	$(PYTHON) -m venv build/jazzy
-	$(JAZZY) build/jazzy/bin/pip --disable-pip-version-check install -q -r test/jazzy.txt
-	$(JAZZY) build/jazzy/bin/pip --disable-pip-version-check install -q --no-deps \
+	$(PYTHON) -m venv $(JAZZY_VENV)
+	$(JAZZY) $(JAZZY_VENV)/bin/pip --disable-pip-version-check install -q -r test/jazzy.txt
+	$(JAZZY) $(JAZZY_VENV)/bin/pip --disable-pip-version-check install -q --no-deps \
 		--no-build-isolation .
-	cd build && $(JAZZY) jazzy/bin/python ../test/ros/starts.py
+	cd build && $(JAZZY) $(JAZZY_VENV)/bin/python ../test/ros/starts.py
 
 # In an environment of its own, so that the list does not hold the tool that makes it.
 sbom: venv
