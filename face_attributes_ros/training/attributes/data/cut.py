@@ -5,11 +5,12 @@ reads.
     python -m face_attributes_ros.training.attributes.data.cut --pictures DIR --list LIST.csv \\
         --out FULL/posed_more --held-out DATA
 
-LIST.csv has the columns file (below DIR), expression, gender (0 male, 1 female), group and split
-(train or val), of which all but the first may be empty or missing; without a list every picture
-below DIR is taken for training. Writes `FULL/posed_more.csv` and `FULL/posed_more.zip`. DATA is a
-pack with `labels.csv`: what is nearly one of its pictures outside train is left out, and so is
-what is nearly one of this pack's own val; without it only equal squares are.
+LIST.csv has the columns file (below DIR), expression, gender (0 male, 1 female), group, split
+(train or val), age_min and age_max (years), of which all but the first may be empty or missing;
+without a list every picture below DIR is taken for training. Writes `FULL/posed_more.csv` and
+`FULL/posed_more.zip`. DATA is a pack with `labels.csv`: what is nearly one of its pictures outside
+train is left out, and so is what is nearly one of this pack's own val; without it only equal
+squares are.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from face_attributes_ros.training.attributes.data.cache import read_picture
 from face_attributes_ros.training.attributes.data.packs import archived, read_csv
 from face_attributes_ros.training.detector.labels.duplicates import hashes
 
-COLUMNS = 'path', 'gender', 'expression', 'group', 'split'
+COLUMNS = 'path', 'gender', 'expression', 'group', 'split', 'age_min', 'age_max'
 SIDE_PX = 112
 QUALITY = 92
 BOX_SCALE, GIVEN_SCALE = 1.1, 1.12
@@ -63,6 +64,8 @@ class Listed:
     gender: str = ''
     group: str = ''
     split: str = 'train'
+    age_min: str = ''
+    age_max: str = ''
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class Cut:
 def read_list(path: Path) -> list[Listed]:
     """The rows of LIST.csv. Raises `DataError` on a label or split that no pack may hold."""
     rows = [Listed(row['file'], row.get('expression') or '', row.get('gender') or '',
-                   row.get('group') or '', row.get('split') or 'train') for row in read_csv(path)]
+                   row.get('group') or '', row.get('split') or 'train',
+                   row.get('age_min') or '', row.get('age_max') or '') for row in read_csv(path)]
     for row in rows:
         if row.expression not in ('', *EXPRESSIONS):
             raise DataError(f'{path}: {row.file}: expression {row.expression!r} is not one of '
@@ -242,7 +246,8 @@ def write_pack(out: Path, cuts: Sequence[Cut]) -> None:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         table.writerows((f'{out.name}/{cut.name}', cut.listed.gender, cut.listed.expression,
-                         cut.listed.group, cut.listed.split) for cut in cuts)
+                         cut.listed.group, cut.listed.split, cut.listed.age_min,
+                         cut.listed.age_max) for cut in cuts)
 
 
 def open_detect(name: str = 'detector_tiny', threads: int = 1) -> Detect:

@@ -122,6 +122,15 @@ def test_a_list_of_files_alone_is_for_training(tmp_path):
     assert cut.read_list(tmp_path / 'list.csv') == [cut.Listed('x/a.png', '', '', '', 'train')]
 
 
+def test_ages_are_read_and_come_out_of_the_pack(tmp_path):
+    (tmp_path / 'list.csv').write_text('file,age_min,age_max\nx/a.png,7,12\n')
+    (row,) = cut.read_list(tmp_path / 'list.csv')
+    assert (row.age_min, row.age_max) == ('7', '12')
+    cut.write_pack(tmp_path / 'ages_more', [cut.Cut('a.jpg', row, b'', np.zeros((2, 2, 32)))])
+    (sample,) = read_listed_pack(tmp_path, 'ages')
+    assert (sample.age_low, sample.age_high) == (7.0, 12.0)
+
+
 def write_pictures(folder):
     """Five scenes, of which one is held out, one a mirrored picture of val, one a copy, one text;
     returns LIST.csv and the folder of what is held out."""
