@@ -225,6 +225,11 @@ def start_as_identity(network: YOLOv3, trained_layers: set[int]) -> None:
 
 def load_yolov3(path: str | Path) -> YOLOv3:
     """The network in a safetensors file of ours, which carries its own model table."""
+    return _loaded(path)[0]
+
+
+def _loaded(path: str | Path) -> tuple[YOLOv3, bool]:
+    """(network, whether its file holds fp16)."""
     tensors, about = read_weights(path)
     table = about.get('model')
     if not isinstance(table, Mapping):
@@ -240,12 +245,15 @@ def load_yolov3(path: str | Path) -> YOLOv3:
     if missing or unexpected:
         raise ModelError(
             f'{path} does not fit its model: missing {missing[:3]}, unexpected {unexpected[:3]}')
-    return network
+    return network, any(tensor.dtype == torch.float16 for tensor in tensors.values())
 
 
 def load_detector(path: str | Path) -> ContractDetector:
-    """The contract's detector from a safetensors file of ours."""
-    detector = ContractDetector(load_yolov3(path))
+    """The contract's detector from a safetensors file of ours; from one in fp16 the same numbers
+    that the ONNX file beside it holds."""
+    network, is_half = _loaded(path)
+    detector = ContractDetector(network)
+    detector = detector.rounded() if is_half else detector
     try:
         with torch.inference_mode():
             detector(torch.zeros(1, 128, 128, 3, dtype=torch.uint8))

@@ -189,54 +189,16 @@ def inputs(longest):
         yield drawn[None]
 
 
-def take_weights(network, path):
-    """Puts the convolutions of an ONNX file into those of a folded network, in order."""
-    onnx = pytest.importorskip('onnx')
-    graph = onnx.load(str(path)).graph
-    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == 'Cast' and node.input[0] in stored:
-            stored[node.output[0]] = stored[node.input[0]]
-    theirs = [node for node in graph.node if node.op_type == 'Conv']
-    ours, hooks = [], []
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            hooks.append(module.register_forward_hook(lambda m, *_: ours.append(m)))
-    network(torch.zeros(1, 3, 32, 32))
-    assert len(ours) == len(theirs)
-    for module, node, hook in zip(ours, theirs, hooks):
-        hook.remove()
-        for tensor, name in zip((module.weight, module.bias), node.input[1:]):
-            tensor.copy_(torch.from_numpy(stored[name].astype(np.float32)))
-
-
 @pytest.mark.parametrize('name', DETECTORS)
 @torch.no_grad()
-def test_the_network_is_that_of_the_onnx_file(name):
-    """With the ONNX file's own weights, which are rounded to fp16 once folded: within 1e-3 px."""
+def test_the_torch_file_says_what_the_onnx_file_says(name):
     model = find_model(name, 'detector')
     detector = load_detector(model.torch_weights())
-    take_weights(detector.network, model.path)
     theirs = open_network(model.path, backend='onnxruntime', device='cpu', precision='fp32',
                           threads=1)
     for batch in inputs(model.input_px):
         np.testing.assert_allclose(detector(torch.from_numpy(batch)).numpy(), theirs(batch)[0],
                                    atol=1e-3)
-
-
-@pytest.mark.parametrize('name', DETECTORS)
-@torch.no_grad()
-def test_the_torch_file_says_what_the_onnx_file_says(name):
-    """Both are rounded to fp16, one before folding, one after: that alone is .002 in a score and
-    .4 px on the photographs. The test above has the network without that rounding."""
-    model = find_model(name, 'detector')
-    detector = load_detector(model.torch_weights())
-    theirs = open_network(model.path, backend='onnxruntime', device='cpu', precision='fp32',
-                          threads=1)
-    for batch in inputs(model.input_px):
-        apart = np.abs(detector(torch.from_numpy(batch)).numpy() - theirs(batch)[0])
-        assert apart[..., 4].max() < 3e-3
-        assert apart[..., :4].max() < 2e-3 * max(batch.shape[1:3])
 
 
 def test_it_needs_no_ultralytics():

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from face_attributes_ros.networks.contract import LEAST_HALVED
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 RUNTIMES = ('onnxruntime', 'openvino')
 """What an exported file is checked and measured on, where installed."""
 OPSET = 17
-_LEAST_HALVED = 256       # elements: smaller tensors stay fp32
 
 
 def installed() -> list[str]:
@@ -58,7 +59,7 @@ def store_half(model: ModelProto, names: Collection[str] | None = None) -> None:
     for tensor in model.graph.initializer:
         values, name = numpy_helper.to_array(tensor), tensor.name
         chosen = names is None or name in names
-        if not chosen or values.dtype != np.float32 or values.size < _LEAST_HALVED:
+        if not chosen or values.dtype != np.float32 or values.size < LEAST_HALVED:
             continue
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f'{name}.half'))
         casts.append(helper.make_node('Cast', [f'{name}.half'], [name], f'{name}.cast',
