@@ -28,7 +28,7 @@ from face_attributes_ros.networks.bodies import AttributeNet
 from face_attributes_ros.networks.compact import multiply_adds
 from face_attributes_ros.training.attributes.calibration import shifted
 from face_attributes_ros.training.attributes.data.cache import read_picture
-from face_attributes_ros.training.attributes.data.packs import read_pack
+from face_attributes_ros.training.attributes.data.packs import read_listed_pack, read_pack
 from face_attributes_ros.training.attributes.data.tables import table_of
 from face_attributes_ros.training.attributes.fit import calibrate, fit_offsets
 from face_attributes_ros.training.attributes.network import load_network
@@ -59,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='attributes.safetensors of a training run')
     parser.add_argument('--data', type=Path, required=True,
                         help='folder of labels.csv; its val split calibrates')
+    parser.add_argument('--full', type=Path,
+                        help='folder of an ages_more pack, whose val split calibrates ages as well')
     parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
     parser.add_argument('--size', type=int,
                         help='crop side in pixels; the last one trained at where not given')
@@ -91,7 +93,7 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
     """Writes the file, and the manifest's table where one is named; returns what was measured."""
     network, metadata = load_network(args.weights)
     size = args.size or metadata['size']
-    temperatures, thresholds, offsets, crops = fitted(network, args.data, size)
+    temperatures, thresholds, offsets, crops = fitted(network, args.data, size, args.full)
     shipped = Shipped(network, temperatures, offsets)
     model = to_onnx(shipped, size, half=not args.fp32)
     note(model, {'temperatures': temperatures, 'offsets': offsets, 'input_px': size,
@@ -113,11 +115,13 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
             'offsets': offsets, 'difference': difference}
 
 
-def fitted(network: AttributeNet, data: Path, size: int) -> tuple[
+def fitted(network: AttributeNet, data: Path, size: int, full: Path | None = None) -> tuple[
         dict[str, float], dict[str, float], dict[str, list[float]], np.ndarray]:
     """(temperatures, thresholds, offsets, crops) of val: what the export folds in, and the
     pictures it was fitted on."""
-    table = table_of(read_pack(data, ('val',)))
+    samples = read_pack(data, ('val',))
+    samples += read_listed_pack(full, 'ages', 'val') if full else []
+    table = table_of(samples)
     crops = whole_crops([read_picture(image) for image in table.images], size)
     outputs = run_torch(Shipped(network), crops)
     offsets = fit_offsets(outputs, table.labels, table.sources)
