@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', type=Path, required=True,
                         help='folder of labels.csv; its val split calibrates')
     parser.add_argument('--full', type=Path,
-                        help='folder of an ages_more pack, whose val split calibrates ages as well')
+                        help='folder of an ages_more pack, whose val split calibrates, too')
     parser.add_argument('--out', type=Path, required=True, help='the .onnx file to write')
     parser.add_argument('--size', type=int,
                         help='crop side in pixels; the last one trained at where not given')

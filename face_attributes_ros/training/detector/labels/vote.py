@@ -7,9 +7,10 @@
 Reads every picture under DIR, writes it to OUT/images/PREFIX_HASH.jpg (longer side at most
 `--longest-px`) and a line to OUT/votes.jsonl: the candidates as fractions of the picture, each
 with the best score of YuNet, SCRFD and RetinaFace. What is in votes.jsonl is not done again, so
-the command can be stopped and repeated. The pictures are looked at with their longer side at 640
-px: the third voter looks where the first two differ, and where doubt stays all look again at the
-mirrored picture at 448 px.
+the command can be stopped and repeated; `--known config/training/votes/web.jsonl.xz` takes the
+records of an earlier run for the same pictures, and the voters look at the others only. The
+pictures are looked at with their longer side at 640 px: the third voter looks where the first two
+differ, and where doubt stays all look again at the mirrored picture at 448 px.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import csv
 import hashlib
 import json
+import lzma
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -61,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--marks', type=Path, help='CSV of human marks: picture name, x, y in its pixels'
     )
+    parser.add_argument('--known', type=Path, help='votes.jsonl of a run before, or .jsonl.xz')
     parser.add_argument('--limit', type=int, default=0, help='evenly drawn, so many; 0: all')
 
 
@@ -70,10 +73,12 @@ def run(args: argparse.Namespace) -> int:
     marks = read_marks(args.marks) if args.marks else {}
     (args.out / 'images').mkdir(parents=True, exist_ok=True)
     done = {record['origin'] for record in read_votes(args.out)}
+    known = {record['origin']: record for record in read_known(args.known)} if args.known else {}
     with (args.out / 'votes.jsonl').open('a') as file:
         for path in chosen(args.pictures, args.limit):
-            if path.relative_to(args.pictures).as_posix() not in done:
-                record = vote_on(path, voters, args, marks.get(path.name, ()))
+            origin = path.relative_to(args.pictures).as_posix()
+            if origin not in done:
+                record = vote_on(path, voters, args, marks.get(path.name, ()), known.get(origin))
                 if record:
                     file.write(json.dumps(record) + '\n')
                     file.flush()
@@ -95,9 +100,10 @@ def chosen(folder: Path, limit: int) -> list[Path]:
 
 
 def vote_on(path: Path, voters: Sequence[Detect], args: argparse.Namespace,
-            marks: Iterable[tuple[float, float]] = ()) -> dict[str, Any] | None:
-    """The record of one picture, whose copy it writes; None for an unreadable or very small one.
-    """
+            marks: Iterable[tuple[float, float]] = (),
+            known: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """The record of one picture, whose copy it writes, or the `known` one where that is of a copy
+    of the same name and size; None for an unreadable or very small picture."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None or min(image.shape[:2]) < LEAST_PX:
         return None
@@ -106,6 +112,8 @@ def vote_on(path: Path, voters: Sequence[Detect], args: argparse.Namespace,
     copy = resized(image, min(args.longest_px, max(size)))
     quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
     cv2.imwrite(str(args.out / 'images' / f'{name}.jpg'), copy, quality)
+    if known and (known['name'], known['width'], known['height']) == (name, *copy.shape[1::-1]):
+        return known
     votes = look(image, voters)
     votes = Votes(*(part[(votes.scores >= KEPT).any(1)] for part in votes))
     return {
@@ -168,6 +176,16 @@ def read_votes(folder: Path | str) -> list[dict[str, Any]]:
     """The records of `folder`/votes.jsonl, in order; none where there is no such file."""
     path = Path(folder) / 'votes.jsonl'
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def read_known(path: Path) -> list[dict[str, Any]]:
+    """The records of a votes.jsonl, compressed or not. Raises `DataError` where it cannot be
+    read."""
+    try:
+        with lzma.open(path, 'rt') if path.suffix == '.xz' else path.open() as file:
+            return [json.loads(line) for line in file]
+    except (OSError, ValueError, lzma.LZMAError) as error:
+        raise DataError(f'cannot read {path}: {error}') from error
 
 
 def votes_of(record: dict[str, Any]) -> tuple[Votes, np.ndarray]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import argparse
 import json
+import lzma
 
 import cv2
 import numpy as np
@@ -40,6 +41,7 @@ def arguments(pictures, **changes):
         'prefix': 'web',
         'longest_px': 200,
         'marks': None,
+        'known': None,
         'limit': 0,
     }
     return argparse.Namespace(**defaults | changes)
@@ -63,6 +65,28 @@ def test_votes_and_copies_are_written(pictures):
     assert marks.shape == (0, 2)
     copy = cv2.imread(str(args.out / 'images' / f'{records["face.png"]["name"]}.jpg'))
     assert copy.shape == (150, 200, 3)
+
+
+def test_known_votes_are_taken_for_the_same_pictures_only(pictures, monkeypatch):
+    args = arguments(pictures)
+    vote.run(args)
+    first = vote.read_votes(args.out)
+    known = pictures.parent / 'web.jsonl.xz'
+    known.write_bytes(lzma.compress((args.out / 'votes.jsonl').read_bytes()))
+    draw = np.full((300, 500, 3), 90, np.uint8)
+    cv2.imwrite(str(pictures / 'empty.png'), draw)  # another picture under the same name
+    looked = []
+    monkeypatch.setattr(vote, 'look', lambda image, voters: looked.append(image.shape) or
+                        vote.Votes(np.zeros((0, 4)), np.zeros((0, 3))))
+    again = arguments(pictures, out=pictures.parent / 'again', known=known)
+    vote.run(again)
+    assert looked == [(300, 500, 3)]
+    second = {record['origin']: record for record in vote.read_votes(again.out)}
+    assert second['face.png'] == next(r for r in first if r['origin'] == 'face.png')
+    assert (again.out / 'images' / f'{second["face.png"]["name"]}.jpg').is_file()
+    known.write_bytes(b'no votes')
+    with pytest.raises(DataError, match='cannot read'):
+        vote.run(arguments(pictures, out=pictures.parent / 'third', known=known))
 
 
 def test_what_is_done_is_not_done_again(pictures):
