@@ -104,7 +104,7 @@ def _stages(diagnostics: Iterable[Mapping[str, str]]) -> dict[str, float]:
 
 def measure_node(args: argparse.Namespace) -> Report:
     """Every size and number of faces on the runtime that `auto` takes; the middle one on the
-    others too."""
+    others, and with one thread, too."""
     first = first_on_cpu()
     report = {}
     for backend in (first, *({'onnxruntime', 'openvino'} - {first})):
@@ -115,15 +115,17 @@ def measure_node(args: argparse.Namespace) -> Report:
             report[backend] = {
                 'skipped': str(error).replace(f'{ROOT}/', '').splitlines()[-1], 'streams': {}
             }
-    return {'auto': first, 'runtimes': report}
+    return {'auto': first, 'runtimes': report,
+            'one_thread': _on_runtime(first, STREAMS[:1], args.seconds, threads=1)}
 
 
 PRINTED = ('MEAN_FRAME_RATE', 'NUM_MISSED_FRAMES', 'P50_LATENCY', 'P95_LATENCY',
            'latency_over_pipeline', 'faces_found', 'node_cpu_ms_a_frame')
 
 
-def _on_runtime(backend: str, streams: Iterable[tuple[int, int]], seconds: float) -> Report:
-    with ready_node(backend) as (process, listener):
+def _on_runtime(backend: str, streams: Iterable[tuple[int, int]], seconds: float,
+                **parameters: object) -> Report:
+    with ready_node(backend, **parameters) as (process, listener):
         figures = {}
         for height, faces in streams:
             for name, rate in RATES.items():

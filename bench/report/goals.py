@@ -10,6 +10,7 @@ from bench.report.figures import Report
 
 FASTER = {'int8': 4., 'bf16': 3., 'fp32': 1.7}
 STRONG, RESULTS_HZ, P95_MS, OVER_PIPELINE = 1.3, 30., 60., 1.15
+ABOVE_PIPELINE_MS, CPU_OVER_PIPELINE = 4.5, 1.5
 TIMES_FLOOR, NOT_NETWORK_MS, RSS_MB, START_S = 1.6, 3., 450., 5.
 
 
@@ -118,6 +119,21 @@ def _node(report: Report) -> Iterator[Goal]:
     yield Goal('the same: latency / pipeline\'s own time', OVER_PIPELINE,
                at_30.get('latency_over_pipeline'), 'x', True,
                '; '.join(filter(None, [_transport(report, at_30), loaded])))
+    alone = node.get('one_thread', {}).get('streams', {}).get('720p_4faces_30Hz', {})
+    for threads, stream in (('all threads', at_30), ('threads: 1', alone)):
+        yield from _costs(threads, stream, alone.get('pipeline_ms'))
+
+
+def _costs(threads: str, stream: Report, pipeline_cpu_ms: float | None) -> Iterator[Goal]:
+    """What the node takes beyond its pipeline, whose CPU time at one thread is `pipeline_cpu_ms`.
+    """
+    above = stream['P50_LATENCY'] - stream['pipeline_ms'] if stream else None
+    yield Goal(f'node at 30 Hz, {threads}: p50 latency above the pipeline', ABOVE_PIPELINE_MS,
+               above, ' ms', True)
+    times = stream['node_cpu_ms_a_frame'] / pipeline_cpu_ms if stream and pipeline_cpu_ms else None
+    reason = 'a second thread of a small network waits, awake, for the first for much of its time'
+    yield Goal('the same: CPU time / that of the pipeline at one thread', CPU_OVER_PIPELINE,
+               times, 'x', True, reason if threads != 'threads: 1' else '')
 
 
 def _transport(report: Report, stream: Report) -> str:

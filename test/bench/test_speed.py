@@ -114,6 +114,22 @@ def test_goals(goal, reached, shown):
     assert goal.reached is reached and goal.cells()[-1] == shown
 
 
+def test_the_node_is_held_against_the_pipeline_of_the_same_run_at_one_thread():
+    def run(p50, pipeline, cpu):
+        return {'streams': {'720p_4faces_30Hz': {
+            'P50_LATENCY': p50, 'P95_LATENCY': p50, 'pipeline_ms': pipeline,
+            'latency_over_pipeline': p50 / pipeline, 'node_cpu_ms_a_frame': cpu}}}
+
+    report = {'node': {'auto': 'openvino', 'runtimes': {'openvino': run(10., 7., 18.)},
+                       'one_thread': run(15., 10., 13.)}}
+    found = {(goal.name, goal.unit): (goal.value, goal.reached)
+             for goal in speed_goals.goals(report)}
+    assert found['node at 30 Hz, all threads: p50 latency above the pipeline', ' ms'] == (3., True)
+    assert found['node at 30 Hz, threads: 1: p50 latency above the pipeline', ' ms'] == (5., False)
+    cpu = [goal.value for goal in speed_goals.goals(report) if 'CPU time / that' in goal.name]
+    assert cpu == pytest.approx([1.8, 1.3])
+
+
 def test_tables_can_be_made_of_a_report_without_any_part():
     for table in speed_tables.TABLES.values():
         assert isinstance(table({}), str)
