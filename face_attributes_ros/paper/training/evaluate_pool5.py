@@ -149,11 +149,10 @@ def taught_elsewhere(args: argparse.Namespace, trunk: Features, jaffe: np.ndarra
     for kernel in args.kernel:
         c, (on_val, on_jaffe) = transferred((taught, known), groups,
                                             (held, jaffe), kernel)
-        row = {'taught': len(taught), 'c': c, 'val': summary(on_val, held_known),
-               'jaffe': summary(on_jaffe, truth)}
-        found[f'{source} {kernel}'] = row
-        say(f'{source} to its val', kernel, row['val'])
-        say(f'{source} to JAFFE', kernel, row['jaffe'])
+        val, other = summary(on_val, held_known), summary(on_jaffe, truth)
+        found[f'{source} {kernel}'] = {'taught': len(taught), 'c': c, 'val': val, 'jaffe': other}
+        say(f'{source} to its val', kernel, val)
+        say(f'{source} to JAFFE', kernel, other)
     return found
 
 

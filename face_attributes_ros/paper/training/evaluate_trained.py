@@ -68,36 +68,31 @@ def run(args: argparse.Namespace) -> int:
     if args.weights is None:
         name, found = COMPACT_M, age_groups(*compact(args.threads), args)
     else:
-        tensors, about = read_weights(args.weights)
-        system = about.get('system')
-        if system not in ('vgg_age', 'all_in_one'):
-            raise ModelError(f'{args.weights}: its metadata says system {system!r}, needs vgg_age '
-                             'or all_in_one')
-        network = (vgg_age if system == 'vgg_age' else all_in_one)(tensors, about)
-        name = f'{system} {about["network"].get("trunk", about["network"]["width"])}'
-        trained = {'step': about.get('step'), 'faces_trained': about.get('data', {}).get('faces')}
-        if isinstance(network, VggAgeNet):
-            found = trained | age_groups(vgg_groups(network), 256, args)
-        else:
-            found = trained | everything(network, args)
+        name, found = trained(args)
     record(args.results, f'{args.split} {name}', found)
     for key, value in found.items():
         print(f'{key}: {value}')
     return 0
 
 
-def vgg_age(tensors: dict[str, Any], about: dict[str, Any]) -> VggAgeNet:
-    """The age network that `train paper` wrote."""
-    network = VggAgeNet(VggAgeConfig(**about['network']))
-    network.load_state_dict(tensors)
-    return network.eval()
-
-
-def all_in_one(tensors: dict[str, Any], about: dict[str, Any]) -> AllInOneNet:
-    """The all-in-one network that `train paper` wrote."""
-    network = AllInOneNet(AllInOneConfig(**about['network']))
-    network.load_state_dict(tensors)
-    return network.eval()
+def trained(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """(name of the entry, figures) of what `train paper` wrote. Raises ModelError for weights of
+    another system."""
+    tensors, about = read_weights(args.weights)
+    system, sizes = about.get('system'), about.get('network', {})
+    found = {'step': about.get('step'), 'faces_trained': about.get('data', {}).get('faces')}
+    if system == 'vgg_age':
+        ages = VggAgeNet(VggAgeConfig(**sizes))
+        ages.load_state_dict(tensors)
+        found |= age_groups(vgg_groups(ages.eval()), Recipe().rescale_px, args)
+    elif system == 'all_in_one':
+        network = AllInOneNet(AllInOneConfig(**sizes))
+        network.load_state_dict(tensors)
+        found |= everything(network.eval(), args)
+    else:
+        raise ModelError(f'{args.weights}: its metadata says system {system!r}, needs vgg_age or '
+                         'all_in_one')
+    return f'{system} {sizes.get("trunk", sizes["width"])}', found
 
 
 def vgg_groups(network: VggAgeNet) -> Look:

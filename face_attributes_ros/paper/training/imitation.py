@@ -81,9 +81,11 @@ class ImitationTask:
         self.config, self.recipe, self.seed = config, config.recipe, args.seed
         self.plan = plan(config, dict.fromkeys(READERS, 1.), ('loss', *READERS))
         self.sizes = AllInOneConfig(**config.network)
-        self.network: nn.Module = Imitator(self.sizes).to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), self.recipe.learning_rate,
-                                           weight_decay=self.recipe.weight_decay)
+        self.network: nn.Module = Imitator(self.sizes).to(
+            memory_format=torch.channels_last)      # type: ignore[call-overload]
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay)
         self.normalise, self.teacher = Normalise('signed'), file_sha256(args.weights)
         self._read_data(args)
 

@@ -42,16 +42,16 @@ def read_faces(folder: Path, source: str, split: str, most: int, seed: int = 0) 
     return found
 
 
-def transferred(taught: Labelled, groups: Sequence[str], tests: Sequence[np.ndarray],
+def transferred(taught: Labelled, groups: np.ndarray, tests: Sequence[np.ndarray],
                 kernel: str) -> tuple[float, list[np.ndarray]]:
     """(C, [scores (M, 7) of each of `tests`, features (M, F)]) of a machine that learned from
-    other faces only: scaling and C (over folds of whole groups) are theirs too."""
+    other faces only: scaling and C (over folds of whole groups, `groups` (N,)) are theirs too."""
     features, labels = taught
     mean, spread = features.mean(0), features.std(0)
     spread[spread == 0] = 1
     z = (features - mean) / spread
     inside = kernel_between(z, z, kernel)
-    c = choose_c(inside, labels, np.array(groups), by_person=True)
+    c = choose_c(inside, labels, groups, by_person=True)
     fitted, scores = machine(c).fit(inside, labels), []
     for test in tests:
         found = np.zeros((len(test), len(EXPRESSIONS)))
