@@ -78,10 +78,11 @@ SYSTEMS: tuple[tuple[str, str, str, str, str, str], ...] = (
      'none',
      '{test vgg_age faceres/exact|.1%} exact, {test vgg_age faceres/one_off|.1%} one-off on '
      '{test vgg_age faceres/faces|d} test faces of UTKFace in one of the groups; ours '
-     '{test attributes_m/exact|.1%} and {test attributes_m/one_off|.1%}',
+     '{test attributes_m/exact|.1%} and {test attributes_m/one_off|.1%}. On val, where the '
+     'stand-in was chosen: FaceRes {val vgg_age faceres/exact|.1%}, EfficientNet-Lite0 '
+     '{val vgg_age lite0/exact|.1%} exact',
      'Other faces and other labels than Adience, of which no whole copy is to be had: so no '
-     'five folds by person either. Chosen on val: FaceRes {val vgg_age faceres/exact|.1%}, Lite0 '
-     '{val vgg_age lite0/exact|.1%}'),
+     'five folds by person either'),
     ('All-in-one network (section 6.1), full size',
      '`paper/all_in_one.py`, `paper/training/all_in_one.py`',
      '`train paper --config config/training/paper_all_in_one.yaml ...`', 'none',
