@@ -159,7 +159,7 @@ JUDGED = (('ten_fold {}/accuracy', 'ten-fold'), ('leave_one_out {}/accuracy', 'l
           ('ferplus {}/jaffe/accuracy', 'taught on FER+: JAFFE'))
 
 
-def pool5(values: Mapping[str, Any]) -> str:
+def folds(values: Mapping[str, Any]) -> str:
     """Algorithm 2 on every trunk: linear / RBF, and whom the nearest other picture shows."""
     rows = []
     for name, label in TRUNKS:
@@ -246,7 +246,7 @@ def tables() -> dict[str, Callable[[], str]]:
     values = measured()
     networks = {name: partial(describe.table, name, markdown=True) for name in describe.NETWORKS}
     ours = {table.__name__: partial(table, values)
-            for table in (systems, pool5, speed, detection, looks)}
+            for table in (systems, folds, speed, detection, looks)}
     return {**ours, **networks}
 
 
