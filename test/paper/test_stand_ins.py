@@ -62,7 +62,8 @@ def test_the_age_network_keeps_its_layers_behind_a_stand_in():
 def test_signals_stay_as_large_behind_a_stand_in():
     torch.manual_seed(0)
     network = VggAgeNet(VggAgeConfig(width=1 / 8, kind='faceres', trunk='faceres'))
-    assert network.heads[0].weight.detach().std().item() == pytest.approx(.01 * (25088 / 128)**.5, rel=.05)
+    spread = network.heads[0].weight.detach().std().item()
+    assert spread == pytest.approx(.01 * (25088 / 128)**.5, rel=.05)
 
 
 def test_an_unknown_trunk_is_refused():
