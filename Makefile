@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo    everything from nothing: .venv, messages, node, two photographs, what was seen in
 #              them; PARAMETERS="detector.backend:=torch" sets parameters of the node
+# make paper-demo   the paper's pipeline and ours on the same pictures, side by side with times;
+#              needs the paper's weights (docs/paper.md); IMAGES=DIR takes other photographs
 # make venv    .venv alone; ULTRALYTICS=no leaves ultralytics (AGPL-3.0) out, for this and for demo
 # make test    all tests
 # make lint    ruff and mypy, as pyproject.toml has them
@@ -29,7 +31,7 @@ MINUTES ?= 10
 N ?= 20000
 STARTS ?= 200
 
-.PHONY: venv demo test lint coverage site check check-light check-jazzy sbom bench soak fuzz stop docs clean
+.PHONY: venv demo paper-demo test lint coverage site check check-light check-jazzy sbom bench soak fuzz stop docs clean
 
 venv: $(VENV)/.installed
 
@@ -51,6 +53,12 @@ endif
 demo: venv
 	$(PY) -m face_attributes_ros.ros.companions.demo --out build/demo \
 		$(foreach parameter,$(PARAMETERS),-p $(parameter)) $(IMAGES)
+
+PHOTOGRAPHS = $$($(PY) -c "from face_attributes_ros.ros.companions import demo; \
+	print(*demo.photographs())")
+paper-demo: venv
+	$(PY) -m face_attributes_ros.cli report side-by-side --out build/paper_demo \
+		$(if $(IMAGES),$(IMAGES),$(PHOTOGRAPHS))
 
 test: venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest

@@ -43,16 +43,19 @@ SYSTEMS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ('the same, leave-one-out', 'the same', 'the same', '98 % (not said which of the two)',
      '{pool5 compact/leave_one_out linear/accuracy|.1%} linear, '
      '{pool5 compact/leave_one_out rbf/accuracy|.1%} RBF',
-     'As above: one picture is left out, its woman is not'),
+     'As above: one picture is left out, its woman is not. Every trunk: the table below'),
     ('the same, somebody new (leave-one-subject-out)', 'the same', 'the same', 'not given',
      '{pool5 compact/leave_one_subject_out linear/accuracy|.1%} linear, '
      '{pool5 compact/leave_one_subject_out rbf/accuracy|.1%} RBF',
      'This is what a robot meets. The gap to ten-fold is what knowing the woman is worth'),
     ('the same with CaffeNet or AlexNet weights', '`paper/pool5.py`',
      '`evaluate pool5 ... --trunk caffenet --weights FILE`', '98 %',
-     '{pool5 caffenet/ten_fold linear/accuracy|.1%}',
-     'The ImageNet weights are not ours to ship and were not at hand; random convolutions would '
-     'be no result'),
+     'not measured: the weights are not to be had. EfficientNet-Lite0, of ImageNet too, in its '
+     'place: {pool5 lite0/ten_fold linear/accuracy|.1%} ten-fold, '
+     '{pool5 lite0/leave_one_out linear/accuracy|.1%} leave-one-out, '
+     '{pool5 lite0/leave_one_subject_out linear/accuracy|.1%} somebody new',
+     'Random convolutions would be no result. Pixels without any network reach '
+     '{pool5 pixels/ten_fold linear/accuracy|.1%} ten-fold'),
     ('"96.10 and 100, top 1 to top 5", "CAFFE database" (section 7)',
      '`paper/training/pool5_svm.py`', '`evaluate pool5`', '96.10 % and 100 %',
      'JAFFE, ten-fold: {pool5 compact/ten_fold linear/accuracy|.1%} and '
@@ -67,9 +70,19 @@ SYSTEMS: tuple[tuple[str, str, str, str, str, str], ...] = (
      'stays with you: JAFFE may not be passed on'),
     ('VGG-Face age network (section 5)', '`paper/vgg_age.py`, `paper/training/vgg_age.py`',
      '`train paper --config config/training/paper_vgg_age.yaml --weights FILE ...`', 'none',
-     'exact {train paper_vgg_age/figures/exact|.1%}',
-     'Needs VGG-Face weights, which may not be shipped, and Adience; neither was at hand. Tested '
-     'with tiny random weights'),
+     'not measured: VGG-Face\'s weights are not to be had. With a stand-in: the next row',
+     'Tested with tiny random weights'),
+    ('the same with FaceRes\'s convolutions in VGG-Face\'s place',
+     '`paper/stand_ins.py`, `paper/training/vgg_age.py`, `paper/training/evaluate_trained.py`',
+     '`train paper --config config/training/paper_vgg_age_faceres.yaml --weights FILE ...`',
+     'none',
+     '{test vgg_age faceres/exact|.1%} exact, {test vgg_age faceres/one_off|.1%} one-off on '
+     '{test vgg_age faceres/faces|d} test faces of UTKFace in one of the groups; ours '
+     '{test attributes_m/exact|.1%} and {test attributes_m/one_off|.1%}. On val, where the '
+     'stand-in was chosen: FaceRes {val vgg_age faceres/exact|.1%}, EfficientNet-Lite0 '
+     '{val vgg_age lite0/exact|.1%} exact',
+     'Other faces and other labels than Adience, of which no whole copy is to be had: so no '
+     'five folds by person either'),
     ('All-in-one network (section 6.1), full size',
      '`paper/all_in_one.py`, `paper/training/all_in_one.py`',
      '`train paper --config config/training/paper_all_in_one.yaml ...`', 'none',
@@ -132,7 +145,73 @@ def systems(values: Mapping[str, Any]) -> str:
     """One row a system and figure of the paper."""
     head = ('paper', 'here', 'command (`face-attributes ...`)', 'paper\'s figure', 'our figure',
             'why they differ')
-    return grid(head, [[*row[:4], filled_text(row[4], values), row[5]] for row in SYSTEMS])
+    return grid(head, [[*row[:4], *(filled_text(text, values) for text in row[4:])]
+                       for row in SYSTEMS])
+
+
+TRUNKS = (('pixels', 'the 64 x 64 grey levels, no network'),
+          ('lite0', 'EfficientNet-Lite0, taught on ImageNet, last grid'),
+          ('faceres', 'FaceRes, taught to know people, last grid'),
+          ('compact', 'our `attributes_m`, taught expressions, last grid'))
+JUDGED = (('ten_fold {}/accuracy', 'ten-fold'), ('leave_one_out {}/accuracy', 'leave-one-out'),
+          ('leave_one_subject_out {}/accuracy', 'somebody new'),
+          ('ferplus {}/val/accuracy', 'taught on FER+: its val, balanced draw'),
+          ('ferplus {}/jaffe/accuracy', 'taught on FER+: JAFFE'))
+
+
+def folds(values: Mapping[str, Any]) -> str:
+    """Algorithm 2 on every trunk: linear / RBF, and whom the nearest other picture shows."""
+    rows = []
+    for name, label in TRUNKS:
+        entry = found(values, f'pool5 {name}') or {}
+        cells = [' / '.join(percent(found(entry, path.format(kernel)))
+                            for kernel in ('linear', 'rbf')) for path, _ in JUDGED]
+        rows.append([label, *cells, percent(found(entry, 'nearest/same_person'))])
+    head = ('features', *(label for _, label in JUDGED), 'nearest picture is the same woman\'s')
+    return grid(head, rows)
+
+
+def percent(value: float | None) -> str:
+    """A share as text."""
+    return NOT_MEASURED if value is None else f'{value:.1%}'
+
+
+SPEEDS = (('Algorithm 1: 480 x 640 to 128 x 128, numpy', 'resize_480x640_to_128x128_ms'),
+          ('all-in-one network, one face of 227 x 227', 'all_in_one_ms'),
+          ('the same at a quarter of its width', 'all_in_one_quarter_ms'),
+          ('VGG-Face age network, one face of 224 x 224', 'vgg_age_ms'),
+          ('the same with FaceRes\'s convolutions', 'vgg_age_faceres_ms'),
+          ('CaffeNet to POOL5, one face of 227 x 227', 'pool5_ms'),
+          ('EfficientNet-Lite0 and the SVM, one face of 224 x 224', 'pool5_lite0_ms'),
+          ('FaceRes and the SVM, one face of 224 x 224', 'pool5_faceres_ms'),
+          ('ours (`attributes_m`), one face, on the runtime that ships', 'ours_ms'))
+PIPELINES = (('all_in_one', 'the paper\'s pipeline, all-in-one'),
+             ('vgg_age+pool5_svm', 'the paper\'s pipeline, VGG age and POOL5'), ('ours', 'ours'))
+
+
+def speed(values: Mapping[str, Any]) -> str:
+    """Milliseconds of every part and of whole pictures, with the machine they were taken on."""
+    parts, whole = (found(values, name) or {} for name in ('speed', 'side by side'))
+    rows = [[label, milliseconds(parts.get(key))] for label, key in SPEEDS]
+    rows += [[f'{label}: a picture, {whole.get("longer_side_px", 0)} px, detector and all',
+              milliseconds(found(whole, f'ms/{key}'))] for key, label in PIPELINES
+             if whole.get('ms')]
+    return f'{conditions(parts)}\n\n{grid(("one thread", "ms"), rows)}'
+
+
+def conditions(entry: Mapping[str, Any]) -> str:
+    """The machine of a measurement, and whether it had anything else to do."""
+    busy = entry.get('busy_others')
+    flags = ', '.join(name for name in entry.get('flags', ()) if name.startswith(('amx', 'avx5')))
+    words = 'other work unknown' if busy is None else (
+        f'other processes used {busy} of its {entry.get("cores")} cores meanwhile'
+        + ('' if busy < .2 else ': times by the clock are longer than on an idle machine'))
+    return f'{entry.get("cpu", "No machine yet")} ({flags or "features not noted"}), {words}.'
+
+
+def milliseconds(value: float | None) -> str:
+    """A time as text."""
+    return NOT_MEASURED if value is None else f'{value:.1f}'
 
 
 def detection(values: Mapping[str, Any]) -> str:
@@ -166,7 +245,8 @@ def tables() -> dict[str, Callable[[], str]]:
 
     values = measured()
     networks = {name: partial(describe.table, name, markdown=True) for name in describe.NETWORKS}
-    ours = {table.__name__: partial(table, values) for table in (systems, detection, looks)}
+    ours = {table.__name__: partial(table, values)
+            for table in (systems, folds, speed, detection, looks)}
     return {**ours, **networks}
 
 

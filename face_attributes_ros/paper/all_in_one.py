@@ -104,15 +104,19 @@ class AllInOneNet(nn.Module):
         """By head: `face` `smile` `gender` (B, 2) logits (no/yes; gender male/female), `landmarks`
         (B, 42) x, y of AFLW's points from the crop's centre in sides, `visibility` (B, 21), `pose`
         (B, 3) yaw, pitch, roll in radians, `age` (B, 1) years."""
+        fused, deep = self.maps(x)
+        shared = self.fc_full(fused.flatten(1))             # (B, 2048)
+        deep = deep.flatten(1)                              # (B, 18432)
+        return {name: head(deep if name in DEEP_HEADS else shared)
+                for name, head in self.heads.items()}
+
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the convolutions give: the fused taps (B, 256, 6, 6), and pool6 (B, 512, 6, 6)."""
         tap1 = self.pool1(self.conv1(x))                    # (B, 96, 27, 27)
         tap3 = self.conv3(self.pool2(self.conv2(tap1)))     # (B, 384, 13, 13)
         deep = self.conv5(self.conv4(tap3))                 # (B, 512, 13, 13)
         taps = [self.conv1a(tap1), self.conv3a(tap3), self.pool5(deep)]
-        fused = self.conv_all(torch.cat(taps, 1))           # (B, 256, 6, 6)
-        shared = self.fc_full(fused.flatten(1))             # (B, 2048)
-        deep = self.pool6(self.conv6(deep)).flatten(1)      # (B, 18432)
-        return {name: head(deep if name in DEEP_HEADS else shared)
-                for name, head in self.heads.items()}
+        return self.conv_all(torch.cat(taps, 1)), self.pool6(self.conv6(deep))
 
 
 def initialise(module: nn.Module, std: float = .01) -> None:

@@ -11,8 +11,11 @@ from face_attributes_ros.errors import ModelError
 IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 VGG_FACE_MEAN_BGR = (93.5940, 104.7624, 129.1863)
 CAFFE_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
+FACERES_MEAN_BGR = (103.939, 116.779, 123.68)
 KINDS = {
     'signed': ('rgb', (127.5,) * 3, (127.5,) * 3),
+    'lite0': ('rgb', (127.,) * 3, (128.,) * 3),
+    'faceres': ('bgr', FACERES_MEAN_BGR, (1.,) * 3),
     'imagenet': ('rgb', IMAGENET_MEAN_RGB, IMAGENET_STD_RGB),
     'vgg_face': ('bgr', VGG_FACE_MEAN_BGR, (1.,) * 3),
     'vgg_face_rgb': ('rgb', VGG_FACE_MEAN_BGR[::-1], (1.,) * 3),
@@ -21,7 +24,7 @@ KINDS = {
 """By name: the channel order of the network, then mean and divisor of each channel in that order,
 levels 0..255. `imagenet` are torchvision's weights, `vgg_face` VGG-Face's Caffe release,
 `vgg_face_rgb` its MatConvNet release, `caffe` the CaffeNet and AlexNet of Caffe, `signed` networks
-of this package."""
+of this package, `lite0` and `faceres` those of `stand_ins`."""
 
 
 class Normalise(nn.Module):

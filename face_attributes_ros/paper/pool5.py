@@ -2,8 +2,10 @@
 """The paper's expression features (Algorithm 2): a grey face through CaffeNet's five convolutions
 to POOL5, 256 x 6 x 6 = 9216 numbers, and a support vector machine on top.
 
-CaffeNet pools before it normalises. Its ImageNet weights are the user's to supply; `compact` runs
-the same algorithm on the trunk of the attribute network that this package trains.
+CaffeNet pools before it normalises. Its ImageNet weights are the user's to supply. The same
+algorithm runs on what is to be had: `lite0` and `faceres` of `stand_ins`, `compact`, the trunk of
+the attribute network that this package trains, and `pixels`, the grey picture itself: what the
+machine can do without any network.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from face_attributes_ros.networks.compact import VARIANTS, CompactConfig, Compac
 from face_attributes_ros.paper.all_in_one import initialise, pooling
 from face_attributes_ros.paper.normalise import Normalise
 from face_attributes_ros.paper.preprocessing import LUMA_RGB
+from face_attributes_ros.paper.stand_ins import STAND_INS, FaceResGrid, Lite0Grid
 
 GREY_PX = 64
 """The paper resizes emotion crops to 64 x 64 grey; the network's own input size is reached from
@@ -96,8 +99,17 @@ class CompactPool(nn.Module):
         return features.flatten(1)
 
 
-TRUNKS = ('caffenet', 'alexnet', 'compact')
-Trunk = CaffeNetPool5 | AlexNetPool5 | CompactPool
+class Pixels(nn.Module):
+    """Normalised (B, 3, 64, 64), thrice the same grey, to its (B, 4096) levels."""
+
+    kind, input_px = 'signed', GREY_PX
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0].flatten(1)
+
+
+TRUNKS = ('caffenet', 'alexnet', 'lite0', 'faceres', 'compact', 'pixels')
+Trunk = CaffeNetPool5 | AlexNetPool5 | CompactPool | Lite0Grid | FaceResGrid | Pixels
 
 
 def new_trunk(name: str, config: Mapping[str, Any] | None = None) -> Trunk:
@@ -106,18 +118,24 @@ def new_trunk(name: str, config: Mapping[str, Any] | None = None) -> Trunk:
         raise ModelError(f'trunk is {name!r}, needs one of {", ".join(TRUNKS)}')
     if name == 'compact':
         return CompactPool(CompactConfig.from_dict(config or {}))
+    if name == 'pixels':
+        return Pixels()
+    if name in STAND_INS:
+        return STAND_INS[name]()
     return CaffeNetPool5() if name == 'caffenet' else AlexNetPool5()
 
 
 def load_trunk(trunk: Trunk, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Fills a trunk from a user's tensors: Caffe's or torchvision's names, or those of our
-    attribute network."""
+    """Fills a trunk from a user's tensors: Caffe's or torchvision's names, those of a stand-in's
+    origin, or those of our attribute network."""
     if isinstance(trunk, CompactPool):
         stages = enumerate(('stem', 'stage1', 'stage2', 'stage3'))
         found = {f'stages.{i}.{name[len(stage) + 1:]}': tensor for i, stage in stages
                  for name, tensor in tensors.items() if name.startswith(stage + '.')}
-    else:
+    elif isinstance(trunk, CaffeNetPool5 | AlexNetPool5):
         found = dict(_convolutions(trunk, tensors))
+    else:
+        found = {} if isinstance(trunk, Pixels) else trunk.renamed(tensors)
     missing = [name for name, own in trunk.state_dict().items()
                if name not in found or tuple(found[name].shape) != tuple(own.shape)]
     if missing:

@@ -22,6 +22,14 @@ from face_attributes_ros.errors import ModelError
 from face_attributes_ros.faces import AGE_GROUPS_YEARS
 from face_attributes_ros.paper.all_in_one import initialise
 from face_attributes_ros.paper.normalise import Normalise
+from face_attributes_ros.paper.stand_ins import (
+    LITE0_LAST,
+    STAND_INS,
+    FaceResGrid,
+    GridMeans,
+    Lite0Grid,
+    StandIn,
+)
 
 INPUT_PX = 224
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
@@ -31,11 +39,16 @@ GRID = 7
 @dataclass(frozen=True)
 class VggAgeConfig:
     """`width` scales every layer but the output; 1 is the paper's network. `kind` says what the
-    convolutions were trained to see (`normalise.KINDS`), `dropout` is the share dropped."""
+    convolutions were trained to see (`normalise.KINDS`), `dropout` is the share dropped.
+
+    `trunk` is `vgg`, or one of `stand_ins.STAND_INS` in place of VGG-Face's convolutions, with the
+    same layers on the mean of its last grid. Lite0's width is not scaled.
+    """
 
     width: float = 1.
     dropout: float = .6
     kind: str = 'vgg_face'
+    trunk: str = 'vgg'
 
     def of(self, channels: int) -> int:
         """A layer's size at this width."""
@@ -43,8 +56,17 @@ class VggAgeConfig:
 
     @property
     def features(self) -> int:
-        """Length of what the convolutions give: 25088 at width 1."""
-        return self.of(BLOCKS[-1][0]) * GRID**2
+        """Length of what the convolutions give: 25088 of VGG at width 1."""
+        if self.trunk == 'vgg':
+            return self.of(BLOCKS[-1][0]) * GRID**2
+        return LITE0_LAST if self.trunk == 'lite0' else int(1024 * self.width)
+
+    def stand_in(self) -> StandIn:
+        """The trunk with fresh weights; ModelError where it is none of STAND_INS."""
+        if self.trunk not in STAND_INS:
+            raise ModelError(f'trunk is {self.trunk!r}, needs vgg or one of '
+                             f'{", ".join(STAND_INS)}')
+        return Lite0Grid() if self.trunk == 'lite0' else FaceResGrid(self.width)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
@@ -77,7 +99,11 @@ class VggConvolutions(nn.Module):
 
 
 class VggAgeHeads(nn.Sequential):
-    """The four new layers: features (B, 25088) to logits (B, 8)."""
+    """The four new layers: features (B, 25088) to logits (B, 8).
+
+    They start from N(0, 0.01) as in the paper; the first one from a wider spread where it reads
+    fewer numbers, so that signals stay as large.
+    """
 
     def __init__(self, config: VggAgeConfig = VggAgeConfig()):
         sizes = [config.features, config.of(4096), config.of(5000), config.of(5000)]
@@ -87,6 +113,9 @@ class VggAgeHeads(nn.Sequential):
                        nn.Dropout(config.dropout)]
         super().__init__(*layers, nn.Linear(sizes[-1], len(AGE_GROUPS_YEARS)))
         self.apply(initialise)
+        first = self[0]
+        if config.trunk != 'vgg' and isinstance(first, nn.Linear):
+            nn.init.normal_(first.weight, 0, .01 * (BLOCKS[-1][0] * GRID**2 / config.features)**.5)
 
 
 class VggAgeNet(nn.Module):
@@ -102,7 +131,9 @@ class VggAgeNet(nn.Module):
     def __init__(self, config: VggAgeConfig = VggAgeConfig()):
         super().__init__()
         self.config = config
-        self.convolutions, self.heads = VggConvolutions(config), VggAgeHeads(config)
+        self.convolutions: nn.Module = VggConvolutions(
+            config) if config.trunk == 'vgg' else GridMeans(config.stand_in())
+        self.heads = VggAgeHeads(config)
         self.register_buffer('years_in_group', even_years())
 
     def forward(self, x: Tensor) -> Tensor:

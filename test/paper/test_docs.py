@@ -27,6 +27,36 @@ def test_places_are_filled_or_say_so(script):
         assert script.filled_text(text, values) == expected
 
 
+def test_a_table_that_nobody_measured_says_so(script):
+    for table in (script.folds, script.speed):
+        assert script.NOT_MEASURED in table({})
+    assert 'No machine yet' in script.speed({})
+
+
+@pytest.mark.parametrize('busy, expected', [(None, 'other work unknown'), (0., 'meanwhile.'),
+                                            (1.5, 'longer than on an idle machine.')])
+def test_load_during_a_measurement_is_said(script, busy, expected):
+    entry = {'cpu': 'Xeon', 'flags': ['avx2', 'amx_bf16'], 'cores': 2, 'busy_others': busy}
+    words = script.conditions({name: value for name, value in entry.items() if value is not None})
+    assert words.startswith('Xeon (amx_bf16), ') and words.endswith(expected) or busy is None
+    assert expected in words
+
+
+def test_no_table_takes_the_name_of_another(script):
+    from face_attributes_ros.paper.describe import NETWORKS
+    own = {'systems', 'folds', 'speed', 'detection', 'looks'}
+    assert script.tables().keys() == own | NETWORKS.keys() and not own & NETWORKS.keys()
+
+
+def test_every_trunk_has_its_row(script):
+    row = {'accuracy': .5}
+    values = {'pool5 lite0': {'ten_fold linear': row, 'ten_fold rbf': {'accuracy': .25},
+                              'ferplus linear': {'val': row, 'jaffe': row},
+                              'nearest': {'same_person': .875}}}
+    line, = (line for line in script.folds(values).splitlines() if 'Lite0' in line)
+    assert '50.0% / 25.0%' in line and line.endswith('| 87.5% |')
+
+
 def test_every_file_that_a_row_names_exists(script):
     homes = ('', 'face_attributes_ros')
     for row in script.SYSTEMS:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from face_attributes_ros.paper.training.recipe import (
     PaperConfig,
     Recipe,
     descent,
+    kept,
     middle,
     plan,
     plateau,
@@ -31,11 +32,10 @@ from face_attributes_ros.paper.training.recipe import (
     split,
     thinned,
 )
-from face_attributes_ros.paper.training.regions import read_regions
+from face_attributes_ros.paper.training.sources import read_source
 from face_attributes_ros.training.attributes.data.augment import move_labels, move_pixels
 from face_attributes_ros.training.attributes.data.batches import passing_rows, source_counts
 from face_attributes_ros.training.attributes.data.cache import cached_crops
-from face_attributes_ros.training.attributes.data.packs import read_pack
 from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample
 from face_attributes_ros.weights import read_weights
 
@@ -55,10 +55,11 @@ class AllInOneTask:
         self.started_from = start_trunk(self.network, args.weights) if args.weights else None
         self.optimizer = descent(self.network, self.recipe)
         self.normalise = Normalise('signed')
-        self.table, self.held = split(_samples(config, args), config.recipe.validation_share)
+        self.table, held = split(_samples(config, args), config.recipe.validation_share)
+        self.held = held.subset(kept(len(held), config.validate_most))
         cache = args.cache or args.out / 'cache'
-        self.crops, _ = cached_crops(self.table, config.recipe.rescale_px, cache)
-        self.held_crops, _ = cached_crops(self.held, config.recipe.rescale_px, cache)
+        self.crops, _ = cached_crops(self.table, config.recipe.cached_px, cache)
+        self.held_crops, _ = cached_crops(self.held, config.recipe.cached_px, cache)
         self.counts = source_counts({name: share for name, share in config.shares.items()
                                      if len(self.table.rows_of(name))}, config.recipe.batch)
         self.data = {
@@ -93,7 +94,9 @@ class AllInOneTask:
 
     def _losses(self, image: Tensor, labels: dict[str, Tensor], network: nn.Module,
                 lam: float) -> dict[str, Tensor]:
-        raw = network(self.normalise(image))
+        with self.recipe.arithmetic():
+            raw = network(self.normalise(image))
+        raw = {name: value.float() for name, value in raw.items()}
         least = 3. if self.config.age.get('ramp', False) else 0.
         return all_in_one_losses(raw, with_points(labels), lam, least)
 
@@ -130,18 +133,34 @@ class AllInOneTask:
 
 
 TRUNK = ('conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'conv6')
+FUSION = ('conv1a', 'conv3a', 'conv_all')
+"""What a trunk's file may hold besides, as may be the slopes of every PReLU: `train paper` of the
+system `imitation` writes all of it."""
+
+
+def trunk_names(layers: Sequence[str], parts: Sequence[str]) -> dict[str, str]:
+    """{name in a trunk's file: name in the network's state} of some layers' `weight`, `bias`
+    (convolution) and `slope` (PReLU)."""
+    own = {'weight': '0.weight', 'bias': '0.bias', 'slope': '1.weight'}
+    return {f'{layer}.{part}': f'{layer}.{own[part]}' for layer in layers for part in parts}
+
+
+REQUIRED = trunk_names(TRUNK, ('weight', 'bias'))
+WHOLE_TRUNK = trunk_names((*TRUNK, *FUSION), ('weight', 'bias', 'slope'))
 
 
 def start_trunk(network: nn.Module, path: Path) -> str:
     """Starts the trunk from a user's face-identification network (`conv1.weight`, `conv1.bias`,
-    ... `conv6.bias`).
+    ... `conv6.bias`), and whatever else of WHOLE_TRUNK the file holds.
 
     Returns the file's SHA-256. Raises ModelError where a layer is missing or has another shape.
     """
     tensors, _ = read_weights(path)
     own, state = network.state_dict(), {}
-    for name in (f'{layer}.{part}' for layer in TRUNK for part in ('weight', 'bias')):
-        found, key = tensors.get(name), name.replace('.', '.0.')
+    for name, key in WHOLE_TRUNK.items():
+        found = tensors.get(name)
+        if found is None and name not in REQUIRED:
+            continue
         if found is None or found.shape != own[key].shape:
             raise ModelError(
                 f'{path}: {name} is {"missing" if found is None else tuple(found.shape)}, '
@@ -154,10 +173,7 @@ def start_trunk(network: nn.Module, path: Path) -> str:
 def _samples(config: PaperConfig, args: Namespace) -> list[Sample]:
     found: list[Sample] = []
     for source in config.shares:
-        if source == 'region':
-            some = read_regions(args.regions, crop_scale=config.crop_scale) if args.regions else []
-        else:
-            some = read_pack(args.data, ('train',), (source,))
+        some = read_source(args, source, config.crop_scale)
         found += thinned(some, config.most_per_source, args.seed)
     return found
 

@@ -8,6 +8,7 @@ of each fold only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,20 @@ def kernel_matrix(features: np.ndarray, train: np.ndarray, kernel: str) -> np.nd
 
     linear: z . z' / F; rbf: exp(-|z - z'|^2 / F), with F the number of features.
     """
-    z = StandardScaler().fit(features[train]).transform(features)
-    products = z @ z.T / z.shape[1]
+    return kernel_of(products_of(features, train), kernel)
+
+
+def products_of(features: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """(N, N) float64 z . z' / F of features standardised by the training rows; computed as they
+    come, float32 or float64."""
+    known = features[train]
+    spread = known.std(0)
+    z = (features - known.mean(0)) / np.where(spread == 0, 1, spread)
+    return (z @ z.T / z.shape[1]).astype(np.float64)
+
+
+def kernel_of(products: np.ndarray, kernel: str) -> np.ndarray:
+    """(N, N) kernel of a square of `products_of`."""
     if kernel == 'linear':
         return products
     squares = np.diag(products)
@@ -73,15 +86,24 @@ def choose_c(matrix: np.ndarray, labels: np.ndarray, persons: np.ndarray,
 def held_out_scores(features: np.ndarray, labels: np.ndarray, persons: np.ndarray, protocol: str,
                     kernel: str = 'linear', seed: int = 0) -> np.ndarray:
     """(N, 7) scores of each face by the machine of the fold that did not see it."""
-    scores = np.zeros((len(labels), len(EXPRESSIONS)))
+    return scores_by_kernel(features, labels, persons, protocol, (kernel,), seed)[kernel]
+
+
+def scores_by_kernel(features: np.ndarray, labels: np.ndarray, persons: np.ndarray, protocol: str,
+                     kernels: Sequence[str], seed: int = 0) -> dict[str, np.ndarray]:
+    """`held_out_scores` of several kernels; what they share is computed once."""
+    found = {kernel: np.zeros((len(labels), len(EXPRESSIONS))) for kernel in kernels}
+    by_person = protocol == 'leave_one_subject_out'
     for train, test in folds(protocol, labels, persons, seed):
-        matrix = kernel_matrix(features, train, kernel)
-        inside = matrix[np.ix_(train, train)]
-        c = choose_c(inside, labels[train], persons[train], protocol == 'leave_one_subject_out')
-        fitted = machine(c).fit(inside, labels[train])
-        scores[np.ix_(test,
-                      fitted.classes_)] = fitted.decision_function(matrix[np.ix_(test, train)])
-    return scores
+        products = products_of(features, train)
+        for kernel, scores in found.items():
+            matrix = kernel_of(products, kernel)
+            inside = matrix[np.ix_(train, train)]
+            c = choose_c(inside, labels[train], persons[train], by_person)
+            fitted = machine(c).fit(inside, labels[train])
+            decided = fitted.decision_function(matrix[np.ix_(test, train)])
+            scores[np.ix_(test, fitted.classes_)] = decided
+    return found
 
 
 def summary(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

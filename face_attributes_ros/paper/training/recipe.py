@@ -16,7 +16,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from face_attributes_ros.training.attributes.data.augment import Motion, chosen, uniform
+from face_attributes_ros.training.attributes.data.cache import resized
 from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample, table_of
+from face_attributes_ros.training.common.precision import bf16_is_native
 from face_attributes_ros.training.common.run import Plan
 
 RATE_FLOOR = 1e-6
@@ -37,13 +39,30 @@ class Recipe:
     rescale_px: int = 256
     crop_px: int = 224
     clip_gradient: float = 5.
+    precision: Literal['fp32', 'auto'] = 'fp32'
+    """`auto` multiplies in bf16 where the hardware does; weights and losses stay in fp32."""
+    ema_decay: float = 0.
+    """Of the averaged weights; 0 for none, as in the paper."""
+    stored_px: int = 0
+    """Side of the cached crops, where less than `rescale_px` is enough to hold what the pictures
+    show; 0 for `rescale_px`."""
+
+    @property
+    def cached_px(self) -> int:
+        """Side of the cached crops."""
+        return self.stored_px or self.rescale_px
+
+    def arithmetic(self) -> torch.autocast:
+        """The context in which a network runs."""
+        half = self.precision == 'auto' and bf16_is_native(torch.device('cpu'))
+        return torch.autocast('cpu', torch.bfloat16, enabled=half)
 
 
 @dataclass(frozen=True)
 class PaperConfig:
     """One configuration file; `network` holds the fields of the system's own configuration."""
 
-    system: Literal['all_in_one', 'vgg_age']
+    system: Literal['all_in_one', 'vgg_age', 'imitation']
     network: dict[str, Any]
     recipe: Recipe
     crop_scale: float = 1.3
@@ -53,6 +72,8 @@ class PaperConfig:
     age: dict[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     views: int = 1
+    validate_most: int = 0
+    """Held-out faces that are looked at, evenly spaced; 0 for all."""
 
 
 def plan(config: PaperConfig, weights: Mapping[str, float], figures: Sequence[str]) -> Plan:
@@ -61,7 +82,7 @@ def plan(config: PaperConfig, weights: Mapping[str, float], figures: Sequence[st
     return Plan(
         name=config.system, weights=weights, measured='val_loss',
         columns=(*weights, *(f'val_{name}' for name in figures)),
-        identity=('system', 'network', 'data', 'seed'), ema_decay=0.0,
+        identity=('system', 'network', 'data', 'seed'), ema_decay=recipe.ema_decay,
         clip_gradient=recipe.clip_gradient, validate_every=recipe.validate_every)
 
 
@@ -91,6 +112,11 @@ def split(samples: Sequence[Sample], share: float) -> tuple[LabelTable, LabelTab
     return table_of(parts[0]), table_of(parts[1])
 
 
+def kept(count: int, most: int) -> np.ndarray:
+    """Row numbers of at most `most` of `count` rows, evenly spaced; all where `most` is 0."""
+    return np.arange(count)[::max(1, -(-count // most)) if most else 1]
+
+
 def thinned(samples: list[Sample], most: int, seed: int = 0) -> list[Sample]:
     """At most `most` of the samples, drawn at random; all of them where `most` is 0."""
     if not most or len(samples) <= most:
@@ -110,6 +136,9 @@ def random_crop(generator: torch.Generator, count: int, recipe: Recipe, mirror: 
 
 
 def middle(crops: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The middle `crop_px` of crops (B, rescale_px, rescale_px, 3)."""
+    """The middle `crop_px` of crops (B, S, S, 3), rescaled to `rescale_px` where they are cached
+    smaller."""
+    if crops.shape[1] != recipe.rescale_px:
+        crops = np.stack([resized(crop, recipe.rescale_px) for crop in crops])
     edge = (recipe.rescale_px - recipe.crop_px) // 2
     return crops[:, edge:edge + recipe.crop_px, edge:edge + recipe.crop_px]

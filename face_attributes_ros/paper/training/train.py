@@ -5,9 +5,12 @@
         --regions DIR --out runs/aio --minutes 60
     face-attributes train paper --config config/training/paper_vgg_age.yaml --data DIR \\
         --out runs/vgg --steps 2000 --weights vgg_face.safetensors
+    face-attributes train paper --config config/training/all_in_one_imitation.yaml --data DIR \\
+        --full DIR --out runs/imitation --steps 4000 --weights faceres.safetensors
     face-attributes train paper ... --resume
 
-DIR of `--data` holds `labels.csv` and its zips, of `--regions` a YOLO-format detection set. OUT
+DIR of `--data` holds `labels.csv` and its zips, of `--full` the larger `<source>_full` packs, of
+`--regions` a YOLO-format detection set. OUT
 receives `last.safetensors` (everything needed to go on), `<system>.safetensors` (for
 `attributes.model`), `log.csv`, `curve.png` and `result.json`. A resumed run equals the
 uninterrupted one where `--steps` is the budget. One process, on the CPU.
@@ -39,11 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `train paper`."""
     add_run_arguments(parser, 'folder of labels.csv and its zips')
     parser.set_defaults(validate_minutes=math.inf)      # the plateau counts steps
+    parser.add_argument('--full', type=Path,
+                        help='folder of <source>_full packs, used in place of the same sources')
     parser.add_argument('--regions', type=Path,
                         help='YOLO-format detection set, for face and not-face')
     parser.add_argument(
-        '--weights', type=Path, help='safetensors of convolutions: VGG\'s (needed by vgg_age), or '
-        'a face-identification trunk for all_in_one')
+        '--weights', type=Path, help='safetensors of convolutions: VGG\'s or a stand-in\'s '
+        '(needed by vgg_age), a face-identification trunk for all_in_one, or FaceRes for '
+        'imitation')
     parser.add_argument('--random-convolutions', action='store_true',
                         help='rehearse vgg_age without --weights')
     parser.add_argument('--cache', type=Path,
@@ -84,6 +90,9 @@ def open_task(config: PaperConfig, args: argparse.Namespace) -> Task:
     if config.system == 'vgg_age':
         from face_attributes_ros.paper.training.vgg_age import VggAgeTask
         return VggAgeTask(config, args)
+    if config.system == 'imitation':
+        from face_attributes_ros.paper.training.imitation import ImitationTask
+        return ImitationTask(config, args)
     from face_attributes_ros.paper.training.all_in_one import AllInOneTask
     return AllInOneTask(config, args)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VGG's frozen convolutions run once over every picture; the four new layers learn age groups from
-what they gave."""
+"""VGG's frozen convolutions, or a stand-in's, run once over every picture; the four new layers
+learn age groups from what they gave."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.faces import AGE_GROUPS_YEARS
 from face_attributes_ros.paper.normalise import Normalise
+from face_attributes_ros.paper.pool5 import load_trunk
+from face_attributes_ros.paper.stand_ins import GridMeans
 from face_attributes_ros.paper.training.recipe import (
     PaperConfig,
     descent,
@@ -34,20 +36,26 @@ from face_attributes_ros.paper.training.recipe import (
     split,
     thinned,
 )
-from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggAgeNet, load_convolutions
+from face_attributes_ros.paper.training.sources import read_source
+from face_attributes_ros.paper.vgg_age import (
+    VggAgeConfig,
+    VggAgeNet,
+    VggConvolutions,
+    load_convolutions,
+)
 from face_attributes_ros.training.attributes.data.augment import move_pixels
 from face_attributes_ros.training.attributes.data.batches import passing_rows
 from face_attributes_ros.training.attributes.data.cache import cached_crops
-from face_attributes_ros.training.attributes.data.packs import read_pack
 from face_attributes_ros.training.attributes.data.tables import LabelTable
+from face_attributes_ros.training.attributes.probe import exported
 from face_attributes_ros.weights import read_weights
 
 NO_WEIGHTS = (
     'the VGG age network needs convolutions that have learnt faces: --weights FILE.safetensors '
-    'with VGG-Face (conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors. We '
-    'may not ship either. --random-convolutions rehearses the training without them; its figures '
-    'mean nothing.')
-_FEATURE_BATCH = 8
+    'with VGG-Face (conv1_1.weight ...) or torchvision vgg16 (features.0.weight ...) tensors, or '
+    'those of the stand-in that the configuration names. We ship none. --random-convolutions '
+    'rehearses the training without them; its figures mean nothing.')
+_FEATURE_BATCH = 16
 
 
 class VggAgeTask:
@@ -67,8 +75,7 @@ class VggAgeTask:
         config = self.config
         samples = [
             sample for source in config.sources
-            for sample in thinned(read_pack(args.data, ('train', ), (
-                source, )), config.most_per_source, args.seed)
+            for sample in thinned(read_source(args, source), config.most_per_source, args.seed)
         ]
         samples = [sample for sample in samples
                    if group_of_range(sample.age_low, sample.age_high) is not None]
@@ -92,14 +99,18 @@ class VggAgeTask:
             raise ModelError(NO_WEIGHTS)
         if args.weights is None:
             return 'random'
-        load_convolutions(self.whole.convolutions, read_weights(args.weights)[0], args.weights)
+        tensors, convolutions = read_weights(args.weights)[0], self.whole.convolutions
+        if isinstance(convolutions, GridMeans):
+            load_trunk(convolutions.trunk, tensors, args.weights)
+        elif isinstance(convolutions, VggConvolutions):
+            load_convolutions(convolutions, tensors, args.weights)
         return file_sha256(args.weights)
 
     def _features(self, table: LabelTable, folder: Path, views: int) -> np.ndarray:
-        crops, _ = cached_crops(table, self.recipe.rescale_px, folder)
+        crops, _ = cached_crops(table, self.recipe.cached_px, folder)
         key = json.dumps([
             table.images, self.convolutions, self.seed, views, self.config.network,
-            self.recipe.crop_px
+            self.recipe.crop_px, self.recipe.cached_px
         ])
         path = folder / f'features_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy'
         if not path.is_file():
@@ -108,29 +119,29 @@ class VggAgeTask:
             os.replace(part, path)
         return np.load(path, mmap_mode='r')
 
-    @torch.no_grad()
     def _compute(self, crops: np.ndarray, views: int, path: Path) -> None:
         """Writes (N, views, F) float16: the middle crop first, then random ones."""
-        self.whole.eval()
-        normalise = Normalise(self.whole.config.kind)
+        network = nn.Sequential(Normalise(self.whole.config.kind), self.whole.convolutions,
+                                nn.Flatten())
         shape = (len(crops), views, self.whole.config.features)
         features = np.lib.format.open_memmap(path, 'w+', np.float16, shape)
-        for start in tqdm(range(0, len(crops), _FEATURE_BATCH), unit='batch', desc='features',
-                          disable=None):
-            some = np.array(crops[start:start + _FEATURE_BATCH])
-            for view in range(views):
-                image = self._view(some, view, start)
-                features[start:start + len(some),
-                         view] = self.whole.convolutions(normalise(image)).flatten(1).numpy()
+        example = torch.zeros(2, self.recipe.crop_px, self.recipe.crop_px, 3, dtype=torch.uint8)
+        with exported(network, example) as run:
+            for start in tqdm(range(0, len(crops), _FEATURE_BATCH), unit='batch', desc='features',
+                              disable=None):
+                some = np.array(crops[start:start + _FEATURE_BATCH])
+                for view in range(views):
+                    features[start:start + len(some), view] = run(self._view(some, view, start))
         features.flush()
 
-    def _view(self, crops: np.ndarray, view: int, start: int) -> Tensor:
+    def _view(self, crops: np.ndarray, view: int, start: int) -> np.ndarray:
         if view == 0:
-            return torch.from_numpy(np.ascontiguousarray(middle(crops, self.recipe)))
+            return np.ascontiguousarray(middle(crops, self.recipe))
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + start) * 64 + view)
         motion = random_crop(generator, len(crops), self.recipe, self.config.mirror)
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
-        return move_pixels(pixels, motion, self.recipe.crop_px).permute(0, 2, 3, 1)
+        moved = move_pixels(pixels, motion, self.recipe.crop_px).permute(0, 2, 3, 1)
+        return moved.round().to(torch.uint8).numpy()
 
     def schedule(self, now: Callable[[], tuple[int, float]]) -> ReduceLROnPlateau:
         """The paper's plateau; it does not ask for the time."""
@@ -147,8 +158,10 @@ class VggAgeTask:
         views = np.random.default_rng([self.seed, step]).integers(self.config.views,
                                                                   size=len(rows))
         features = torch.from_numpy(self.features[rows, views].astype(np.float32))
+        with self.recipe.arithmetic():
+            logits = network(features)
         return {
-            'age_group': F.cross_entropy(network(features), torch.from_numpy(self.groups[rows]))
+            'age_group': F.cross_entropy(logits.float(), torch.from_numpy(self.groups[rows]))
         }
 
     def validate(self, network: nn.Module, step: int) -> dict[str, float]:

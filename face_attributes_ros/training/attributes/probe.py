@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,18 +57,29 @@ def features(faceres: Path, crops: np.ndarray, size_px: int = SIZE_PX,
     network, side = MobileNet(MobileConfig()), crops.shape[1]
     load_faceres(network, faceres)
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'faceres.onnx'
-        torch.onnx.export(Enlarged(network, size_px).eval(), (example,), str(path),
-                          opset_version=17, dynamo=False, input_names=['image'],
-                          output_names=['features'],
-                          dynamic_axes={'image': {0: 'batch'}, 'features': {0: 'batch'}})
-        half = bf16_is_native(torch.device('cpu')) and find_spec('openvino')
-        run = open_network(path, device='cpu', threads=torch.get_num_threads(),
-                           precision='bf16' if half else 'auto')
-        parts = [np.array(run(np.array(crops[start:start + batch]))[0], np.float16)
+    with exported(Enlarged(network, size_px), example) as run:
+        parts = [run(np.array(crops[start:start + batch])).astype(np.float16)
                  for start in range(0, len(crops), batch)]
     return np.concatenate(parts)
+
+
+@contextmanager
+def exported(network: nn.Module, example: Tensor,
+             half: bool = True) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """A network of one output as a function of batches like `example`, on the runtime that `auto`
+    takes; with `half` in bf16 where that is native."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'features.onnx'
+        with warnings.catch_warnings():      # of sizes that become constants, as they should
+            warnings.simplefilter('ignore')
+            torch.onnx.export(network.eval(), (example,), str(path),
+                              opset_version=17, dynamo=False, input_names=['image'],
+                              output_names=['features'],
+                              dynamic_axes={'image': {0: 'batch'}, 'features': {0: 'batch'}})
+        native = bf16_is_native(torch.device('cpu')) and find_spec('openvino')
+        run = open_network(path, device='cpu', threads=torch.get_num_threads(),
+                           precision=('bf16' if native else 'auto') if half else 'fp32')
+        yield lambda batch: np.array(run(batch)[0])
 
 
 @dataclass

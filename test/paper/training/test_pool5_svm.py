@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import argparse
+import csv
+import itertools
 import json
 import math
+import zipfile
 
 import cv2
 import numpy as np
@@ -11,14 +14,19 @@ torch = pytest.importorskip('torch', reason='torch is needed for the paper\'s ne
 pytest.importorskip('sklearn')
 pytest.importorskip('matplotlib')
 
-from paper_fixtures import TINY_COMPACT, write_jaffe
+from paper_fixtures import TINY_COMPACT, jpeg, write_jaffe
 
 from face_attributes_ros.errors import DataError, ModelError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.networks.compact import CompactNet
 from face_attributes_ros.paper.models import _open_pool5_svm, read_weights
 from face_attributes_ros.paper.pool5 import Features, Pool5Contract
-from face_attributes_ros.paper.training import evaluate_pool5, pool5_svm, report_grid
+from face_attributes_ros.paper.training import (
+    evaluate_pool5,
+    pool5_svm,
+    pool5_transfer,
+    report_grid,
+)
 from face_attributes_ros.paper.training.jaffe import (
     face_crops,
     grey_pictures,
@@ -184,6 +192,68 @@ def test_the_command_measures_and_saves_a_machine_that_runs(command, tmp_path, c
     assert json.dumps(entry)
 
 
+def test_pixels_need_no_network(command, tmp_path):
+    command(evaluate_pool5, '--trunk', 'pixels', '--protocol', 'ten_fold', '--kernel', 'linear',
+            '--results', str(tmp_path / 'paper.json'))
+    entry = read_results(tmp_path / 'paper.json')['pool5 pixels']
+    assert entry['features'] == 64 * 64 and entry['weights'] is None
+    # Backgrounds tell the women apart, and each expression is drawn three times alike.
+    assert entry['nearest']['same_person_and_expression'] > .8
+
+
+def test_a_machine_taught_elsewhere_is_judged_here(command, tmp_path):
+    write_expressions(tmp_path / 'pack')
+    words = ['--protocol', 'ten_fold', '--kernel', 'linear', '--teach', str(tmp_path / 'pack'),
+             '--teach-most', '9', '--results', str(tmp_path / 'paper.json')]
+    assert command(evaluate_pool5, '--trunk', 'pixels', *words) == 0
+    row = read_results(tmp_path / 'paper.json')['pool5 pixels']['ferplus linear']
+    assert row['taught'] == 7 * 6 and row['val']['faces'] == 7 * 3 and row['jaffe']['faces'] == 84
+    assert row['val']['accuracy'] > .9 and row['jaffe']['accuracy'] > .5      # the same circles
+
+
+def write_expressions(folder):
+    """A pack `ferplus` of drawn circles, one size an expression, six of each to learn from."""
+    folder.mkdir()
+    columns = ('path', 'gender', 'expression', 'source', 'split', 'age_min', 'age_max', 'smile',
+               'yaw', 'pitch', 'roll', 'group')
+    rows = []
+    with zipfile.ZipFile(folder / 'ferplus.zip', 'w') as archive:
+        for number, (e, n) in enumerate(itertools.product(range(len(EXPRESSIONS)), range(12))):
+            image = np.full((64, 64, 3), 40 + 4 * n, np.uint8)
+            cv2.circle(image, (32, 32), 6 + 3 * e, (220, 220, 220), -1)
+            archive.writestr(f'{number}.jpg', jpeg(image))
+            rows.append({'path': f'ferplus/{number}.jpg', 'source': 'ferplus',
+                         'split': 'val' if n % 2 else 'train', 'expression': EXPRESSIONS[e],
+                         'group': f'g{number}'})
+    with open(folder / 'labels.csv', 'w', newline='') as file:
+        writer = csv.DictWriter(file, columns, restval='')
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_pack_without_an_expression_is_refused(tmp_path):
+    write_expressions(tmp_path / 'pack')
+    with pytest.raises(DataError, match='no test face of ferplus that shows neutral'):
+        pool5_transfer.read_faces(tmp_path / 'pack', 'ferplus', 'test', 5)
+
+
+@pytest.mark.parametrize('kernel', pool5_svm.KERNELS)
+def test_a_transferred_machine_never_sees_what_it_judges(kernel):
+    taught, groups = CLEAR[:56].astype(np.float32), PERSONS[:56]
+    tests = [CLEAR[56:].astype(np.float32)] * 2
+    tests[1] = tests[1] * 1000      # does not move how the first is scaled
+    c, (scores, _) = pool5_transfer.transferred((taught, TRUTH[:56]), groups, tests, kernel)
+    assert c in pool5_svm.C_GRID
+    assert (scores.argmax(1) == TRUTH[56:]).mean() > .9
+
+
+def test_neighbours_by_hand():
+    features = np.array([[0.], [.1], [5.], [5.1]])
+    found = pool5_transfer.neighbours(features, np.array([0, 1, 0, 0]),
+                                      np.array(['a', 'a', 'b', 'c']))
+    assert found == {'same_person': .5, 'same_expression': .5, 'same_person_and_expression': 0.}
+
+
 def test_the_grid_shows_each_person_and_expression(command, tmp_path, capsys):
     assert command(report_grid, '--out', str(tmp_path / 'grid.png')) == 0
     assert '28 of 84 pictures shown' in capsys.readouterr().out
@@ -194,6 +264,6 @@ def test_the_grid_shows_each_person_and_expression(command, tmp_path, capsys):
 
 
 def test_convolutions_without_weights_are_refused():
-    for trunk in ('caffenet', 'alexnet'):
-        with pytest.raises(ModelError, match=f'trunk {trunk} needs your ImageNet weights'):
+    for trunk in ('caffenet', 'alexnet', 'lite0', 'faceres'):
+        with pytest.raises(ModelError, match=f'trunk {trunk} needs your weights'):
             evaluate_pool5.open_trunk(trunk)

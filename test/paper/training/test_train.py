@@ -17,10 +17,17 @@ from paper_fixtures import TINY, write_pack, write_regions
 
 from face_attributes_ros.engines.models import file_sha256
 from face_attributes_ros.errors import DataError, ModelError, ParameterError
+from face_attributes_ros.networks.mobilenet import mobile_body
 from face_attributes_ros.paper.all_in_one import AllInOneConfig, AllInOneNet
 from face_attributes_ros.paper.models import open_paper_model
+from face_attributes_ros.paper.training import evaluate_trained, imitation
 from face_attributes_ros.paper.training import train as train_paper
-from face_attributes_ros.paper.training.all_in_one import figures, middle_labels, with_points
+from face_attributes_ros.paper.training.all_in_one import (
+    WHOLE_TRUNK,
+    figures,
+    middle_labels,
+    with_points,
+)
 from face_attributes_ros.paper.training.recipe import (
     PaperConfig,
     Recipe,
@@ -30,6 +37,7 @@ from face_attributes_ros.paper.training.recipe import (
 )
 from face_attributes_ros.paper.training.regions import read_regions
 from face_attributes_ros.paper.training.results import record
+from face_attributes_ros.paper.training.sources import read_source
 from face_attributes_ros.paper.training.vgg_age import accuracy, group_of_range, years_in_group
 from face_attributes_ros.paper.vgg_age import VggAgeConfig, VggConvolutions
 from face_attributes_ros.training.attributes.data.tables import Sample, table_of
@@ -64,12 +72,39 @@ def arguments(data, out, config, *more):
     ])
 
 
+def write_faceres(path, width=1 / 32):
+    """Random weights of FaceRes's shape, narrower."""
+    body = mobile_body(width)
+    tensors = {f'trunk.{i}.{part}': getattr(layer.conv, part).detach().clone()
+               for i, layer in enumerate(body) for part in ('weight', 'bias')}
+    save_tensors(path, tensors, {})
+    return path
+
+
 ALL_IN_ONE = {'system': 'all_in_one', 'network': {'width': TINY, 'dropout': .6}, 'recipe': RECIPE,
               'age': {'switch': 2}, 'shares': {'utkface': .5, 'ytf68': .3, 'region': .2}}
 VGG_AGE = {
     'system': 'vgg_age', 'network': {'width': TINY}, 'recipe': RECIPE, 'views': 2,
     'sources': ['utkface']
 }
+
+
+STAND_IN = {**VGG_AGE, 'network': {'width': TINY, 'kind': 'faceres', 'trunk': 'faceres'},
+            'recipe': {**RECIPE, 'precision': 'auto', 'stored_px': 48}}
+IMITATION = {
+    'system': 'imitation', 'network': {'width': TINY}, 'sources': ['utkface', 'ytf68'],
+    'recipe': {**RECIPE, 'batch': 4, 'learning_rate': .001, 'ema_decay': .9, 'stored_px': 48},
+    'validate_most': 3
+}
+
+
+@pytest.fixture
+def numbers(monkeypatch):
+    """What FaceRes would say: brightness, 1024 times."""
+    def said(path, crops):
+        return np.repeat(crops.mean((1, 2, 3), np.float32)[:, None], 1024, 1).astype(np.float16)
+
+    monkeypatch.setattr(imitation, 'features', said)
 
 
 def log_of(out):
@@ -121,6 +156,99 @@ def test_a_trained_all_in_one_runs_live(data, tmp_path):
                   str(tmp_path / 'r.json')))
     assert open_paper_model('all_in_one', 'cpu', folder=tmp_path / 'run').crop_scale == 1.3
     assert read_results(tmp_path / 'r.json')['train config']['figures']['age_mae'] > 0
+
+
+def test_an_imitation_resumed_is_the_uninterrupted_one_and_starts_the_tasks(data, tmp_path,
+                                                                            numbers):
+    weights = ['--weights', str(write_faceres(tmp_path / 'faceres.safetensors'))]
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    train_paper.run(arguments(data, whole, IMITATION, '--steps', '4', *weights))
+    train_paper.run(arguments(data, parts, IMITATION, '--steps', '4', *weights))
+    tensors, about = load_tensors(whole / 'imitation.safetensors')
+    assert all(torch.equal(value, load_tensors(parts / 'imitation.safetensors')[0][name])
+               for name, value in tensors.items())
+    assert about['data']['held_out'] <= 3 and 0 < about['figures']['loss'] < 10
+    assert tensors.keys() == WHOLE_TRUNK.keys()
+    train_paper.run(arguments(data, whole, IMITATION, '--steps', '5', '--resume', *weights))
+    assert load_tensors(whole / 'imitation.safetensors')[1]['step'] == 5
+    args = arguments(data, tmp_path / 'tasks', ALL_IN_ONE, '--weights',
+                     str(parts / 'imitation.safetensors'))
+    started = train_paper.open_task(read_config(args.config, PaperConfig), args).network
+    assert torch.equal(started.conv_all[1].weight, tensors['conv_all.slope'])
+    assert torch.equal(started.conv6[0].weight, tensors['conv6.weight'])
+
+
+def test_imitation_learns_what_it_is_told(data, tmp_path, numbers):
+    config = {**IMITATION, 'recipe': {**IMITATION['recipe'], 'batch': 16, 'learning_rate': .003,
+                                      'ema_decay': 0., 'validation_share': .2},
+              'validate_most': 0}
+    train_paper.run(arguments(data, tmp_path / 'run', config, '--steps', '60', '--weights',
+                              str(write_faceres(tmp_path / 'faceres.safetensors')),
+                              '--validate-every', '30'))
+    losses = [float(row['train_loss']) for row in log_of(tmp_path / 'run')]
+    assert losses[-1] < .9 * losses[0]
+
+
+def test_imitation_needs_somebody_to_imitate(data, tmp_path):
+    with pytest.raises(ModelError, match='--weights faceres.safetensors'):
+        train_paper.run(arguments(data, tmp_path / 'run', IMITATION, '--steps', '1'))
+
+
+def test_a_larger_pack_takes_the_place_of_the_smaller(data, tmp_path):
+    full = tmp_path / 'full'
+    full.mkdir()
+    (full / 'utkface_full.csv').write_text('path,age_min,age_max,gender,votes\n'
+                                           'utkface_full/0.jpg,5,5,0,\n')
+    for name in ('posed_more', 'lfw_more'):
+        (full / f'{name}.csv').write_text('path,gender,expression,group\n'
+                                          f'{name}/1.jpg,1,happy,p\n')
+    args = argparse.Namespace(data=data, full=full, regions=None)
+    assert [sample.image[-19:] for sample in read_source(args, 'utkface')] == [
+        '/utkface_full.zip!0.jpg'[-19:]]
+    assert len(read_source(args, 'posed')) == 1 and read_source(args, 'region') == []
+    assert len(read_source(args, 'ytf68')) == 12
+    args.full = None
+    assert len(read_source(args, 'utkface')) == 12
+    with pytest.raises(ParameterError, match='source lfw needs --full'):
+        read_source(args, 'lfw')
+
+
+def test_a_stand_in_takes_the_place_of_vggs_convolutions(data, tmp_path):
+    weights = write_faceres(tmp_path / 'faceres.safetensors', TINY)
+    train_paper.run(arguments(data, tmp_path / 'run', STAND_IN, '--steps', '2', '--weights',
+                              str(weights)))
+    path = tmp_path / 'run' / 'vgg_age.safetensors'
+    found, about = load_tensors(path)
+    given, _ = load_tensors(weights)
+    assert torch.equal(found['convolutions.trunk.body.26.conv.weight'], given['trunk.26.weight'])
+    assert found['heads.0.weight'].shape[1] == 32 and about['convolutions'] == file_sha256(weights)
+    for words in (['--weights', str(path)], []):
+        parser = argparse.ArgumentParser()
+        evaluate_trained.add_arguments(parser)
+        assert evaluate_trained.run(parser.parse_args([
+            '--data', str(data), '--split', 'val', '--results', str(tmp_path / 'r.json'), *words
+        ])) == 0
+    results = read_results(tmp_path / 'r.json')
+    for entry in results.values():
+        assert np.sum(entry['confusion']) == entry['faces'] > 5
+        assert entry['exact'] <= entry['one_off'] <= 1
+    assert results.keys() == {'val vgg_age faceres', 'val attributes_m'}
+
+
+def test_a_trained_all_in_one_is_asked_about_every_source(data, tmp_path):
+    train_paper.run(arguments(data, tmp_path / 'run', ALL_IN_ONE, '--steps', '1'))
+    parser = argparse.ArgumentParser()
+    evaluate_trained.add_arguments(parser)
+    words = ['--data', str(data), '--weights', str(tmp_path / 'run' / 'all_in_one.safetensors'),
+             '--results', str(tmp_path / 'r.json')]
+    assert evaluate_trained.run(parser.parse_args(words)) == 0
+    entry = read_results(tmp_path / 'r.json')[f'val all_in_one {TINY}']
+    assert entry['utkface']['age_mae'] > 0 and entry['ytf68']['landmarks_nme'] > 0
+    last = tmp_path / 'run' / 'last.safetensors'
+    tensors, about = load_tensors(last)
+    save_tensors(last, tensors, {**about, 'system': 'imitation'})
+    with pytest.raises(ModelError, match='needs vgg_age or all_in_one'):
+        evaluate_trained.run(parser.parse_args([*words[:3], str(last), *words[4:]]))
 
 
 def test_the_plateau_divides_the_rate_by_ten(data, tmp_path):
@@ -182,6 +310,14 @@ def test_shipped_configurations_are_the_papers_recipe(path):
     assert (recipe.momentum, recipe.weight_decay, recipe.validation_share) == (.9, 1e-3, .2)
     assert (recipe.rescale_px, recipe.crop_px, config.network['dropout']) == (256, 224, .6)
     assert recipe.batch == (64 if 'quarter' in path.stem else 256)
+
+
+def test_the_imitation_that_ships_is_for_the_network_that_it_starts():
+    before, after = (read_config(CONFIGS / f'{name}.yaml', PaperConfig)
+                     for name in ('all_in_one_imitation', 'paper_all_in_one_taught'))
+    assert before.network == after.network and before.recipe.ema_decay and after.recipe.ema_decay
+    assert before.recipe.cached_px == after.recipe.cached_px == 112
+    assert Recipe().cached_px == Recipe().rescale_px
 
 
 @pytest.mark.parametrize(
