@@ -73,7 +73,7 @@ def test_the_canvas_and_four_crops_are_what_is_measured(monkeypatch):
         sample.shape) or choose.Opened(SimpleNamespace(outputs=('age', ), description=''), 'cpu'))
     build_pipeline()
     build_pipeline(Settings(detector_imgsz=320, detector_square=True, attributes_model=''))
-    assert shapes == [(1, 256, 448, 3), (4, 80, 80, 3), (1, 320, 320, 3)]
+    assert shapes == [(1, 352, 576, 3), (4, 80, 80, 3), (1, 320, 320, 3)]
 
 
 def test_what_was_asked_for_by_name_needs_no_words(monkeypatch):

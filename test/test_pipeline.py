@@ -136,9 +136,9 @@ def test_the_manifests_threshold_holds_on_every_runtime(monkeypatch):
         assert pipeline.settings.detector_confidence == score
 
 
-@pytest.mark.parametrize('imgsz, side', [(0, 448), (320, 320)])
+@pytest.mark.parametrize('imgsz, side', [(0, 576), (320, 320)])
 def test_the_canvas_is_the_manifests_unless_told(imgsz, side):
-    assert shipped()['detector_tiny'].input_px == 448
+    assert shipped()['detector_tiny'].input_px == 576
     pipeline = build_pipeline(
         Settings(device='cpu', threads=1, detector_imgsz=imgsz, attributes_model=''))
     assert pipeline.detector.imgsz_px == side

@@ -35,7 +35,8 @@ CONDITION_FIGURES = ('ap50', 'ap50_small', 'ap50_medium', 'ap50_large', 'ap50_cr
 ATTRIBUTES_LOGS = {'attributes-log': 'attributes_m_finish', 'attributes-log-s': 'attributes_s',
                    'attributes-log-third': 'attributes_m_third',
                    'attributes-log-taught': 'attributes_m_taught',
-                   'attributes-log-posed': 'attributes_m_posed'}
+                   'attributes-log-posed': 'attributes_m_posed',
+                   'attributes-log-sixth': 'attributes_m_sixth'}
 SUMMARY = (('utkface', 'age_mae_years'), ('fairface', 'gender_accuracy'),
            ('ferplus', 'expression_accuracy'), ('jaffe', 'expression_accuracy'),
            ('genki4k', 'smile_accuracy'), ('genki4k', 'pose_mae_deg'))
@@ -305,7 +306,8 @@ def tables() -> dict[str, Callable[[], str]]:
                for name, file in ATTRIBUTES_LOGS.items()},
             'detector-log': partial(log, 'detector_small', DETECTOR_LOG),
             'detector-log-more': partial(log, 'detector_tiny_more', DETECTOR_LOG),
-            'detector-log-fifth': partial(log, 'detector_tiny_fifth', DETECTOR_LOG)}
+            'detector-log-fifth': partial(log, 'detector_tiny_fifth', DETECTOR_LOG),
+            'detector-log-sixth': partial(log, 'detector_tiny_sixth', DETECTOR_LOG)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -44,11 +44,13 @@ if TYPE_CHECKING:
 LARGEST_DIFFERENCE = {'fp32': 1e-4, 'fp16': 0.02}
 LICENCE = (
     'Apache-2.0 code; weights for research only: the terms of UTKFace, FER+, GENKI-4K, YouTube '
-    'Faces, LFW, KDEF, CFD and IMFDB allow no other, and effectnet states none. Taught by '
-    'face-api.js (MIT) and FaceRes (MIT package; its VGGFace2 pictures were for research)')
+    'Faces, LFW, KDEF, CFD, IMFDB, All-Age-Faces and Adience allow no other, and effectnet states '
+    'none. Taught by face-api.js (MIT) and FaceRes (MIT package; its VGGFace2 pictures were for '
+    'research)')
 TRAINED_ON = (
     'UTKFace, FairFace, FER+ (FER2013), effectnet, LFW, GENKI-4K, YouTube Faces key points; '
     'acted expressions of KDEF, SFEW, IMFDB, stock and web pictures, neutral faces of CFD; '
+    'ages of All-Age-Faces, of a part of Adience and of Indian school children; '
     'faceless squares of detection sets; answers of face-api.js (expressions) and of a reader of '
     'FaceRes (ages, genders) on all of them')
 
