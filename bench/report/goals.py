@@ -129,7 +129,7 @@ def _costs(threads: str, stream: Report, pipeline_cpu_ms: float | None) -> Itera
     """
     above = stream['P50_LATENCY'] - stream['pipeline_ms'] if stream else None
     yield Goal(f'node at 30 Hz, {threads}: p50 latency above the pipeline', ABOVE_PIPELINE_MS,
-               above, ' ms', True)
+               above, ' ms', True, 'the image through DDS and into Python, and publish()')
     times = stream['node_cpu_ms_a_frame'] / pipeline_cpu_ms if stream and pipeline_cpu_ms else None
     reason = 'a second thread of a small network waits, awake, for the first for much of its time'
     yield Goal('the same: CPU time / that of the pipeline at one thread', CPU_OVER_PIPELINE,
