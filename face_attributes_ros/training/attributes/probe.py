@@ -53,7 +53,7 @@ class Enlarged(nn.Module):
 def features(faceres: Path, crops: np.ndarray, size_px: int = SIZE_PX,
              batch: int = 16) -> np.ndarray:
     """(N, 1024) float16 of all crops, on the runtime that `auto` takes; in bf16 where that is
-    native, three times as fast and no further off than float16's own rounding matters here."""
+    native, which is three times as fast."""
     network, side = MobileNet(MobileConfig()), crops.shape[1]
     load_faceres(network, faceres)
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)

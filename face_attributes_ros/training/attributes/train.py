@@ -42,9 +42,9 @@ from face_attributes_ros.training.attributes.data.cache import cached_crops
 from face_attributes_ros.training.attributes.data.packs import (
     LISTED_PACKS,
     read_backgrounds,
-    read_full_pack,
     read_listed_pack,
     read_pack,
+    read_train,
 )
 from face_attributes_ros.training.attributes.data.readers import READERS
 from face_attributes_ros.training.attributes.data.tables import LabelTable, Sample, table_of
@@ -119,12 +119,8 @@ def training_table(args: argparse.Namespace, config: TrainConfig) -> LabelTable:
         elif source == 'background':
             samples += read_backgrounds(args.backgrounds,
                                         config.backgrounds_per_picture) if args.backgrounds else []
-        elif source in LISTED_PACKS:
-            samples += read_listed_pack(args.full, source)
-        elif args.full and (args.full / f'{source}_full.csv').is_file():
-            samples += read_full_pack(args.full, source)
         else:
-            samples += read_pack(args.data, ('train',), (source,))
+            samples += read_train(args.data, args.full, source)
     return table_of(samples)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from face_attributes_ros.errors import DataError
+from face_attributes_ros.errors import DataError, ParameterError
 from face_attributes_ros.faces import EXPRESSIONS
 from face_attributes_ros.training.attributes.data.tables import Sample, one_hot, shares, smile_of
 from face_attributes_ros.training.common.yolo import doubtful_names, yolo_boxes
@@ -128,6 +128,21 @@ def read_listed_pack(folder: Path, source: str, split: str = 'train') -> list[Sa
                    number(row.get('age_max')), number(row['gender']),
                    one_hot(row['expression']) if row.get('expression') else None,
                    group=row['group'], box_fraction=box) for row in rows]
+
+
+def read_train(data: Path, full: Path | None, source: str) -> list[Sample]:
+    """Samples of a source that may be trained on: its listed or larger pack in `full` where there
+    is one, else the train split of `data`. Raises `ParameterError` for a source that only `full`
+    has, without it.
+    """
+    if source in LISTED_PACKS:
+        if full is None:
+            raise ParameterError(f'source {source} needs --full, the folder of '
+                                 f'{LISTED_PACKS[source][0]}.csv')
+        return read_listed_pack(full, source)
+    if full and (full / f'{source}_full.csv').is_file():
+        return read_full_pack(full, source)
+    return read_pack(data, ('train',), (source,))
 
 
 def is_film_face(row: dict[str, str], source: str) -> bool:
