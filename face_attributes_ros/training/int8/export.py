@@ -10,11 +10,11 @@ that is little enough.
 DIR is what the network was trained and evaluated on. Ranges come from a few hundred training
 pictures, seeded. Candidates keep fewer and fewer layers in int8; the first one that loses less
 than half the bars of `scores.py` on val, on every runtime that is installed, is taken and measured
-once on test. Only then, and if test keeps the bars as well, does it take the place of
-NAME_int8.onnx beside the float file, and of the manifest's entry; its figures go to
-bench/results/int8.json in any case. `--force` puts it there all the same, but out of reach of
-`precision: auto`, which takes what `auto_precisions` lists. Whatever fails before leaves file and
-manifest as they were.
+once on test; where none does, the nearest to it that keeps the bars whole. Only then, and if test
+keeps the bars as well, does it take the place of NAME_int8.onnx beside the float file, and of the
+manifest's entry; its figures go to bench/results/int8.json in any case. `--force` puts it there
+all the same, but out of reach of `precision: auto`, which takes what `auto_precisions` lists.
+Whatever fails before leaves file and manifest as they were.
 """
 
 from __future__ import annotations

@@ -216,9 +216,25 @@ def test_the_command_writes_file_manifest_and_figures(detector, capsys):
     assert network(np.zeros((1, 64, 96, 3), np.uint8))[0].shape[2] == 5
 
 
+@pytest.mark.parametrize('changes, chosen', [
+    ([-.004, -.003, -.006, -.007, -.008, -.0045, -.009], 'first float'),
+    ([-.005, -.006, -.007, -.008, -.009, -.01, -.011], None),
+    ([-.004, -.003, 0., -.007, -.008, -.0045, -.009], 'last float'),
+])
+def test_the_nearest_candidate_is_measured_where_all_use_up_half_of_their_bars(
+        detector, monkeypatch, changes, chosen):
+    left = [change for change in changes for _ in installed()]
+    monkeypatch.setattr(choose_int8, 'drops', lambda *_: {
+        'all_ap50': change} if (change := left.pop(0)) else {})
+    _, _, words = detector
+    export_int8.run(parsed(export_int8, *words))
+    assert json.loads(Path(words[-1]).read_text())['micro']['chosen'] == chosen
+
+
 def lose_everything(monkeypatch):
     for module in (choose_int8, measure_int8):
         monkeypatch.setattr(module, 'failures', lambda floats, int8s, share=1.: ['all_ap50'])
+    monkeypatch.setattr(choose_int8, 'worst', lambda tried: 1.)
 
 
 def test_a_network_that_loses_too_much_is_not_put_into_the_manifest(detector, monkeypatch, capsys):
