@@ -26,7 +26,10 @@ class OpenVino:
         # What an int8 file leaves in float stays fp32.
         kinds = {'fp32': openvino.Type.f32, 'bf16': openvino.Type.bf16, 'int8': openvino.Type.f32}
         config = {hints.inference_precision(): kinds[precision],
-                  hints.performance_mode(): hints.PerformanceMode.LATENCY}
+                  hints.performance_mode(): hints.PerformanceMode.LATENCY,
+                  # It would pin its caller to the first core while it computes: two nodes then
+                  # share that core beside an idle one.
+                  hints.enable_cpu_pinning(): False}
         if threads:
             config[openvino.properties.inference_num_threads()] = threads
         model = tried(lambda: core.read_model(str(path)), path)

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import subprocess
 import sys
 import textwrap
 from importlib.util import find_spec
+from threading import Event, Thread, get_native_id
 
 import numpy as np
 import pytest
 
 from face_attributes_ros.engines import choose as engines
 from face_attributes_ros.engines import openvino
+from face_attributes_ros.engines.models import find_model
 from face_attributes_ros.errors import DeviceError, ModelError, ParameterError
 
 onnx = pytest.importorskip('onnx', reason='onnx writes the tiny network of these tests')
@@ -101,6 +104,28 @@ def test_bf16_is_refused_where_openvino_would_compute_in_fp32(path, monkeypatch)
     assert openvino.offers('cpu') == ('fp32', 'int8')
     monkeypatch.setattr(openvino, 'has_bf16', lambda: True)
     assert openvino.offers('cpu') == ('fp32', 'bf16', 'int8')
+
+
+@pytest.mark.skipif('openvino' not in BACKENDS, reason='OpenVINO is not installed')
+@pytest.mark.skipif(not hasattr(os, 'sched_getaffinity'), reason='no affinities here')
+@pytest.mark.parametrize('threads', [0, 1])
+def test_openvino_leaves_the_caller_on_all_cores(threads):
+    """Two nodes, each pinned to the first core while it computed, had half a core each."""
+    network = engines.open_network(find_model('attributes_m', 'attributes').path,
+                                   backend='openvino', device='cpu', threads=threads)
+    caller, allowed, done, seen = get_native_id(), os.sched_getaffinity(0), Event(), []
+
+    def watch():
+        while not done.wait(.0005):
+            seen.append(os.sched_getaffinity(caller))
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    for _ in range(20):
+        network(np.zeros((4, 80, 80, 3), np.uint8))
+    done.set()
+    watcher.join()
+    assert len(seen) > 10 and all(cores == allowed for cores in seen)
 
 
 @pytest.mark.parametrize('request_, error, message', [
