@@ -111,7 +111,7 @@ def read_full_pack(folder: Path, source: str) -> list[Sample]:
 
 LISTED_PACKS = {'effectnet': ('effectnet_more', 0.86), 'lfw': ('lfw_more', 1.0),
                 'posed': ('posed_more', 1.0), 'film': ('film_more', 1.0),
-                'ages': ('ages_more', 1.0)}
+                'acted': ('acted_more', 1.0), 'ages': ('ages_more', 1.0)}
 """Packs that carry labels in words: (the pack's name, used part of its pictures' sides)."""
 
 
