@@ -3,6 +3,7 @@
 own errors may come out.
 
     python -m tools.fuzz --n 100000 --out bench/results/fuzz.json
+    python -m tools.fuzz --n 1000000 --out bench/results/fuzz.json --resume
 
 Prints inputs taken, refused and broken by kind; exits with 1 where one broke, or a process died.
 """
@@ -129,15 +130,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--n', type=int, default=20_000, help='inputs of all kinds together')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path)
+    parser.add_argument('--resume', action='store_true',
+                        help='add to the report in OUT what it lacks of N, with further seeds')
     parser.add_argument('--only', choices=KINDS, help='one kind, its report as JSON')
     parser.add_argument('--inputs', type=int, default=1000, help='inputs of --only')
     args = parser.parse_args(arguments)
     if args.only:
         print(json.dumps(one_kind(args.only, args.inputs, args.seed)))
         return 0
-    report: dict[str, dict[str, Any]] = {}
-    for number, start in enumerate(range(0, args.n, ROUND)):
-        count = min(ROUND, args.n - start)
+    if args.resume and not args.out:
+        parser.error('--resume needs --out')
+    report: dict[str, dict[str, Any]] = json.loads(args.out.read_text()) if args.resume else {}
+    for start in range(sum(one['inputs'] for one in report.values()), args.n, ROUND):
+        number, count = -(-start // ROUND), min(ROUND, args.n - start)
         new = {name: in_a_process(name, round(count * kind.share), args.seed + 1000 * number)
                for name, kind in KINDS.items()}
         report = {name: added(report[name], new[name]) if report else new[name] for name in new}

@@ -37,7 +37,14 @@ ATTRIBUTES_LOGS = {'attributes-log': 'attributes_m_finish', 'attributes-log-s': 
                    'attributes-log-third': 'attributes_m_third',
                    'attributes-log-taught': 'attributes_m_taught',
                    'attributes-log-posed': 'attributes_m_posed',
-                   'attributes-log-sixth': 'attributes_m_sixth'}
+                   'attributes-log-sixth': 'attributes_m_sixth',
+                   'attributes-log-seventh': 'attributes_m_seventh'}
+WEIGHED = (('ferplus', 'expression_accuracy'), ('ferplus', 'expression_balanced'),
+           ('laboratory', 'expression_accuracy'), ('laboratory', 'expression_balanced'),
+           ('web', 'expression_accuracy'), ('web', 'expression_balanced'),
+           ('film', 'expression_accuracy'), ('jaffe', 'expression_accuracy'),
+           ('utkface', 'age_mae_years'), ('ages', 'age_mae_years'),
+           ('utkface', 'gender_accuracy'), ('fairface', 'gender_accuracy'))
 SUMMARY = (('utkface', 'age_mae_years'), ('fairface', 'gender_accuracy'),
            ('ferplus', 'expression_accuracy'), ('jaffe', 'expression_accuracy'),
            ('genki4k', 'smile_accuracy'), ('genki4k', 'pose_mae_deg'))
@@ -96,6 +103,19 @@ def attributes() -> str:
     from face_attributes_ros.training.attributes.card import summary_table
 
     return summary_table(measured('attributes'))
+
+
+def attributes_weigh() -> str:
+    """What each share of the newest run is worth on val, and JAFFE beside it."""
+    from face_attributes_ros.training.attributes.heads import METRICS, SETS
+
+    found = measured('attributes_weigh')
+    places = {source: f'{SETS.get(source, source)} ({count:,})'
+              for source, count in found['faces'].items()}
+    titles = [f'{places[source]} {METRICS[name].title}' for source, name in WEIGHED]
+    rows = [[share, *(METRICS[name].shown(figures[source][name]) for source, name in WEIGHED)]
+            for share, figures in found['shares'].items()]
+    return grid(['share of the run', *titles], rows)
 
 
 def detector() -> str:
@@ -306,9 +326,9 @@ def tables() -> dict[str, Callable[[], str]]:
     """Every table by the name of its markers."""
     from face_attributes_ros.ros.api import TABLES
 
-    ours = (summary, attributes, detector, detector_crowds, robustness, conditions,
-            detector_sizes, detector_tiles, detector_framing, detector_set, int8, overlay, bf16,
-            bags, ways, gpu, doctor)
+    ours = (summary, attributes, attributes_weigh, detector, detector_crowds, robustness,
+            conditions, detector_sizes, detector_tiles, detector_framing, detector_set, int8,
+            overlay, bf16, bags, ways, gpu, doctor)
     return {**TABLES, **evidence.TABLES, **speed(),
             **{table.__name__.replace('_', '-'): table for table in ours},
             **{name: partial(log, file, _attributes_log())

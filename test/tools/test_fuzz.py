@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
+
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
@@ -33,3 +35,20 @@ def test_rounds_add_up():
     both = fuzz.added(one, {**one, 'finds': {}, 'peak_mb': 9})
     assert (both['inputs'], both['peak_mb'], both['finds']) == (6, 9, {'here': {}})
     assert '| all |' in fuzz_rows({'image': both})
+
+
+def test_a_report_is_added_to_with_further_seeds(tmp_path, monkeypatch):
+    asked = []
+
+    def in_a_process(name, count, first_seed):
+        asked.append((count, first_seed))
+        return {'about': name, 'inputs': count, 'taken': count, 'refused': 0, 'broken': 0,
+                'seconds': 1, 'peak_mb': 1, 'finds': {}}
+
+    monkeypatch.setattr(fuzz, 'in_a_process', in_a_process)
+    monkeypatch.setattr(fuzz, 'KINDS', {'image': Kind(None, None, 'x', 1.)})
+    words = ['--out', str(tmp_path / 'fuzz.json')]
+    assert fuzz.main(['--n', '100000', *words]) == 0
+    assert fuzz.main(['--n', '250000', *words, '--resume']) == 0
+    assert asked == [(100_000, 0), (100_000, 1000), (50_000, 2000)]
+    assert json.loads((tmp_path / 'fuzz.json').read_text())['image']['inputs'] == 250_000
