@@ -158,6 +158,11 @@ def test_privacy_can_be_switched_live_only_where_the_start_allows_it(start, live
 
 @pytest.mark.parametrize('name, strict, text', [
     ('detector.confidense', False, "did you mean 'detector.confidence'?"),
+    ('detector_confidence', False, "did you mean 'detector.confidence'?"),
+    ('position.face_width_m', False, "did you mean 'position.face_width'?"),
+    ('auto_start', False, "did you mean 'autostart'?"),
+    ('max_frame_ages', False, "did you mean 'max_frame_age'?"),
+    ('device_id', True, "unknown parameter 'device_id', did you mean 'device'?"),
     ('camera_driver.exposure', True, "unknown parameter 'camera_driver.exposure'"),
 ])
 def test_what_is_nearly_ours_is_refused_and_all_unknown_ones_if_strict(bench, name, strict, text):
@@ -167,9 +172,13 @@ def test_what_is_nearly_ours_is_refused_and_all_unknown_ones_if_strict(bench, na
     assert text in str(caught.value)
 
 
-def test_parameters_of_other_nodes_in_a_shared_file_do_not_matter(start):
-    node, _ = start(camera_driver__exposure=3, max_rate_hz=7.)
+@pytest.mark.parametrize('name', [
+    'camera_driver.exposure', 'device_id', 'video_device', 'num_threads', 'depth_module.enable',
+    'image_transport_hints', 'frame_id', 'camera_info_url', 'publish_rate'])
+def test_parameters_of_other_nodes_in_a_shared_file_do_not_matter(start, name, capfd):
+    node, _ = start(max_rate_hz=7., **{name: 3})
     assert node.state == 'active' and node.settings.max_rate_hz == 7.
+    assert f"unknown parameter '{name}' is not used here" in capfd.readouterr().err
 
 
 def test_an_activation_that_fails_leaves_nothing_behind(start, monkeypatch):
