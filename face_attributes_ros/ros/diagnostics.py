@@ -168,11 +168,14 @@ def why_no_image(camera: Camera, silent_s: float) -> str:
 def _no_publisher(camera: Camera) -> str:
     topic = camera.topic
     other = topic.removesuffix('/compressed') if camera.compressed else f'{topic}/compressed'
-    hint = ''
-    if camera.node.get_publishers_info_by_topic(other):
-        transport = 'raw' if camera.compressed else 'compressed'
-        hint = f'; there is one on {other}: set image_transport to {transport}'
-    return f'{topic} has no publisher{hint}'
+    types = {info.topic_type for info in camera.node.get_publishers_info_by_topic(other)}
+    if not types:
+        return f'{topic} has no publisher'
+    if camera.compressed and _type(camera) in types:  # somebody has remapped image to the JPEGs
+        advice = f'remap image to {other.removesuffix("/compressed")}'
+    else:
+        advice = f'set image_transport to {"raw" if camera.compressed else "compressed"}'
+    return f'{topic} has no publisher; there is one on {other}: {advice}'
 
 
 def _name(info: Any) -> str:
@@ -184,8 +187,12 @@ def _publisher(info: Any) -> str:
     return f'{_name(info)} ({qos.reliability.name}, {qos.durability.name})'
 
 
+def _type(camera: Camera) -> str:
+    return f'sensor_msgs/msg/{camera.message_type.__name__}'
+
+
 def _wrong_type(camera: Camera, publishers: Sequence[Any]) -> str:
-    wanted = f'sensor_msgs/msg/{camera.message_type.__name__}'
+    wanted = _type(camera)
     types = {info.topic_type for info in publishers}
     if wanted in types:
         return ''

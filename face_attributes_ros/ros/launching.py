@@ -122,6 +122,9 @@ def remappings(given: Mapping[str, str], file_cameras: Sequence[str]) -> list[tu
     for name, topic in pairs('remap', given['remap']).items():
         if not topic:
             raise ParameterError(f'remap is {given["remap"]!r}, needs {name}=TOPIC')
+        if name in dict(found):
+            raise ParameterError(f'remap is {given["remap"]!r}: {name}={topic} would do nothing '
+                                 f'beside {name}={dict(found)[name]} of the other arguments')
         found.append((name, topic))
     return found
 

@@ -181,6 +181,18 @@ def test_who_remaps_the_jpeg_topic_by_itself_is_told_how(bench, stranger):
     bench.spin_until(lambda: any(told in s.message for message in heard for s in message.status))
 
 
+def test_who_remaps_to_the_jpeg_topic_with_that_transport_is_told_how(bench, stranger):
+    stranger.create_publisher(CompressedImage, '/cam/image_raw/compressed', 1)
+    node = bench.add(FaceAttributesNode(
+        FakePipeline, context=bench.context, cli_args=[
+            '--ros-args', '-r', 'image:=/cam/image_raw/compressed', '-p',
+            'image_transport:=compressed', '-p', 'diagnostics.no_image_after:=0.2']))
+    heard, _ = bench.listen('/diagnostics', DiagnosticArray)
+    node.begin()
+    told = 'there is one on /cam/image_raw/compressed: remap image to /cam/image_raw'
+    bench.spin_until(lambda: any(told in s.message for message in heard for s in message.status))
+
+
 def test_an_idle_node_says_so_and_does_not_listen(bench, status):
     bench.robot.create_publisher(Image, 'image', RELIABLE)
     found = status(lambda s: 'nobody subscribes' in s.message and s.level == DiagnosticStatus.OK,

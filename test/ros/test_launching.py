@@ -42,6 +42,9 @@ def test_arguments_become_remappings(arguments, cameras, expected):
     ({'cameras': 'front='}, [''], 'needs NAME=TOPIC'),
     ({'cameras': '[front, rear]'}, [''], 'needs NAME=TOPIC'),
     ({'remap': '~/faces'}, [''], 'needs ~/faces=TOPIC'),
+    ({'image_topic': '/x', 'remap': 'image=/y'}, [''],
+     'image=/y would do nothing beside image=/x'),
+    ({'cameras': 'front=/f', 'remap': 'front/image=/y'}, [''], 'would do nothing beside front/im'),
     ({'remap': '=/x'}, [''], 'needs NAME=TOPIC'),
 ])
 def test_a_dead_or_wrong_argument_is_named(arguments, cameras, message):
