@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/reliability.md: what `make fuzz`, `make stop` and `make soak` measured."""
+"""The tables of docs/reliability.md: what `make fuzz`, `make stop`, `make soak` and
+bench.measure.traced measured."""
 
 from __future__ import annotations
 
@@ -74,4 +75,18 @@ def soak() -> str:
             f'{about["time"]}.\n')
 
 
-TABLES = {'fuzz': fuzz, 'stop': stop, 'soak': soak}
+def traced() -> str:
+    """What strace saw of three processes."""
+    report = _measured('traced')
+    kinds = ('calls', 'looked_up', 'hosts', 'files')
+    lines = [[name, *(len(one[kind]) if isinstance(one[kind], list) else f'{one[kind]:,}'
+                      for kind in kinds), one['exit']]
+             for name, one in report.items() if isinstance(one, dict)]
+    seen = report['recorder']
+    return (grid(['process', 'calls that connect, send, open, make or rename', 'hosts looked up',
+                  'other machines', 'files elsewhere', 'exit code'], lines)
+            + f'\n{report["seconds"]:.0f} s; the recorder wrote {seen["messages"]:,} messages with '
+            f'{seen["faces"]:,} faces.\n')
+
+
+TABLES = {'fuzz': fuzz, 'stop': stop, 'soak': soak, 'traced': traced}
