@@ -64,6 +64,7 @@ def soak() -> str:
         ['threads, more than after the warm-up', f'{report["threads"]}, {report["more_threads"]}'],
         ['descriptors, more than after the warm-up', f'{report["files"]}, {report["more_files"]}'],
         ['ids of a face that stands still that changed', report['ids_changed']],
+        ['times that nothing came for longer than tracking.max_coast', report['pauses']],
         ['results', report['results']],
         ['results a second of a camera of 8 Hz', report['results_a_second']],
         ['latency ms: median, p95',
@@ -85,8 +86,8 @@ def traced() -> str:
     seen = report['recorder']
     return (grid(['process', 'calls that connect, send, open, make or rename', 'hosts looked up',
                   'other machines', 'files elsewhere', 'exit code'], lines)
-            + f'\n{report["seconds"]:.0f} s; the recorder wrote {seen["messages"]:,} messages with '
-            f'{seen["faces"]:,} faces.\n')
+            + f'\n{report["seconds"]:.0f} s; the recorder wrote {seen["messages"]:,} messages '
+            f'with {seen["faces"]:,} faces.\n')
 
 
 TABLES = {'fuzz': fuzz, 'stop': stop, 'soak': soak, 'traced': traced}
