@@ -44,9 +44,10 @@ def stop() -> str:
     return (grid(['signal, or what it was doing', 'ends', 'median s', 'p95 s', 'most s',
                   'over 2 s'], lines)
             + f'\nExit codes: {codes}; before our first line: {report["before_us"]}; tracebacks: '
-            f'{report["tracebacks"]}; load average before: {about["load_1min"]} on '
-            f'{about["cores"]} cores, and {report["busy_processes"]} busy processes of ours; '
-            f'{about["time"]}.\n')
+            f'{report["tracebacks"]}; told to end after up to '
+            f'{max(one["after_s"] for one in report["each"])} s; load average before: '
+            f'{about["load_1min"]} on {about["cores"]} cores, and {report["busy_processes"]} busy '
+            f'processes of ours; {about["time"]}.\n')
 
 
 def soak() -> str:
