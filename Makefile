@@ -8,7 +8,8 @@
 # make lint    ruff and mypy, as pyproject.toml has them
 # make check   what CI runs: lint, all tests with branch coverage, the site, demo, check-light
 # make check-light   the tests where torch, ultralytics and scipy are not installed
-# make check-jazzy   builds, imports and starts the node on the wheels of ROS 2 Jazzy
+# make check-jazzy   builds, imports and starts the node on the wheels of ROS 2 Jazzy; by hand,
+#              five minutes that CI has not
 # make sbom    what is installed and under which licences: build/sbom.json, docs/licences.md
 # make bench   speed beside peers, into bench/results/; PEERS=DIR adds the one whose weights are
 #              not ours, ONLY="node soak" runs parts

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/reliability.md: what `make fuzz`, `make stop` and `make soak` measured."""
+"""The tables of docs/reliability.md: what `make fuzz`, `make stop`, `make soak` and
+bench.measure.traced measured."""
 
 from __future__ import annotations
 
@@ -43,9 +44,10 @@ def stop() -> str:
     return (grid(['signal, or what it was doing', 'ends', 'median s', 'p95 s', 'most s',
                   'over 2 s'], lines)
             + f'\nExit codes: {codes}; before our first line: {report["before_us"]}; tracebacks: '
-            f'{report["tracebacks"]}; load average before: {about["load_1min"]} on '
-            f'{about["cores"]} cores, and {report["busy_processes"]} busy processes of ours; '
-            f'{about["time"]}.\n')
+            f'{report["tracebacks"]}; told to end after up to '
+            f'{max(one["after_s"] for one in report["each"])} s; load average before: '
+            f'{about["load_1min"]} on {about["cores"]} cores, and {report["busy_processes"]} busy '
+            f'processes of ours; {about["time"]}.\n')
 
 
 def soak() -> str:
@@ -63,6 +65,7 @@ def soak() -> str:
         ['threads, more than after the warm-up', f'{report["threads"]}, {report["more_threads"]}'],
         ['descriptors, more than after the warm-up', f'{report["files"]}, {report["more_files"]}'],
         ['ids of a face that stands still that changed', report['ids_changed']],
+        ['times that nothing came for longer than tracking.max_coast', report['pauses']],
         ['results', report['results']],
         ['results a second of a camera of 8 Hz', report['results_a_second']],
         ['latency ms: median, p95',
@@ -74,4 +77,18 @@ def soak() -> str:
             f'{about["time"]}.\n')
 
 
-TABLES = {'fuzz': fuzz, 'stop': stop, 'soak': soak}
+def traced() -> str:
+    """What strace saw of three processes."""
+    report = _measured('traced')
+    kinds = ('calls', 'looked_up', 'hosts', 'files')
+    lines = [[name, *(len(one[kind]) if isinstance(one[kind], list) else f'{one[kind]:,}'
+                      for kind in kinds), one['exit']]
+             for name, one in report.items() if isinstance(one, dict)]
+    seen = report['recorder']
+    return (grid(['process', 'calls that connect, send, open, make or rename', 'hosts looked up',
+                  'other machines', 'files elsewhere', 'exit code'], lines)
+            + f'\n{report["seconds"]:.0f} s; the recorder wrote {seen["messages"]:,} messages '
+            f'with {seen["faces"]:,} faces.\n')
+
+
+TABLES = {'fuzz': fuzz, 'stop': stop, 'soak': soak, 'traced': traced}

@@ -37,6 +37,7 @@ from bench.rig.processes import (
     own_domain,
     threads_and_files,
 )
+from face_attributes_ros.settings import DEFAULTS
 
 BOUNDS = {'memory_slope_mb_a_minute': 2., 'more_threads': 4, 'more_files': 8, 'ids_changed': 0,
           'views_without_results': 0, 'log_errors': 0, 'end_s': 2.}
@@ -75,11 +76,20 @@ def view(robot: Robot, listener: Listener, chance: random.Random, number: int) -
         sent = camera.sent()
     rows = [row for row in listener.heard()['rows'] if row['stamp_s'] >= sent['stamps_s'][0]]
     latencies = [1e3 * (row['received_s'] - row['stamp_s']) for row in rows if row['faces']]
-    ids = [row['ids'][0] for row in rows if len(row['ids']) == 1]
-    changed = sum(a != b for a, b in zip(ids, ids[1:]))
+    changed, pauses = ids_changed(rows)
     return {'action': action, 'height': height, 'encoding': encoding, 'reliable': reliable,
             'sent': len(sent['stamps_s']), 'results': len(rows), 'ids_changed': changed,
-            'may_forget': forgets, 'latencies_ms': [round(ms, 1) for ms in latencies]}
+            'pauses': pauses, 'may_forget': forgets,
+            'latencies_ms': [round(ms, 1) for ms in latencies]}
+
+
+def ids_changed(rows: list[Report]) -> tuple[int, int]:
+    """How often the one face of results got another id, and how often there was none for longer
+    than a face unseen is remembered, after which it rightly may."""
+    seen = [(row['stamp_s'], row['ids'][0]) for row in rows if len(row['ids']) == 1]
+    steps = [(late - early, one != other) for (early, one), (late, other) in zip(seen, seen[1:])]
+    pauses = sum(gap_s > DEFAULTS.tracking_max_coast for gap_s, _ in steps)
+    return sum(other and gap_s <= DEFAULTS.tracking_max_coast for gap_s, other in steps), pauses
 
 
 def soak(minutes: float, seed: int) -> Report:
@@ -126,6 +136,7 @@ def figures(samples: list[Any], views: list[Report]) -> Report:
             'results_a_second': round(sum(one['results'] for one in steady) /
                                       max(1., VIEW_S * len(steady)), 2),
             'ids_changed': sum(one['ids_changed'] for one in steady),
+            'pauses': sum(one['pauses'] for one in steady),
             'views_without_results': sum(not one['results'] for one in steady),
             'latency_ms': {'median': round(statistics.median(latencies), 1),
                            'p95': round(float(np.percentile(latencies, 95)), 1)},

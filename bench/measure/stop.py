@@ -4,8 +4,9 @@ camera sends and other processes want the cores.
 
     python -m bench.measure.stop --starts 200 --out bench/results/stop.json
 
-Each start is told to end after a random while, with one signal or two; exits with 1 where one took
-longer than two seconds, or ended with another code than 0 or a traceback. `before_us` counts those
+Each start is told to end after a random while, with one signal or two, every fourth once it is at
+work, which on a busy machine takes longer; exits with 1 where one took longer than two seconds, or
+ended with another code than 0 or a traceback. `before_us` counts those
 that a signal reached before our first line, where Python does what it does with any program.
 """
 
@@ -36,10 +37,12 @@ SAYS = {'working': 'takes images from', 'loaded': 'ready in'}
 """What the node was doing: the last of its lines."""
 
 
-def one_stop(after_s: float, name: str) -> dict[str, Any]:
-    """Starts the node, tells it to end after so long: what it was doing, seconds to its end, exit
-    code."""
+def one_stop(after_s: float, name: str, at_work: bool = False) -> dict[str, Any]:
+    """Starts the node, tells it to end so long after that, or after it is at work: what it was
+    doing, seconds to its end, exit code."""
     with node() as child:
+        if at_work:
+            child.wait_for(SAYS['working'])
         time.sleep(after_s)
         output = child.output
         doing = next((words for words, text in SAYS.items() if text in output), 'starting')
@@ -97,7 +100,8 @@ def measure(starts: int, longest_s: float, busy: int, seed: int) -> list[dict[st
         others.enter_context(Listener())
         others.enter_context(Camera(480, 1, 15., 36_000., wait=0))
         for number in range(starts):
-            stops.append(one_stop(chance.uniform(0, longest_s), chance.choice(list(SIGNALS))))
+            stops.append(one_stop(chance.uniform(0, longest_s), chance.choice(list(SIGNALS)),
+                                  at_work=number % 4 == 3))
             print(number, {k: v for k, v in stops[-1].items() if k != 'output'}, flush=True)
     return stops
 
@@ -106,7 +110,7 @@ def main() -> int:
     """Measures, writes the report, prints the distribution."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--starts', type=int, default=200)
-    parser.add_argument('--longest-s', type=float, default=8., help='before the signal')
+    parser.add_argument('--longest-s', type=float, default=5., help='before the signal')
     parser.add_argument('--busy', type=int, default=2, help='processes that want a core each')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, required=True)

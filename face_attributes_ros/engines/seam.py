@@ -7,6 +7,7 @@ say `outputs` (names, in order) and `description` (runtime, device and precision
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -22,6 +23,9 @@ from face_attributes_ros.errors import (
 
 Network = Callable[[np.ndarray], Sequence[np.ndarray]]
 T = TypeVar('T')
+MOST_WORDS = 250
+"""Letters of a runtime's error that are told; its first line is told whole."""
+_THROWN = re.compile(r"Exception from |Check '.*' failed at \S+:\d+:?$")
 
 
 class OpenNetwork(Protocol):
@@ -47,11 +51,16 @@ def tried(ask: Callable[[], T], path: str | Path) -> T:
 
 
 def first_words(error: BaseException) -> str:
-    """The first telling line of an error's text: OpenVINO's begin with where in its source they
-    were thrown."""
+    """The first telling lines of an error's text as one, up to MOST_WORDS letters: OpenVINO's
+    begin with where in its source they were thrown, and say what is wrong some lines later."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith('Exception from ')]
-    return (telling or lines or [type(error).__name__])[0]
+    telling = [line for line in lines if not _THROWN.match(line)] or lines
+    words, *rest = telling or [type(error).__name__]
+    for line in rest:
+        if len(words) + len(line) >= MOST_WORDS:
+            break
+        words = f'{words} {line}'
+    return words
 
 
 def check_ends(inputs: int, outputs: int, path: str | Path) -> None:

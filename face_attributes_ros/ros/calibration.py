@@ -59,9 +59,7 @@ def calibration(info: CameraInfo, rectified: bool = False) -> Calibration | None
     alone those of the height. The pixels' centres lie at whole numbers in ROS and at halves here
     (REP-104, sensor_msgs).
     """
-    matrix = (info.p[0], info.p[5], info.p[2], info.p[6]) if rectified else (
-        info.k[0], info.k[4], info.k[2], info.k[5])
-    fx, fy, cx, cy = map(float, matrix)  # numpy's own would warn where they grow too large
+    fx, fy, cx, cy = matrix = _matrix(info, rectified)
     width = info.roi.width or info.width
     if width <= 0 or fx <= 0 or fy <= 0 or not all(map(math.isfinite, matrix)):
         return None
@@ -71,6 +69,22 @@ def calibration(info: CameraInfo, rectified: bool = False) -> Calibration | None
     if not shares[0] > 0 < shares[1]:
         return None  # too small to be told from zero
     return Calibration(shares, () if rectified else _distortion(info), info.distortion_model)
+
+
+def why_none(info: CameraInfo, rectified: bool = False) -> str:
+    """What a camera_info without a calibration lacks."""
+    name, matrix = 'P' if rectified else 'K', _matrix(info, rectified)
+    if not any(matrix):
+        return f'{name} is zero'
+    if not (info.roi.width or info.width):
+        return 'width is zero'
+    return f'{name} is none: fx {matrix[0]:g}, fy {matrix[1]:g}'
+
+
+def _matrix(info: CameraInfo, rectified: bool) -> Focal:
+    fx, fy, cx, cy = (info.p[0], info.p[5], info.p[2], info.p[6]) if rectified else (
+        info.k[0], info.k[4], info.k[2], info.k[5])
+    return float(fx), float(fy), float(cx), float(cy)  # numpy's own would warn if they overflow
 
 
 def _distortion(info: CameraInfo) -> tuple[float, ...]:

@@ -21,8 +21,8 @@ from std_msgs.msg import Header
 
 from face_attributes_ros.errors import ImageError
 from face_attributes_ros.pictures.depth import Depth
-from face_attributes_ros.ros import compressed, images
-from face_attributes_ros.ros.calibration import Calibration, calibration
+from face_attributes_ros.ros import compressed, images, topics
+from face_attributes_ros.ros.calibration import Calibration, calibration, why_none
 from face_attributes_ros.ros.depth import DepthImages
 from face_attributes_ros.ros.messages import seconds
 from face_attributes_ros.settings import Settings
@@ -51,37 +51,33 @@ class Frame:
 
 class Camera:
     """One of the node's inputs. `counts` says what became of its images: received, processed,
-    too_old, unreadable, failed."""
+    too_old, unreadable, failed; `lacks` what the last camera_info wants to be a calibration, None
+    before the first one."""
 
     def __init__(self, node: Node, name: str, settings: Settings,
                  put: Callable[[str, Any], None]):
         self.node, self.name, self._put = node, name, put
         self.compressed = settings.image_transport == 'compressed'
         self.rectified = settings.position_rectified
-        base = node.resolve_topic_name(f'{name}/image' if name else 'image')
-        # Who remaps `image` moves `image/compressed` too, as image_transport does; it may also be
-        # remapped by itself.
-        self.topic = node.resolve_topic_name(f'{base}/compressed') if self.compressed else base
-        self.info_topic = self._info_topic(base)
+        images_name = f'{name}/image' if name else 'image'
+        # ROS remaps a name whenever it is asked for one: what is asked for must not be remapped
+        # already, or cameras that somebody swaps are swapped back.
+        self._asked = topics.compressed(node, images_name) if self.compressed else images_name
+        self._asked_info = topics.camera_info(node, images_name)
+        self.topic = node.resolve_topic_name(self._asked)
+        self.info_topic = node.resolve_topic_name(self._asked_info)
         self.counts: Counter[str] = Counter()
         self.latencies_ms: deque[float] = deque(maxlen=1000)
         self.ages_s: deque[float] = deque(maxlen=1000)
         self.arrived_s: float | None = None
         self.subscribed_s: float | None = None
         self.calibration: Calibration | None = None
-        self.has_info = False
+        self.lacks: str | None = None
         self.depth: DepthImages | None = None
         if settings.depth_enable:
             self.depth = DepthImages(node, _of_camera(name, settings.depth_topic))
         self._bits = Depth()
         self._subscriptions: list[Subscription[Any]] = []
-
-    def _info_topic(self, base: str) -> str:
-        own = f'{self.name}/camera_info' if self.name else 'camera_info'
-        remapped = self.node.resolve_topic_name(own)
-        if remapped != self.node.resolve_topic_name(own, only_expand=True):
-            return remapped
-        return f'{base.rpartition("/")[0]}/camera_info'  # beside the image, as everywhere in ROS
 
     @property
     def message_type(self) -> type[Any]:
@@ -94,6 +90,10 @@ class Camera:
         """The image subscription, or None while there is none."""
         return self._subscriptions[0] if self._subscriptions else None
 
+    def publishers(self) -> list[Any]:
+        """Who publishes the images, with type and QoS."""
+        return list(self.node.get_publishers_info_by_topic(self._asked))
+
     def subscribe(self) -> None:
         """Starts to listen; does nothing while listening."""
         if self._subscriptions:
@@ -101,9 +101,9 @@ class Camera:
         self.subscribed_s, self.arrived_s = time.monotonic(), None
         self._subscriptions = [
             self.node.create_subscription(
-                self.message_type, self.topic, self._on_image, newest(),
+                self.message_type, self._asked, self._on_image, newest(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies()),
-            self.node.create_subscription(CameraInfo, self.info_topic, self._on_info, newest())
+            self.node.create_subscription(CameraInfo, self._asked_info, self._on_info, newest())
         ]
         if self.depth is not None:
             self.depth.subscribe()
@@ -122,7 +122,8 @@ class Camera:
         self._put(self.name, msg)
 
     def _on_info(self, msg: CameraInfo) -> None:
-        self.has_info, self.calibration = True, calibration(msg, self.rectified)
+        self.calibration = calibration(msg, self.rectified)
+        self.lacks = why_none(msg, self.rectified) if self.calibration is None else ''
 
     def read(self, msg: Any, settings: Settings) -> Frame | None:
         """The Frame of a message; None if it is too old or cannot be read, which is counted and,

@@ -81,7 +81,7 @@ class DepthImages:
     last reason."""
 
     def __init__(self, node: Node, topic: str):
-        self._node, self.topic = node, node.resolve_topic_name(topic)
+        self._node, self._asked = node, topic
         self.counts: Counter[str] = Counter()
         self.why = 'none yet'
         self._newest: Image | None = None
@@ -91,7 +91,7 @@ class DepthImages:
         """Starts to listen; does nothing while listening."""
         if self._subscription is None:
             self._subscription = self._node.create_subscription(
-                Image, self.topic, self.take,
+                Image, self._asked, self.take,
                 QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
 
     def unsubscribe(self) -> None:

@@ -86,7 +86,7 @@ class CameraReport:
 
 def _idle(camera: Camera) -> Verdict:
     # Nobody listens, so neither do we; what the graph tells is worth saying all the same.
-    publishers = camera.node.get_publishers_info_by_topic(camera.topic)
+    publishers = camera.publishers()
     if not publishers:
         return WARN, f'{_no_publisher(camera)}; nobody subscribes to what is found'
     wrong = _wrong_type(camera, publishers)
@@ -117,7 +117,7 @@ def _clocks(camera: Camera, new: Counter[str], ages_s: Sequence[float]) -> Verdi
 
 
 def _rivals(camera: Camera) -> Verdict | None:
-    publishers = camera.node.get_publishers_info_by_topic(camera.topic)
+    publishers = camera.publishers()
     if len(publishers) < 2:
         return None
     return WARN, (f'{len(publishers)} nodes publish {camera.topic}, whose faces get mixed up: '
@@ -135,9 +135,10 @@ def _progress(new: Counter[str], busy_s: float) -> Verdict:
 def _info(camera: Camera) -> str:
     if camera.calibration is not None:
         return 'received'
-    if camera.has_info:
-        matrix = 'P' if camera.rectified else 'K'
-        return f'uncalibrated: {matrix} is zero on {camera.info_topic}: no positions, no markers'
+    if camera.lacks is not None:
+        return f'uncalibrated: {camera.lacks} on {camera.info_topic}: no positions, no markers'
+    if camera.subscription is None:
+        return f'{camera.info_topic} is not listened to'
     return f'none on {camera.info_topic}: no positions, no markers'
 
 
@@ -156,7 +157,7 @@ def _latency(latencies_ms: Sequence[float]) -> dict[str, str]:
 def why_no_image(camera: Camera, silent_s: float) -> str:
     """One sentence that says why no image comes, as far as the graph tells: topic, publishers,
     their QoS."""
-    publishers = camera.node.get_publishers_info_by_topic(camera.topic)
+    publishers = camera.publishers()
     if not publishers:
         return f'no image for {silent_s:.0f} s: {_no_publisher(camera)}'
     found = ', '.join(map(_publisher, publishers))
@@ -167,11 +168,14 @@ def why_no_image(camera: Camera, silent_s: float) -> str:
 def _no_publisher(camera: Camera) -> str:
     topic = camera.topic
     other = topic.removesuffix('/compressed') if camera.compressed else f'{topic}/compressed'
-    hint = ''
-    if camera.node.get_publishers_info_by_topic(other):
-        transport = 'raw' if camera.compressed else 'compressed'
-        hint = f'; there is one on {other}: set image_transport to {transport}'
-    return f'{topic} has no publisher{hint}'
+    types = {info.topic_type for info in camera.node.get_publishers_info_by_topic(other)}
+    if not types:
+        return f'{topic} has no publisher'
+    if camera.compressed and _type(camera) in types:  # somebody has remapped image to the JPEGs
+        advice = f'remap image to {other.removesuffix("/compressed")}'
+    else:
+        advice = f'set image_transport to {"raw" if camera.compressed else "compressed"}'
+    return f'{topic} has no publisher; there is one on {other}: {advice}'
 
 
 def _name(info: Any) -> str:
@@ -183,8 +187,12 @@ def _publisher(info: Any) -> str:
     return f'{_name(info)} ({qos.reliability.name}, {qos.durability.name})'
 
 
+def _type(camera: Camera) -> str:
+    return f'sensor_msgs/msg/{camera.message_type.__name__}'
+
+
 def _wrong_type(camera: Camera, publishers: Sequence[Any]) -> str:
-    wanted = f'sensor_msgs/msg/{camera.message_type.__name__}'
+    wanted = _type(camera)
     types = {info.topic_type for info in publishers}
     if wanted in types:
         return ''

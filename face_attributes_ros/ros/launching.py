@@ -122,6 +122,9 @@ def remappings(given: Mapping[str, str], file_cameras: Sequence[str]) -> list[tu
     for name, topic in pairs('remap', given['remap']).items():
         if not topic:
             raise ParameterError(f'remap is {given["remap"]!r}, needs {name}=TOPIC')
+        if name in dict(found):
+            raise ParameterError(f'remap is {given["remap"]!r}: {name}={topic} would do nothing '
+                                 f'beside {name}={dict(found)[name]} of the other arguments')
         found.append((name, topic))
     return found
 
@@ -162,23 +165,27 @@ def pairs(argument: str, text: str) -> dict[str, str]:
 
 def cameras_in(path: Path, node: str) -> list[str]:
     """The parameter `cameras` that a parameters file gives the node of that full name; one camera
-    without a name where it gives none."""
+    without a name where it gives none. ParameterError where it gives that node nothing at all,
+    since ROS would go on with the defaults."""
     try:
         sections = yaml.safe_load(path.read_text(encoding='utf-8'))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ParameterError(f'params_file {path}: {str(error).splitlines()[0]}') from error
-    cameras = ['']
-    for pattern, values in _sections(sections, ''):
-        if re.fullmatch(pattern, node) and isinstance(values.get('cameras'), list):
-            cameras = [str(name) for name in values['cameras']]
-    return cameras
+    ours = [values for pattern, values in _sections(sections, '') if re.fullmatch(pattern, node)]
+    if not ours:
+        raise ParameterError(f'params_file is {str(path)!r} and says nothing of {node}: needs '
+                             f'ros__parameters below {node} or /**')
+    named = [values['cameras'] for values in ours if isinstance(values.get('cameras'), list)]
+    return [str(name) for name in named[-1]] if named else ['']
 
 
 def _sections(tree: Any, prefix: str) -> Iterable[tuple[str, dict[str, Any]]]:
-    # (pattern of node names, parameters); names may be nested, with * and ** for one and any words
+    # (pattern of node names, parameters); names may be nested, with * for one word and ** for any
+    # number of them, none included
     for key, value in (tree.items() if isinstance(tree, dict) else ()):
         name = f'{prefix}/{str(key).strip("/")}'
         if key == 'ros__parameters' and isinstance(value, dict):
-            yield re.escape(prefix).replace(r'\*\*', '.*').replace(r'\*', '[^/]+'), value
+            pattern = re.escape(prefix).replace(r'/\*\*', r'(/\w+)*').replace(r'\*', r'\w+')
+            yield pattern, value
         elif isinstance(value, dict):
             yield from _sections(value, name)

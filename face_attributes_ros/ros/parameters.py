@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -22,8 +23,7 @@ from face_attributes_ros.options import Option, from_values, options
 
 S = TypeVar('S')
 NEAR = .75
-"""How alike an unknown parameter's name must be to one of ours to be taken for a slip of the
-pen."""
+"""How alike an unknown parameter's name must be to one of ours for that one to be named."""
 
 _NOT_OURS = ('use_sim_time', 'start_type_description_service')
 
@@ -105,15 +105,25 @@ def _declared(node: Node, settings_class: type[S]) -> S:
 def _judge_unknown(node: Node, names: Sequence[str], known: dict[str, Option],
                    strict: bool) -> None:
     # A YAML file may serve several nodes: what is not ours is none of our business, unless it is
-    # so near to a name of ours that somebody will miss its effect.
+    # a name of ours with a slip of the pen, whose effect somebody will miss.
     for name in names:
         if name.startswith('qos_overrides.') or name in _NOT_OURS:
             continue
         near = difflib.get_close_matches(name, known, 1, NEAR)
-        if near or strict:
-            hint = f', did you mean {near[0]!r}?' if near else ''
+        hint = f', did you mean {near[0]!r}?' if near else ''
+        if strict or (near and _is_slip(name, near[0], known)):
             raise ParameterError(f'unknown parameter {name!r}{hint}')
-        node.get_logger().warning(f'unknown parameter {name!r} is not used here')
+        node.get_logger().warning(f'unknown parameter {name!r} is not used here{hint}')
+
+
+def _is_slip(name: str, ours: str, known: Collection[str]) -> bool:
+    """Whether a name is a slip of the pen for one of `known`, which it is near to, and not what
+    another node calls its own: `device_id` is no `device`."""
+    groups = {each.partition('.')[0] for each in known if '.' in each}
+    group, dot, _ = name.partition('.')
+    words, our_words = re.split('[._]', name), re.split('[._]', ours)
+    return ((bool(dot) and group in groups) or len(words) == len(our_words)
+            or ''.join(words) == ''.join(our_words))
 
 
 def descriptor(option: Option) -> ParameterDescriptor:

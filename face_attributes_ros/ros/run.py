@@ -22,7 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from face_attributes_ros.errors import FaceAttributesError, ParameterError
-from face_attributes_ros.ros.environment import close_to_other_users, prepare_environment
+from face_attributes_ros.ros.environment import (
+    close_to_other_users,
+    leave_shared_memory,
+    prepare_environment,
+)
 from face_attributes_ros.ros.finished import Finished
 
 if TYPE_CHECKING:
@@ -47,8 +51,11 @@ OLD_NAMES = {'node': 'face_attributes_node'}
 RCLPYS_SWITCHES = ('use_sim_time', 'start_type_description_service')
 """rclpy's own parameters, which it ignores in part where their type is wrong."""
 
-GRACE_S = 1.2
-"""How long a process may tidy up after a signal before it is ended."""
+GRACE_S, LOADING_GRACE_S = .8, .4
+"""How long a process may tidy up after a signal before it is ended, at work and before. While it
+loads, there is little to tidy up, and Python's lock, which loading holds, takes its time too: with
+1.2 s, 4 of 200 took longer than two seconds on two cores with six threads each, with .8 one
+(bench.measure.stop)."""
 
 
 class OurNode(Protocol):
@@ -72,7 +79,7 @@ def start(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     stop.wait()
     # A thread of its own, since a lock inside may be held for as long as an inference takes.
     threading.Thread(target=process.shut_down, daemon=True).start()
-    process.thread.join(GRACE_S)
+    process.thread.join(GRACE_S if process.works else LOADING_GRACE_S)
     _end_at_once(process.code)
 
 
@@ -85,11 +92,12 @@ def _ignore(*_: object) -> None:
 def _end_at_once(code: int) -> NoReturn:
     # Whatever Python would still do takes up to seconds on a busy machine (thread pools of the
     # runtimes, destructors of DDS) and nothing is lost: files and participants are closed by then,
-    # or are in the middle of an inference that nothing can interrupt.
+    # or are in the middle of loading or an inference, which nothing can interrupt.
     for stream in (sys.stdout, sys.stderr):
         # Whoever read it may be gone; there is none where it was closed before we started.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
+    leave_shared_memory()
     os._exit(code)
 
 
@@ -122,7 +130,7 @@ class _Process:
         self.name, self.arguments, self.stop = OLD_NAMES.get(name, name), arguments, stop
         if name in OLD_NAMES:
             self._say(f'{name} is now called {self.name}; the old name goes with the next release')
-        self.code = 0
+        self.code, self.works = 0, False
         self.context: Context | None = None
         self.thread = threading.Thread(target=self._main, name='ros', daemon=True)
         _name_process(self.name)
@@ -151,8 +159,11 @@ class _Process:
         self.context = context
         if self.stop.is_set:
             return 0
-        code = spin(lambda: module.make_node(context=context), context, self.name)
+        code = spin(lambda: module.make_node(context=context), context, self.name, self._begun)
         return 0 if self.stop.is_set else code  # a start that a signal broke off is no failure
+
+    def _begun(self) -> None:
+        self.works = True
 
     def _connected(self) -> Context | None:
         try:
@@ -190,9 +201,10 @@ def _name_process(name: str) -> None:
         Path('/proc/self/comm').write_text(name[:15])
 
 
-def spin(make_node: Callable[[], OurNode], context: Context, name: str = 'start') -> int:
-    """Makes a node, calls its `begin`, spins it until the context ends; the exit code. Bad
-    settings are one line, not a traceback."""
+def spin(make_node: Callable[[], OurNode], context: Context, name: str = 'start',
+         begun: Callable[[], None] = lambda: None) -> int:
+    """Makes a node, calls its `begin` and then `begun`, spins it until the context ends; the exit
+    code. Bad settings are one line, not a traceback."""
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
     node = None
@@ -202,6 +214,7 @@ def spin(make_node: Callable[[], OurNode], context: Context, name: str = 'start'
         close_to_other_users()
         executor.add_node(cast('Node', node))
         node.begin()
+        begun()
         executor.spin()
     except ExternalShutdownException:
         pass

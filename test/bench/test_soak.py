@@ -2,8 +2,9 @@
 import pytest
 
 from bench.measure import soak
+from bench.measure.soak import ids_changed
 
-VIEW = {'action': 'nothing', 'results': 40, 'ids_changed': 0, 'may_forget': False,
+VIEW = {'action': 'nothing', 'results': 40, 'ids_changed': 0, 'pauses': 0, 'may_forget': False,
         'latencies_ms': [10., 30.]}
 GOOD = dict.fromkeys(soak.BOUNDS, 0) | {'code': 0, 'wrong_answers': []}
 
@@ -15,6 +16,13 @@ def test_memory_that_grows_after_the_warm_up_is_seen():
     assert report['more_files'] >= 5 and report['more_threads'] == 0
     assert report['ids_changed'] == 0 and report['latency_ms']['median'] == 20.
     assert report['node_cpu_cores'] == pytest.approx(.1)
+
+
+def test_an_id_may_change_after_a_pause_only():
+    rows = [{'stamp_s': stamp_s, 'ids': ids} for stamp_s, ids in (
+        (0., ['f1']), (.1, ['f1']), (.2, []), (.3, ['f2']), (1., ['f3']), (1.1, ['f3']))]
+    assert ids_changed(rows) == (1, 1)
+    assert ids_changed([]) == (0, 0)
 
 
 def test_what_is_out_of_bounds_is_said():

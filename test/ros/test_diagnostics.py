@@ -181,18 +181,37 @@ def test_who_remaps_the_jpeg_topic_by_itself_is_told_how(bench, stranger):
     bench.spin_until(lambda: any(told in s.message for message in heard for s in message.status))
 
 
+def test_who_remaps_to_the_jpeg_topic_with_that_transport_is_told_how(bench, stranger):
+    stranger.create_publisher(CompressedImage, '/cam/image_raw/compressed', 1)
+    node = bench.add(FaceAttributesNode(
+        FakePipeline, context=bench.context, cli_args=[
+            '--ros-args', '-r', 'image:=/cam/image_raw/compressed', '-p',
+            'image_transport:=compressed', '-p', 'diagnostics.no_image_after:=0.2']))
+    heard, _ = bench.listen('/diagnostics', DiagnosticArray)
+    node.begin()
+    told = 'there is one on /cam/image_raw/compressed: remap image to /cam/image_raw'
+    bench.spin_until(lambda: any(told in s.message for message in heard for s in message.status))
+
+
 def test_an_idle_node_says_so_and_does_not_listen(bench, status):
     bench.robot.create_publisher(Image, 'image', RELIABLE)
     found = status(lambda s: 'nobody subscribes' in s.message and s.level == DiagnosticStatus.OK,
                    listens=False)
     assert '/image is not listened to' in found.message
+    assert values(found)['camera_info'] == '/camera_info is not listened to'
 
 
-def test_a_camera_without_calibration_is_called_so(bench, status):
+@pytest.mark.parametrize('width, k, lacks', [
+    (64, [0.] * 9, 'K is zero'),
+    (0, [60., 0., 31.5, 0., 60., 23.5, 0., 0., 1.], 'width is zero'),
+    (64, [-60., 0., 31.5, 0., 60., 23.5, 0., 0., 1.], 'K is none: fx -60, fy 60'),
+    (64, [float('nan'), 0., 31.5, 0., 60., 23.5, 0., 0., 1.], 'K is none: fx nan, fy 60'),
+])
+def test_a_camera_without_calibration_is_called_so(bench, status, width, k, lacks):
     info = bench.robot.create_publisher(CameraInfo, 'camera_info', 1)
     found = status(lambda s: 'uncalibrated' in values(s)['camera_info'],
-                   each=lambda: info.publish(CameraInfo(width=64, height=48)))
-    assert 'K is zero on /camera_info' in values(found)['camera_info']
+                   each=lambda: info.publish(CameraInfo(width=width, height=48, k=k)))
+    assert f'uncalibrated: {lacks} on /camera_info' in values(found)['camera_info']
 
 
 def test_an_engine_that_is_stuck_is_an_error(bench, start, status):

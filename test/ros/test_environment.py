@@ -165,6 +165,27 @@ def test_a_wrong_value_of_rclpys_own_parameters_is_one_line(child, parameter, tm
     assert "expecting type 'BOOL'" in process.output or 'needs true or false' in process.output
 
 
+def segments_of(pid):
+    """What a process has made in shared memory: it holds a lock on each."""
+    links = [os.readlink(path) for path in Path(f'/proc/{pid}/fd').glob('*')]
+    return [Path(link.removesuffix('_el')) for link in links
+            if re.fullmatch(r'/dev/shm/fastdds_[0-9a-f]{16}_el', link)]
+
+
+def test_an_end_in_the_middle_of_loading_leaves_no_segment_behind(child):
+    process = child('-c', 'import time\n'
+                    'from face_attributes_ros.ros import node, run\n'
+                    'def load(settings):\n    print("loading", flush=True)\n    time.sleep(60)\n'
+                    'node.make_node = lambda **kwargs: node.FaceAttributesNode(load, **kwargs)\n'
+                    'run.start("face_attributes_node", [])')
+    process.wait_for('loading')
+    made = segments_of(process.process.pid)
+    assert made and all(path.exists() for path in made)
+    assert process.end(signal.SIGTERM)[0] == 0
+    locks = [path.with_name(f'{path.name}_el') for path in made]
+    assert [path for path in (*made, *locks) if path.exists()] == []
+
+
 def test_no_segment_is_left_behind(child, tmp_path):
     process = child(*RUN, 'recorder', '--ros-args', '-p', f'folder:={tmp_path}')
     process.wait_for('writes to')

@@ -42,6 +42,9 @@ def test_arguments_become_remappings(arguments, cameras, expected):
     ({'cameras': 'front='}, [''], 'needs NAME=TOPIC'),
     ({'cameras': '[front, rear]'}, [''], 'needs NAME=TOPIC'),
     ({'remap': '~/faces'}, [''], 'needs ~/faces=TOPIC'),
+    ({'image_topic': '/x', 'remap': 'image=/y'}, [''],
+     'image=/y would do nothing beside image=/x'),
+    ({'cameras': 'front=/f', 'remap': 'front/image=/y'}, [''], 'would do nothing beside front/im'),
     ({'remap': '=/x'}, [''], 'needs NAME=TOPIC'),
 ])
 def test_a_dead_or_wrong_argument_is_named(arguments, cameras, message):
@@ -82,16 +85,28 @@ def test_a_parameters_file_that_is_not_there_is_an_error(tmp_path, monkeypatch):
     assert launching.parameters_file(given()) == ROOT / 'config' / 'face_attributes.yaml'
 
 
-@pytest.mark.parametrize('section', ['/**', 'eyes', '/robot/eyes', '/*/eyes', '/robot/*', '**',
-                                     '/**/eyes'])
+@pytest.mark.parametrize('section', ['/**', 'eyes', '/eyes', '/robot/eyes', 'robot/eyes',
+                                     '/*/eyes', '/robot/*', '/robot/**', '**', '/**/eyes'])
 def test_cameras_of_the_file_are_found_where_the_node_finds_them(section, tmp_path):
     path = tmp_path / 'mine.yaml'
     path.write_text(yaml.safe_dump({'other': {'ros__parameters': {'cameras': ['x', 'y']}},
                                     section: {'ros__parameters': {'cameras': ['a', 'b']}}}))
-    node = '/eyes' if section == 'eyes' else '/robot/eyes'
+    node = '/eyes' if section in ('eyes', '/eyes') else '/robot/eyes'
     assert launching.cameras_in(path, node) == ['a', 'b']
-    assert launching.cameras_in(path, '/else/where') == (['a', 'b'] if section in ('/**', '**')
-                                                         else [''])
+    if section in ('/**', '**'):
+        assert launching.cameras_in(path, '/else/where') == ['a', 'b']
+    else:
+        with pytest.raises(ParameterError, match='says nothing of /else/where: needs ros__param'):
+            launching.cameras_in(path, '/else/where')
+
+
+def test_two_stars_stand_for_no_word_too(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(yaml.safe_dump({'/**': {'eyes': {'ros__parameters': {'cameras': ['a']}}}}))
+    assert [launching.cameras_in(path, f'{base}/eyes')
+            for base in ('', '/robot', '/robot/head')] == [['a']] * 3
+    with pytest.raises(ParameterError, match='says nothing of /robot/eyes/left'):
+        launching.cameras_in(path, '/robot/eyes/left')
 
 
 @pytest.mark.parametrize('text', ['', '[1, 2', '/**: 3', '/**:\n  ros__parameters: 5',

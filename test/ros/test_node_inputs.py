@@ -199,6 +199,41 @@ def test_the_jpeg_topics_follow_a_remap_of_their_base_or_of_themselves(bench):
     assert {'/seen', '/seen/compressed'} <= {p.topic_name for p in node.publishers}
 
 
+@pytest.mark.parametrize('rules, topic, seen', [
+    (['image/compressed:=/jpeg'], '/jpeg', '/face_attributes/image_annotated/compressed'),
+    (['image:=/cam/image_raw', 'image/compressed:=/jpeg'], '/jpeg',
+     '/face_attributes/image_annotated/compressed'),
+    (['~/image_annotated:=/seen', '~/image_annotated/compressed:=/jpegs'], '/image/compressed',
+     '/jpegs'),
+])
+def test_who_remaps_a_jpeg_topic_by_itself_wins(bench, rules, topic, seen):
+    arguments = [word for rule in rules for word in ('-r', rule)]
+    node = bench.add(FaceAttributesNode(FakePipeline, context=bench.context, cli_args=[
+        '--ros-args', *arguments, '-p', 'image_transport:=compressed']))
+    node.begin()
+    node.work.cameras[''].subscribe()
+    assert node.work.cameras[''].topic == topic
+    assert topic in {s.topic_name for s in node.subscriptions}
+    assert seen in {p.topic_name for p in node.publishers}
+
+
+def test_cameras_can_be_swapped_by_remapping(bench):
+    node = bench.add(FaceAttributesNode(FakePipeline, context=bench.context, cli_args=[
+        '--ros-args', '-r', 'left/image:=/right/image', '-r', 'right/image:=/left/image', '-p',
+        'cameras:=[left, right]']))
+    node.begin()
+    bench.robot.create_publisher(Image, '/right/image', 1)
+    cameras = node.work.cameras
+    for camera in cameras.values():
+        camera.subscribe()
+    assert {name: (camera.topic, camera.subscription.topic_name, camera.info_topic)
+            for name, camera in cameras.items()} == {
+        'left': ('/right/image', '/right/image', '/right/camera_info'),
+        'right': ('/left/image', '/left/image', '/left/camera_info')}
+    bench.spin_until(lambda: cameras['left'].publishers())
+    assert cameras['right'].publishers() == []
+
+
 def test_a_camera_that_falls_silent_shows_nobody(bench, listener, exchange):
     listener(diagnostics__no_image_after=.2)
     assert len(exchange(picture(stamp=bench.now())).faces) == 1

@@ -11,9 +11,12 @@ from harness import FACES, picture
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
+from visualization_msgs.msg import Marker, MarkerArray
 
 from face_attributes_ros.errors import DeviceLostError, ModelError, ParameterError
+from face_attributes_ros.ros.companions.image_source import camera_info
 from face_attributes_ros.ros.node import FaceAttributesNode
 from face_attributes_ros.ros.run import Finished
 
@@ -80,6 +83,42 @@ def test_enable_stops_and_takes_up_work(bench, listener, exchange):
     assert len(exchange(picture(stamp=bench.now())).faces) == 1
 
 
+@pytest.mark.parametrize('end', ['deactivate', 'shutdown', 'disable', 'silent', 'uncalibrated'])
+def test_markers_are_taken_away_with_what_they_show(bench, listener, exchange, end):
+    node, _ = listener(diagnostics__no_image_after=.3 if end == 'silent' else 60.)
+    arrays, _ = bench.listen('/face_attributes/markers', MarkerArray)
+    info = bench.robot.create_publisher(CameraInfo, 'camera_info', 1)
+    bench.spin_until(lambda: info.get_subscription_count() > 0
+                     and node.work.publishers[''].wanted('markers'))
+    info.publish(camera_info(64, 48))
+    bench.spin_until(lambda: node.work.cameras[''].calibration)
+    exchange(picture(stamp=bench.now()))
+    bench.spin_until(lambda: arrays and len(arrays[-1].markers) > 1)
+    shown = arrays[-1].markers
+    assert shown[0].action == Marker.DELETEALL
+    assert all(marker.lifetime.sec == 2 for marker in shown[1:])
+    if end == 'disable':
+        bench.call(SetBool, '/face_attributes/enable', SetBool.Request(data=False))
+    elif end == 'uncalibrated':
+        info.publish(CameraInfo(width=64, height=48))
+        bench.spin_until(lambda: not node.work.cameras[''].calibration)
+        exchange(picture(stamp=bench.now()))
+    elif end != 'silent':
+        getattr(node, f'trigger_{end}')()
+    bench.spin_until(lambda: [marker.action for marker in arrays[-1].markers] == [
+        Marker.DELETEALL])
+    assert arrays[-1].markers[0].header.frame_id == 'camera'
+
+
+def test_each_enable_and_disable_is_one_line(bench, start, capfd):
+    start()
+    for data in (False, False, True, True, False):
+        bench.call(SetBool, '/face_attributes/enable', SetBool.Request(data=data))
+    said = [line.rpartition(' ')[2] for line in capfd.readouterr().err.splitlines()
+            if line.endswith(('enabled', 'disabled'))]
+    assert said == ['disabled', 'enabled', 'disabled']
+
+
 def test_reset_tracks_reaches_the_pipeline(bench, listener):
     _, (pipeline,) = listener()
     assert bench.call(Trigger, '/face_attributes/reset_tracks', Trigger.Request()).success
@@ -97,10 +136,18 @@ def test_live_parameters_reach_the_pipeline_and_others_are_refused(bench, listen
     assert set_('detector.iou', .6).successful
     exchange(picture(stamp=bench.now()))
     assert pipeline.settings.detector_iou == .6
+    for name, value in [('attributes.gender_threshold', .9), ('image_rotation', [180]),
+                        ('attributes.expression_threshold', .7)]:
+        assert set_(name, value).successful, name
+    exchange(picture(stamp=bench.now()))
+    found = pipeline.settings
+    assert (found.attributes_gender_threshold, found.attributes_expression_threshold,
+            found.image_rotation) == (.9, .7, (180,))
     assert set_('max_rate_hz', 4.).successful and node.work.worker._interval_s() == .25
     for name, value in [('detector.iou', 1.5), ('detector.iou', 'high'),
                         ('detector.model', 'other'), ('detector.iuo', .5),
-                        ('tracking.confirm_hits', 0)]:
+                        ('image_rotation', [45]), ('image_rotation', [0, 90]),
+                        ('attributes.gender_threshold', 1.1), ('tracking.confirm_hits', 0)]:
         result = set_(name, value)
         assert not result.successful and result.reason, name
     assert pipeline.settings.detector_iou == .6
@@ -158,6 +205,11 @@ def test_privacy_can_be_switched_live_only_where_the_start_allows_it(start, live
 
 @pytest.mark.parametrize('name, strict, text', [
     ('detector.confidense', False, "did you mean 'detector.confidence'?"),
+    ('detector_confidence', False, "did you mean 'detector.confidence'?"),
+    ('position.face_width_m', False, "did you mean 'position.face_width'?"),
+    ('auto_start', False, "did you mean 'autostart'?"),
+    ('max_frame_ages', False, "did you mean 'max_frame_age'?"),
+    ('device_id', True, "unknown parameter 'device_id', did you mean 'device'?"),
     ('camera_driver.exposure', True, "unknown parameter 'camera_driver.exposure'"),
 ])
 def test_what_is_nearly_ours_is_refused_and_all_unknown_ones_if_strict(bench, name, strict, text):
@@ -167,9 +219,13 @@ def test_what_is_nearly_ours_is_refused_and_all_unknown_ones_if_strict(bench, na
     assert text in str(caught.value)
 
 
-def test_parameters_of_other_nodes_in_a_shared_file_do_not_matter(start):
-    node, _ = start(camera_driver__exposure=3, max_rate_hz=7.)
+@pytest.mark.parametrize('name', [
+    'camera_driver.exposure', 'device_id', 'video_device', 'num_threads', 'depth_module.enable',
+    'image_transport_hints', 'frame_id', 'camera_info_url', 'publish_rate'])
+def test_parameters_of_other_nodes_in_a_shared_file_do_not_matter(start, name, capfd):
+    node, _ = start(max_rate_hz=7., **{name: 3})
     assert node.state == 'active' and node.settings.max_rate_hz == 7.
+    assert f"unknown parameter '{name}' is not used here" in capfd.readouterr().err
 
 
 def test_an_activation_that_fails_leaves_nothing_behind(start, monkeypatch):

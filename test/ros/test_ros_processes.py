@@ -15,6 +15,8 @@ from harness import FACES, FAKE_NODE, HERE, picture
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
+from bench.rig.processes import Camera, cpu_s
+
 RUN = ('-m', 'face_attributes_ros.ros.run')
 
 
@@ -67,6 +69,18 @@ def test_reliable_and_best_effort_publishers_and_subscribers_all_get_messages(ch
         assert set(stamps(new)) <= sent_stamps(log)
         assert {(message['header']['frame_id'], message['image_height'], len(message['faces']))
                 for message in new} == {('left_eye', 48, 1)}
+
+
+def test_a_node_that_nobody_listens_to_costs_next_to_nothing(child):
+    node = child(FAKE_NODE, 0)
+    node.wait_for('takes images from')
+    with Camera(720, 1, 30., 60., warm_up=0., wait=0) as camera:
+        camera.wait_for('measuring')
+        before_s, began_s = cpu_s(node.process.pid), time.monotonic()
+        time.sleep(4)
+        used_s, took_s = cpu_s(node.process.pid) - before_s, time.monotonic() - began_s
+        assert camera.process.poll() is None
+    assert used_s < .05 * took_s  # a fifth of a core before
 
 
 def test_full_hd_best_effort_camera_is_heard(child, tmp_path):

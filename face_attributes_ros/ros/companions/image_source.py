@@ -30,7 +30,7 @@ from face_attributes_ros.errors import ImageError, OutputError, ParameterError
 from face_attributes_ros.options import check, once, to_values
 from face_attributes_ros.paths import expanded
 from face_attributes_ros.pictures.reader import MAX_MEGAPIXELS
-from face_attributes_ros.ros import compressed, images, parameters
+from face_attributes_ros.ros import compressed, images, parameters, topics
 from face_attributes_ros.ros.companions.lines import Failures, JsonLines
 from face_attributes_ros.ros.companions.pictures import Picture, expand, pictures
 from face_attributes_ros.ros.run import Finished
@@ -64,7 +64,7 @@ class SourceSettings:
 
 class ImageSource(Node):
     """Publishes `image`, `image/compressed` and `camera_info` (of an imagined pinhole camera, 53
-    degrees wide)."""
+    degrees wide); who remaps `image` moves the other two with it."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('image_source', **parameters.GIVEN, **kwargs)
@@ -80,10 +80,11 @@ class ImageSource(Node):
         if self.values['transport'] != 'both':
             del self._kinds['image' if self.values['transport'] ==
                             'compressed' else 'image/compressed']
+        names = {'image': 'image', 'image/compressed': topics.compressed(self, 'image')}
         self.image_publishers = {
-            topic: self._publisher(kind, topic) for topic, kind in self._kinds.items()
+            topic: self._publisher(kind, names[topic]) for topic, kind in self._kinds.items()
         }
-        self._info = self._publisher(CameraInfo, 'camera_info')
+        self._info = self._publisher(CameraInfo, topics.camera_info(self, 'image'))
         self._picture: Picture | None = None
         self._shown_since_s = 0.
 

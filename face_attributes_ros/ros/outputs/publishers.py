@@ -16,6 +16,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from face_attributes_ros.errors import ImageError
 from face_attributes_ros.msg import FaceAttributesArray
 from face_attributes_ros.options import options
+from face_attributes_ros.ros import topics
 from face_attributes_ros.ros.outputs.annotated import Annotated
 from face_attributes_ros.ros.outputs.detections import Detections
 from face_attributes_ros.ros.outputs.faces import Faces
@@ -73,8 +74,7 @@ class Publishers:
                    matched: Callable[[], None]) -> Any:
         name = name if name.startswith('/') else self._prefix + name
         if name.endswith('/compressed'):
-            # As image_transport does: who remaps the image moves its JPEG, too.
-            name = f'{self._node.resolve_topic_name(name.removesuffix("/compressed"))}/compressed'
+            name = topics.compressed(self._node, name.removesuffix('/compressed'))
         qos = QoSProfile(depth=topic.depth)
         if topic.standing:
             qos.durability = DurabilityPolicy.TRANSIENT_LOCAL

@@ -92,6 +92,22 @@ def test_source_shows_each_picture_once_and_ends(bench, album, transport, kind, 
         for name, message in zip(('a.png', 'b.png'), shown)]
 
 
+@pytest.mark.parametrize('rules, topics', [
+    ([], {'/image', '/image/compressed', '/camera_info'}),
+    (['image:=/cam/color/image_raw'], {
+        '/cam/color/image_raw', '/cam/color/image_raw/compressed', '/cam/color/camera_info'}),
+    (['image:=/cam/image_raw', 'image/compressed:=/jpeg', 'camera_info:=/calibration'],
+     {'/cam/image_raw', '/jpeg', '/calibration'}),
+])
+def test_what_lies_beside_the_sources_image_follows_its_remap(bench, album, rules, topics):
+    arguments = [word for rule in rules for word in ('-r', rule)]
+    source = bench.add(ImageSource(context=bench.context, cli_args=['--ros-args', *arguments],
+                                   parameter_overrides=[
+                                       Parameter('sources', value=[str(album)]),
+                                       Parameter('transport', value='both')]))
+    assert topics <= {publisher.topic_name for publisher in source.publishers}
+
+
 def test_source_loops_and_holds_pictures(bench, album):
     shown, _ = bench.listen('/image', Image)
     source = make(bench, ImageSource, sources=[str(album / 'a.png'),
