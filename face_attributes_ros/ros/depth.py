@@ -82,6 +82,7 @@ class DepthImages:
 
     def __init__(self, node: Node, topic: str):
         self._node, self._asked = node, topic
+        self.topic = node.resolve_topic_name(topic)
         self.counts: Counter[str] = Counter()
         self.why = 'none yet'
         self._newest: Image | None = None
