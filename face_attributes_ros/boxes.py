@@ -120,9 +120,9 @@ class Letterbox:
         (dx, dy), (inner_width, inner_height) = self.offset, self.inner
         canvas[:dy] = canvas[dy + inner_height:] = LETTERBOX_GREY
         canvas[:, :dx] = canvas[:, dx + inner_width:] = LETTERBOX_GREY
-        inner = canvas[dy:dy + inner_height, dx:dx + inner_width]
-        inner[:] = cv2.resize(halved(image_bgr, 1 / self.scale), self.inner,
-                              interpolation=cv2.INTER_LINEAR)
+        cv2.resize(halved(image_bgr, 1 / self.scale), self.inner,
+                   dst=canvas[dy:dy + inner_height, dx:dx + inner_width],
+                   interpolation=cv2.INTER_LINEAR)
         return canvas
 
     def to_source(self, boxes_xyxy: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -171,9 +172,10 @@ class Tracker:
         found = np.array([face.box_xyxy for face in faces]).reshape(-1, 4)
         left_tracks, left_faces = list(range(len(self.tracks))), list(range(len(faces)))
         expected = np.array([track.box for track in self.tracks]).reshape(-1, 4)
-        for affinity in (_overlap(expected, found, iou), _nearness(expected, found)):
-            for t, f in _greedy(affinity, left_tracks, left_faces):
-                self.tracks[t].observe(faces[f])
+        for affinity in (partial(_overlap, threshold=iou), _nearness):
+            if left_tracks and left_faces:
+                for t, f in _greedy(affinity(expected, found), left_tracks, left_faces):
+                    self.tracks[t].observe(faces[f])
         for t in left_tracks:
             self.tracks[t].miss(size)
         return left_faces

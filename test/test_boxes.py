@@ -61,10 +61,13 @@ def test_letterbox_draws_where_it_says(width, height):
     np.testing.assert_allclose(drawn[0], letterbox.to_canvas(np.float32([box]))[0], atol=1)
 
 
-def test_letterbox_fills_margins_left_by_another_picture():
+@pytest.mark.parametrize('width, height', [(100, 50), (50, 100), (100, 1), (1, 100), (1, 1)])
+def test_letterbox_fills_margins_left_by_another_picture(width, height):
     canvas = np.full((448, 448, 3), 7, np.uint8)
-    boxes.Letterbox(100, 50, 448, 448).apply(np.zeros((50, 100, 3), np.uint8), canvas)
-    assert set(np.unique(canvas)) == {0, boxes.LETTERBOX_GREY}
+    letterbox = boxes.Letterbox(width, height, 448, 448)
+    letterbox.apply(np.zeros((height, width, 3), np.uint8), canvas)
+    assert set(np.unique(canvas)) <= {0, boxes.LETTERBOX_GREY}
+    assert (canvas == 0).sum() == 3 * letterbox.inner[0] * letterbox.inner[1]
 
 
 @pytest.mark.parametrize('size, expected', [((1280, 720), (448, 256)), ((640, 480), (448, 352)),

@@ -9,6 +9,7 @@ only `auto` chooses, and says what it passed over and why.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from face_attributes_ros.engines import cpu
 from face_attributes_ros.engines import machine as facts
-from face_attributes_ros.engines.fastest import fastest, key_of
+from face_attributes_ros.engines.fastest import fastest, key_of, with_threads_that_pay
 from face_attributes_ros.engines.faults import out_of_memory
 from face_attributes_ros.engines.half import difference
 from face_attributes_ros.engines.machine import Machine
@@ -42,6 +44,10 @@ Offers = Callable[[str, str], Sequence[str]]
 
 EXACT_FIRST = ('fp32', 'bf16', 'int8')
 HALVES = ('fp16', 'bf16')
+THREADS_OF_ITS_OWN = ('onnxruntime', 'openvino')
+"""Runtimes in which each network has threads of its own; torch's are the process's."""
+SOON_S = .5
+"""Where it took longer to choose runtime and precision, threads wait for the next start."""
 
 
 @dataclass(frozen=True)
@@ -225,20 +231,34 @@ def _open_plan(files: Files, request: Request, plan: Plan, sample: np.ndarray | 
     first = plan.candidates[0]
     if sample is None:
         return Opened(_open(files, first, request.threads), plan.device)
-    if len(plan.candidates) > 1:
-        openers = {one.name: partial(_open, files, one, request.threads)
-                   for one in plan.candidates}
-        key = key_of(sample, request.threads, files.checksums)
-        network, words = fastest(openers, sample, key, request.measuring)
-        return Opened(network, plan.device, words=words)
-    network = _open(files, first, request.threads)
     if plan.device == 'cpu':
-        return Opened(network, plan.device)
+        return _open_on_cpu(files, request, plan, sample)
+    network = _open(files, first, request.threads)
     # A runtime that was built for other GPUs opens a file, and cannot run it.
     tried(lambda: network(sample), first.name)
     if first.precision not in HALVES:
         return Opened(network, plan.device)
     return _compared(files, request, first, network, sample)
+
+
+def _open_on_cpu(files: Files, request: Request, plan: Plan, sample: np.ndarray) -> Opened:
+    begun, chosen, words = time.perf_counter(), plan.candidates[0], ''
+    key = key_of(sample, request.threads, files.checksums)
+    if len(plan.candidates) > 1:
+        openers = {one.name: partial(_open, files, one, request.threads)
+                   for one in plan.candidates}
+        network, name, words = fastest(openers, sample, key, request.measuring)
+        chosen = next(one for one in plan.candidates if one.name == name)
+    else:
+        network = _open(files, chosen, request.threads)
+    took_s = time.perf_counter() - begun
+    if (request.threads or cpu.usable() == 1 or chosen.backend not in THREADS_OF_ITS_OWN
+            or took_s > request.measuring.patience * SOON_S):
+        return Opened(network, plan.device, words=words)
+    rest = replace(request.measuring, patience=request.measuring.patience - took_s)
+    network, _, more = with_threads_that_pay(network, partial(_open, files, chosen, 1), sample,
+                                             {**key, 'of': chosen.name}, rest)
+    return Opened(network, plan.device, words=', '.join(filter(None, (words, more))))
 
 
 def _open(files: Files, one: Candidate, threads: int) -> OpenNetwork:

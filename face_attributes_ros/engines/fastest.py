@@ -4,7 +4,7 @@ where some are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -20,39 +20,57 @@ TIE = 1.05
 """A less exact candidate has to be faster by so much."""
 
 
+PAYS = 1.25
+"""A thread for each CPU has to make a network so many times as fast as one thread: where it does
+not, most of their time goes into waiting, awake, for each other."""
+ALL, ONE = 'all threads', 'one thread'
+
+
 class Found(NamedTuple):
-    """The fastest candidate's network, and in words which it is and what was measured."""
+    """The fastest candidate's network, its name, and in words what was measured."""
 
     network: OpenNetwork
+    name: str
     words: str
 
 
-def fastest(openers: Openers, sample: np.ndarray, key: Mapping[str, Any],
-            measuring: Measuring) -> Found:
-    """The fastest on `sample`. If `measuring` lets us keep times, those under `key` in the user's
-    cache are believed and new ones that are sure are kept there; what is missing is measured
-    beside the best that is known."""
+def fastest(openers: Openers, sample: np.ndarray, key: Mapping[str, Any], measuring: Measuring,
+            order: Sequence[str] = (), tie: float = TIE) -> Found:
+    """The fastest on `sample`; one that comes later in `order`, by default that of `openers`, has
+    to be faster by `tie`. If `measuring` lets us keep times, those under `key` in the user's cache
+    are believed and new ones that are sure are kept there; what is missing is measured beside the
+    best that is known."""
+    order = order or list(openers)
     known = _known(openers, key) if measuring.keep else {}
     missing = [name for name in openers if name not in known]
     if not missing:
-        best = winner(known, list(openers))
-        return Found(openers[best](), _words(best, known, 'as measured before'))
-    best = winner(known, list(openers)) if known else ''
+        best = winner(known, order, tie)
+        return Found(openers[best](), best, _words(best, known, 'as measured before'))
+    best = winner(known, order, tie) if known else ''
     result = race({name: make for name, make in openers.items()
                    if name == best or name in missing}, sample, measuring.patience)
     sure = {name: min(result.ms[name], known.get(name, result.ms[name])) for name in result.sure}
     trouble = _keep(key, known | sure, sure) if measuring.keep else 'auto_cache is off'
     times = {name: ms for name, ms in (known | result.ms).items() if name not in result.failed}
-    best = winner(times, list(openers)) if times else next(iter(result.networks))
+    best = winner(times, order, tie) if times else next(iter(result.networks))
     network = result.networks.get(best) or openers[best]()
     how = 'measured now' + (f', not kept: {trouble}' if trouble else '')
-    return Found(network, _words(best, times, how) + _left_out(result))
+    return Found(network, best, _words(best, times, how) + _left_out(result))
 
 
-def winner(ms: Mapping[str, float], order: Sequence[str]) -> str:
-    """The first in `order`, the most exact first, that is as fast as any but for TIE."""
+def with_threads_that_pay(network: OpenNetwork, alone: Callable[[], OpenNetwork],
+                          sample: np.ndarray, key: Mapping[str, Any],
+                          measuring: Measuring) -> Found:
+    """`network`, which has a thread for each CPU, or the same on one thread, which `alone` opens,
+    where PAYS says so."""
+    return fastest({ALL: lambda: network, ONE: alone}, sample, {**key, 'threads': [ONE, ALL]},
+                   measuring, (ONE, ALL), PAYS)
+
+
+def winner(ms: Mapping[str, float], order: Sequence[str], tie: float = TIE) -> str:
+    """The first in `order`, the most wanted first, that is as fast as any but for `tie`."""
     best = min(ms.values())
-    return next(name for name in order if name in ms and ms[name] <= TIE * best)
+    return next(name for name in order if name in ms and ms[name] <= tie * best)
 
 
 def key_of(sample: np.ndarray, threads: int, checksums: tuple[str, ...]) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class FaceAttributesNode(LifecycleNode):
         # nothing happens.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1., self._look_after, clock=steady)
-        self.create_timer(.1, self._watch, clock=steady)
+        # Every wake-up costs rclpy as much as half an image: nobody looks for a fault, it calls.
+        self._broken = self.create_guard_condition(self._watch)
 
     @property
     def settings(self) -> Settings:
@@ -102,7 +103,8 @@ class FaceAttributesNode(LifecycleNode):
         check_outputs(self.settings)
         pipeline = self._factory(self.settings)
         pipeline.warm_up()
-        self.work, self.fault = Work(self, pipeline, lambda: self.settings), ''
+        self.work, self.fault = Work(self, pipeline, lambda: self.settings,
+                                     self._broken.trigger), ''
         long = {key: value for key, value in pipeline.description.items()
                 if key.endswith(('_choice', '_check', 'memory'))}
         about = ', '.join(f'{key} {value}' for key, value in pipeline.description.items()
@@ -184,6 +186,7 @@ class FaceAttributesNode(LifecycleNode):
     # --- while it runs
 
     def _look_after(self) -> None:
+        self._watch()
         self._adjust()
         if self.work is not None:
             self.work.forget_silent()

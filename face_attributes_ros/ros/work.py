@@ -24,13 +24,15 @@ class Work:
     """Made at configure and let go of at cleanup; between `start` and `stop` it takes images.
 
     `settings()` is the node's snapshot; each batch is worked on with the one that holds when it
-    begins. A camera is subscribed to only while somebody listens to one of its outputs.
+    begins. A camera is subscribed to only while somebody listens to one of its outputs. `failed`
+    is called, in the worker's thread, when that ends with a fault.
     """
 
-    def __init__(self, node: LifecycleNode, pipeline: Any, settings: Callable[[], Settings]):
+    def __init__(self, node: LifecycleNode, pipeline: Any, settings: Callable[[], Settings],
+                 failed: Callable[[], None]):
         self.pipeline, self._settings = pipeline, settings
         names, in_sight = settings().cameras, InSight()
-        self.worker = Worker(self._process, self._interval_s)
+        self.worker = Worker(self._process, self._interval_s, failed)
         self.publishers = {name: Publishers(node, name, self.adjust, settings(), in_sight)
                            for name in names}
         self.cameras = {name: Camera(node, name, settings(), self.worker.put) for name in names}

@@ -18,14 +18,16 @@ class Worker:
 
     `put` never waits. An item that is replaced before it was taken is counted in `replaced`, by
     camera. Two batches start at least `interval_s()` apart. What `work` or an order raises ends
-    the thread and is kept in `fault`.
+    the thread and is kept in `fault`, which `failed()` is then told of.
     """
 
     def __init__(self, work: Callable[[dict[str, Any]], None],
-                 interval_s: Callable[[], float] = lambda: 0.):
+                 interval_s: Callable[[], float] = lambda: 0.,
+                 failed: Callable[[], None] = lambda: None):
         self.replaced: Counter[str] = Counter()
         self.fault: BaseException | None = None
-        self._work, self._interval_s, self._condition = work, interval_s, threading.Condition()
+        self._work, self._interval_s, self._failed = work, interval_s, failed
+        self._condition = threading.Condition()
         self._newest: dict[str, Any] = {}
         self._orders: list[Task] = []
         self._thread: threading.Thread | None = None
@@ -92,6 +94,7 @@ class Worker:
                     self._busy = False
         except BaseException as fault:  # the node's own thread deals with it
             self.fault, self._busy = fault, False
+            self._failed()
 
     def _next(self) -> tuple[list[Task], dict[str, Any]]:
         with self._condition:

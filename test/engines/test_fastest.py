@@ -59,6 +59,23 @@ def test_a_less_exact_one_has_to_be_clearly_faster(monkeypatch, exact, other, ta
     assert run('a fp32', 'b int8')[0] == taken
 
 
+@pytest.mark.parametrize('alone, together, taken', [
+    (6.8, 5.7, 'alone'), (10., 8., 'alone'), (10., 7.9, 'together'), (5., 6., 'alone')])
+def test_all_threads_have_to_be_worth_it(monkeypatch, alone, together, taken):
+    races = Races(monkeypatch, one_thread=alone, all_threads=together)
+    for how in ('measured now', 'as measured before'):
+        found = fastest.with_threads_that_pay('together', lambda: 'alone', SAMPLE, KEY, KEEP)
+        assert found.network == taken and how in found.words
+    assert races.ran == [['all threads', 'one thread']]
+    assert kept.read(KEY) is None  # other times than those of runtimes and precisions
+
+
+def test_where_there_is_no_time_for_one_thread_all_stay(monkeypatch):
+    Races(monkeypatch, late=['one thread'], all_threads=5.)
+    found = fastest.with_threads_that_pay('together', lambda: 'alone', SAMPLE, KEY, KEEP)
+    assert found.network == 'together'
+
+
 def test_another_key_is_measured_anew(monkeypatch):
     races = Races(monkeypatch, a_fp32=9., b_fp32=6.)
     run('a fp32', 'b fp32')

@@ -259,7 +259,7 @@ def test_on_a_cpu_the_candidates_are_measured_if_there_is_a_sample(monkeypatch):
 
     def fastest(openers, sample, key, measuring):
         asked.append((list(openers), key['threads'], measuring))
-        return Found(openers['openvino int8'](), 'openvino int8 (measured)')
+        return Found(openers['openvino int8'](), 'openvino int8', 'openvino int8 (measured)')
 
     monkeypatch.setattr(choose, 'fastest', fastest)
     found = open_files(FILES, Request(threads=2, measuring=QUIET), SAMPLE, NOTHING)
@@ -272,8 +272,34 @@ def test_on_a_cpu_the_candidates_are_measured_if_there_is_a_sample(monkeypatch):
 def test_one_candidate_is_not_measured(monkeypatch):
     FakeRuntimes(monkeypatch)
     monkeypatch.setattr(choose, 'fastest', None)
-    found = open_files(replace(FILES, allowed=()), Request('openvino'), SAMPLE, NOTHING)
-    assert found.network.description == 'openvino, cpu, fp32'
+    found = open_files(replace(FILES, allowed=()), Request('openvino', threads=2), SAMPLE, NOTHING)
+    assert found.network.description == 'openvino, cpu, fp32' and found.words == ''
+
+
+@pytest.mark.parametrize('request_, cpus, took_s, patience, asked', [
+    (Request('openvino', precision='int8'), 2, .4, 1., True),
+    (Request('openvino', precision='int8', threads=2), 2, 0., 1., False),
+    (Request('openvino', precision='int8', threads=1), 2, 0., 1., False),
+    (Request('openvino', precision='int8'), 1, 0., 1., False),
+    (Request('torch', precision='fp32'), 2, 0., 1., False),
+    (Request('openvino', precision='int8'), 2, .7, 1., False),
+    (Request('openvino', precision='int8'), 2, .7, 20., True)])
+def test_whether_threads_pay_is_measured_where_they_are_left_to_us_and_there_is_time(
+        monkeypatch, request_, cpus, took_s, patience, asked):
+    runtimes, calls, ticks = FakeRuntimes(monkeypatch), [], iter([0., took_s])
+    monkeypatch.setattr(choose.cpu, 'usable', lambda: cpus)
+    monkeypatch.setattr(choose, 'time', SimpleNamespace(perf_counter=lambda: next(ticks)))
+
+    def with_threads_that_pay(network, alone, sample, key, measuring):
+        calls.append((network.description, key['of'], measuring.patience))
+        return Found(alone(), 'one thread', 'one thread (measured)')
+
+    monkeypatch.setattr(choose, 'with_threads_that_pay', with_threads_that_pay)
+    request_ = replace(request_, measuring=Measuring(False, patience))
+    found = open_files(FILES, request_, SAMPLE, NOTHING)
+    assert calls == ([('openvino, cpu, int8', 'openvino int8', patience - took_s)] if asked else [])
+    assert found.words == ('one thread (measured)' if asked else '')
+    assert [opened[-1] for opened in runtimes.opened] == [request_.threads] + [1] * asked
 
 
 def test_a_plan_says_each_reason_once():

@@ -110,11 +110,10 @@ def test_batches_keep_their_distance_and_the_newest_is_taken_after_it():
     assert [batch['a'] for _, batch in starts][1:] == [-2, -3]
 
 
-def test_what_breaks_is_kept():
-    worker = Worker(lambda batch: 1 / 0)
+def test_what_breaks_is_kept_and_told():
+    told = threading.Event()
+    worker = Worker(lambda batch: 1 / 0, failed=told.set)
     worker.start()
     worker.put('a', 1)
-    end = time.monotonic() + 30
-    while worker.fault is None and time.monotonic() < end:
-        time.sleep(.005)
+    assert told.wait(30)
     assert isinstance(worker.fault, ZeroDivisionError) and worker.stop()
