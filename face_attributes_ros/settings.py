@@ -77,9 +77,9 @@ class Settings:
         '($XDG_CACHE_HOME/face_attributes_ros/auto.json), for the next start. Without, it '
         'measures at each start and writes nothing.')
     threads: int = fixed(
-        0, 'CPU threads of each network. 0 is what the runtime chooses, or one where auto measured '
-        'that more make it less than 1.25 times as fast; log and diagnostics say which.', low=0,
-        high=256)
+        0, 'CPU threads of each network. 0 is what the runtime chooses, or one where it was '
+        'measured that more make it less than 1.25 times as fast; log and diagnostics say which.',
+        low=0, high=256)
     detector_model: str = fixed(
         'detector_tiny', 'A detector in models/manifest.toml, PATH/manifest.toml:NAME, or a file '
         'of yours: a YOLOv3 of Darknet (.cfg, its .weights beside it) or of our training '

@@ -79,7 +79,7 @@ def test_the_canvas_and_four_crops_are_what_is_measured(monkeypatch):
 def test_what_was_asked_for_by_name_needs_no_words(monkeypatch):
     Runtimes(monkeypatch, CPU)
     pipeline = build_pipeline(Settings(device='cpu', precision='fp32', detector_backend='openvino',
-                                       attributes_backend='onnxruntime'))
+                                       attributes_backend='onnxruntime', threads=2))
     assert not [key for key in pipeline.description if key.endswith(('_choice', '_check'))]
     assert pipeline.description['attributes_engine'] == 'onnxruntime 1.0, cpu, fp32'
 

@@ -247,7 +247,7 @@ def _open_on_cpu(files: Files, request: Request, plan: Plan, sample: np.ndarray)
     if len(plan.candidates) > 1:
         openers = {one.name: partial(_open, files, one, request.threads)
                    for one in plan.candidates}
-        network, name, words = fastest(openers, sample, key, request.measuring)
+        network, name, words, _ = fastest(openers, sample, key, request.measuring)
         chosen = next(one for one in plan.candidates if one.name == name)
     else:
         network = _open(files, chosen, request.threads)
@@ -256,9 +256,9 @@ def _open_on_cpu(files: Files, request: Request, plan: Plan, sample: np.ndarray)
             or took_s > request.measuring.patience * SOON_S):
         return Opened(network, plan.device, words=words)
     rest = replace(request.measuring, patience=request.measuring.patience - took_s)
-    network, _, more = with_threads_that_pay(network, partial(_open, files, chosen, 1), sample,
-                                             {**key, 'of': chosen.name}, rest)
-    return Opened(network, plan.device, words=', '.join(filter(None, (words, more))))
+    found = with_threads_that_pay(network, partial(_open, files, chosen, 1), sample,
+                                  {**key, 'of': chosen.name}, rest)
+    return Opened(found.network, plan.device, words=', '.join(filter(None, (words, found.words))))
 
 
 def _open(files: Files, one: Candidate, threads: int) -> OpenNetwork:

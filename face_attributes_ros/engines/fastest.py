@@ -27,11 +27,13 @@ ALL, ONE = 'all threads', 'one thread'
 
 
 class Found(NamedTuple):
-    """The fastest candidate's network, its name, and in words what was measured."""
+    """The fastest candidate's network, its name, in words what was measured, and whether the
+    machine was quiet enough to be sure of it."""
 
     network: OpenNetwork
     name: str
     words: str
+    sure: bool = True
 
 
 def fastest(openers: Openers, sample: np.ndarray, key: Mapping[str, Any], measuring: Measuring,
@@ -55,16 +57,18 @@ def fastest(openers: Openers, sample: np.ndarray, key: Mapping[str, Any], measur
     best = winner(times, order, tie) if times else next(iter(result.networks))
     network = result.networks.get(best) or openers[best]()
     how = 'measured now' + (f', not kept: {trouble}' if trouble else '')
-    return Found(network, best, _words(best, times, how) + _left_out(result))
+    return Found(network, best, _words(best, times, how) + _left_out(result),
+                 times.keys() <= known.keys() | result.sure)
 
 
 def with_threads_that_pay(network: OpenNetwork, alone: Callable[[], OpenNetwork],
                           sample: np.ndarray, key: Mapping[str, Any],
                           measuring: Measuring) -> Found:
     """`network`, which has a thread for each CPU, or the same on one thread, which `alone` opens,
-    where PAYS says so."""
-    return fastest({ALL: lambda: network, ONE: alone}, sample, {**key, 'threads': [ONE, ALL]},
-                   measuring, (ONE, ALL), PAYS)
+    where that is sure to be what PAYS asks for: while others work, more threads seldom pay."""
+    found = fastest({ALL: lambda: network, ONE: alone}, sample, {**key, 'threads': [ONE, ALL]},
+                    measuring, (ONE, ALL), PAYS)
+    return found if found.sure else Found(network, ALL, f'{ALL}: too busy here to ask for less')
 
 
 def winner(ms: Mapping[str, float], order: Sequence[str], tie: float = TIE) -> str:

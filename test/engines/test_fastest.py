@@ -70,8 +70,10 @@ def test_all_threads_have_to_be_worth_it(monkeypatch, alone, together, taken):
     assert kept.read(KEY) is None  # other times than those of runtimes and precisions
 
 
-def test_where_there_is_no_time_for_one_thread_all_stay(monkeypatch):
-    Races(monkeypatch, late=['one thread'], all_threads=5.)
+@pytest.mark.parametrize('trouble', [{'late': ['one thread']}, {'unsure': ['one thread']},
+                                     {'unsure': ['all threads']}])
+def test_where_one_thread_could_not_be_measured_all_stay(monkeypatch, trouble):
+    Races(monkeypatch, **trouble, one_thread=5., all_threads=5.)
     found = fastest.with_threads_that_pay('together', lambda: 'alone', SAMPLE, KEY, KEEP)
     assert found.network == 'together'
 

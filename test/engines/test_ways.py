@@ -297,7 +297,7 @@ def test_whether_threads_pay_is_measured_where_they_are_left_to_us_and_there_is_
     monkeypatch.setattr(choose, 'with_threads_that_pay', with_threads_that_pay)
     request_ = replace(request_, measuring=Measuring(False, patience))
     found = open_files(FILES, request_, SAMPLE, NOTHING)
-    assert calls == ([('openvino, cpu, int8', 'openvino int8', patience - took_s)] if asked else [])
+    assert calls == [('openvino, cpu, int8', 'openvino int8', patience - took_s)] * asked
     assert found.words == ('one thread (measured)' if asked else '')
     assert [opened[-1] for opened in runtimes.opened] == [request_.threads] + [1] * asked
 

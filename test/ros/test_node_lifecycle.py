@@ -203,6 +203,13 @@ def test_privacy_can_be_switched_live_only_where_the_start_allows_it(start, live
     assert not node.set_parameters([Parameter('privacy.live', value=not live)])[0].successful
 
 
+def test_pickles_are_allowed_at_the_start_or_never(start):
+    node, _ = start(autostart=False)
+    assert node.state == 'unconfigured'  # where all that is fixed while it works may be set
+    result, = node.set_parameters([Parameter('detector.allow_pickle', value=True)])
+    assert not result.successful and not node.settings.detector_allow_pickle
+
+
 @pytest.mark.parametrize('name, strict, text', [
     ('detector.confidense', False, "did you mean 'detector.confidence'?"),
     ('detector_confidence', False, "did you mean 'detector.confidence'?"),
