@@ -9,10 +9,11 @@ beside it.
 All parts take under ten minutes on two idle cores; DIR holds the weights of YuNet and face-api.js.
 
 Parts: `pipeline` (CPU milliseconds a frame at one thread, and by the clock at two, in turn with
-the peers), `floor` (the networks against the rate of a matrix product), `node` (processes over
-DDS: latency, rate, jitter, CPU, memory), `dds` (images with and without the shipped Fast DDS
-profile), `cold_start`, `soak` (under competing load). Each runs in a process of its own and says
-on what machine, under what load, it was measured.
+the peers), `floor` (the networks against the rate of a matrix product), `outputs` (what REP 155,
+vision_msgs and TF cost while nobody listens), `node` (processes over DDS: latency, rate, jitter,
+CPU, memory), `dds` (images with and without the shipped Fast DDS profile), `cold_start`, `soak`
+(under competing load). Each runs in a process of its own and says on what machine, under what
+load, it was measured.
 """
 
 import argparse
@@ -31,8 +32,8 @@ from bench.rig.machine import thread_limits
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / 'bench'
-THREADS = {'pipeline': 1, 'pipeline_2t': 2, 'floor': 1}
-PARTS = ('pipeline', 'floor', 'node', 'dds', 'cold_start', 'soak')
+THREADS = {'pipeline': 1, 'pipeline_2t': 2, 'floor': 1, 'outputs': 1}
+PARTS = ('pipeline', 'floor', 'outputs', 'node', 'dds', 'cold_start', 'soak')
 
 
 def commands(part: str, args: argparse.Namespace) -> dict[str, list[Any]]:
@@ -46,6 +47,8 @@ def commands(part: str, args: argparse.Namespace) -> dict[str, list[Any]]:
         }
     if part == 'floor':
         return {'floor': ['-m', 'bench.measure.floor', '--rounds', args.rounds]}
+    if part == 'outputs':
+        return {'outputs': ['-m', 'bench.measure.outputs', '--rounds', 10 * args.rounds]}
     return {
         part: [
             '-m', 'bench.measure.node', '--part', part, '--seconds', args.seconds,
@@ -77,8 +80,10 @@ def run(part: str, args: argparse.Namespace) -> Report:
 
 
 def merged(report: Report, found: Report) -> Report:
-    """The report with new parts in place of the old ones, and all ratios in one object."""
-    report = {**report, **found}
+    """The report with new parts in place of the old ones, and all ratios in one object. A part
+    that this machine cannot measure leaves what another one has."""
+    report = {**report, **{key: part for key, part in found.items()
+                           if 'not_here' not in part or key not in report}}
     ratios: dict[str, float] = {}
     for key in ('pipeline', 'pipeline_2t'):
         part = report.get(key, {})

@@ -10,7 +10,7 @@ from bench.report.figures import Report
 
 FASTER = {'int8': 4., 'bf16': 4., 'fp32': 1.7}
 STRONG, RESULTS_HZ, P95_MS, OVER_PIPELINE = 1.3, 30., 60., 1.15
-ABOVE_PIPELINE_MS, CPU_OVER_PIPELINE = 4.5, 1.5
+ABOVE_PIPELINE_MS, CPU_OVER_PIPELINE, UNHEARD = 4.5, 1.5, 1.01
 TIMES_FLOOR, NOT_NETWORK_MS, RSS_MB, START_S = 1.6, 3., 450., 5.
 
 
@@ -43,7 +43,7 @@ class Goal:
 
 def goals(report: Report) -> list[Goal]:
     """Every goal that the report says something about."""
-    return [*_ratios(report), *_node(report), *_floor(report), *_rest(report)]
+    return [*_ratios(report), *_node(report), *_outputs(report), *_floor(report), *_rest(report)]
 
 
 def _ratios(report: Report) -> Iterator[Goal]:
@@ -134,6 +134,13 @@ def _costs(threads: str, stream: Report, pipeline_cpu_ms: float | None) -> Itera
     reason = 'a second thread of a small network waits, awake, for the first for much of its time'
     yield Goal('the same: CPU time / that of the pipeline at one thread', CPU_OVER_PIPELINE,
                times, 'x', True, reason if threads != 'threads: 1' else '')
+
+
+def _outputs(report: Report) -> Iterator[Goal]:
+    found = report.get('outputs', {}).get('unheard', {})
+    yield Goal('added outputs that nobody hears: CPU time / without them', UNHEARD,
+               found.get('ratio'), 'x', True,
+               f'{found.get("more_us", 0)} microseconds more outside of the pipeline')
 
 
 def _transport(report: Report, stream: Report) -> str:

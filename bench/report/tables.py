@@ -180,6 +180,23 @@ def _number(value: float | None) -> str:
     return '' if value is None else f'{value:.2f}' if value < 10 else f'{value:.1f}'
 
 
+def outputs(report: Report) -> str:
+    """What the added outputs cost while nobody hears them, and while somebody does."""
+    found = report.get('outputs', {})
+    if 'unheard' not in found:
+        return NOT_MEASURED
+    rows = [[words, f'{part["plain"]["least"]:.1f}', f'{part["asked"]["least"]:.1f}',
+             *(f'{part[name]["outside"]["median"]:.2f}' for name in ('plain', 'asked')),
+             part['more_us'], f'{part["ratio"]:.3f}']
+            for words, part in (('nobody', found['unheard']), ('somebody', found['heard']))]
+    heads = ['who listens to them', 'without, least CPU ms', 'with', 'outside of the pipeline, '
+             'without', 'with', 'more, microseconds', 'with / without']
+    asked = ', '.join(f'`{name}`' for name in found['asked_for'])
+    return grid(heads, rows) + (
+        f'\nAsked for: {asked}. {found["rounds"]} images each, 720p, {found["faces"]} faces, '
+        f'{found["engines"]["detector_engine"]}, one thread; `~/faces` is heard throughout.\n')
+
+
 def dds(report: Report) -> str:
     """What the shipped Fast DDS profile is worth."""
     found = report.get('dds', {})
@@ -231,7 +248,7 @@ def start(report: Report) -> str:
 TABLES: dict[str, Callable[[Report], str]] = {
     'speed-goals': goals_table, 'speed-contenders': contenders, 'speed-where': where,
     'speed-stages': stages, 'speed-floor': floor, 'speed-node': node, 'speed-start': start,
-    'speed-dds': dds, 'speed-soak': soak, 'speed-machines': machines
+    'speed-outputs': outputs, 'speed-dds': dds, 'speed-soak': soak, 'speed-machines': machines
 }
 """Those of docs/performance.md by the name of their markers; `overview` is for docs/results.md."""
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
 import pytest
 
 pytest.importorskip('packaging')
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from places import ROOT
 
 from tools import licences
@@ -23,7 +24,8 @@ def test_a_licence_is_what_is_declared(licenses, expected):
 
 
 def test_every_component_has_a_row():
-    bill = {'components': [{'name': 'B', 'version': '1'}, {'name': 'a'}]}
+    bill = {'components': [{'name': 'B', 'version': '1'}, {'name': 'a'},
+                           {'name': 'face_attributes_ros', 'version': '3'}]}
     assert page([('x', '2', 'MIT')], table(everything(bill))).splitlines()[-2:] == [
         '| a |  | none declared |', '| b | 1 | none declared |']
 
@@ -50,6 +52,24 @@ def test_the_node_needs_nothing_under_the_agpl():
     assert not {name for name in names if 'ultralytics' in name}
     assert [name for name, _, words in needed if is_agpl(words)] == []
     assert [name for name, _, words in needed if words == 'none declared'] == []
+
+
+def test_the_page_lists_every_extra_that_is_installed():
+    """`make sbom` is to be run where an extra is new."""
+    project = licences.tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    texts = [text for some in project['optional-dependencies'].values() for text in some]
+    named = {Requirement(text).name for text in texts} - {'face_attributes_ros'}
+    installed = {canonicalize_name(name) for name in named if has(name)}
+    rows = (ROOT / licences.PAGE).read_text().rpartition(COLUMNS)[2].splitlines()
+    listed = {canonicalize_name(row.split(' | ')[0].strip('| ')) for row in rows}
+    assert installed and installed - listed == set()
+
+
+def has(package):
+    try:
+        return bool(distribution(package))
+    except PackageNotFoundError:
+        return False
 
 
 def test_ultralytics_would_be_noticed():
