@@ -90,7 +90,7 @@ class FaceAttributesNode(LifecycleNode):
     def end(self) -> None:
         """Stops the worker and lets go of everything; the process ends after this."""
         if self.work is not None:
-            self.work.worker.stop(timeout_s=.5)
+            self.work.worker.stop(timeout_s=.3)
         self.destroy_node()
 
     # --- transitions

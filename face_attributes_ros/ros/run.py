@@ -51,7 +51,7 @@ OLD_NAMES = {'node': 'face_attributes_node'}
 RCLPYS_SWITCHES = ('use_sim_time', 'start_type_description_service')
 """rclpy's own parameters, which it ignores in part where their type is wrong."""
 
-GRACE_S, LOADING_GRACE_S = .8, .4
+GRACE_S, LOADING_GRACE_S = .6, .4
 """How long a process may tidy up after a signal before it is ended, at work and before. While it
 loads, there is little to tidy up, and Python's lock, which loading holds, takes its time too: with
 1.2 s, 4 of 200 took longer than two seconds on two cores with six threads each, with .8 one
