@@ -272,7 +272,7 @@ def _int8_outcome(name: str, result: Mapping[str, Any]) -> str:
     ships = bool(model.int8_file) and model.sha256 == result['made_from']
     kept = {
         'all': 'every convolution in int8',
-        None: 'no candidate kept half of the bars on val (below: the last one tried)'
+        None: 'no candidate kept the bars on val (below: the last one tried)'
     }.get(result['chosen'], f'{result["chosen"]}, the other convolutions in int8')
     return f'{kept}; {"ships" if ships else "does not ship"}'
 
