@@ -71,14 +71,15 @@ def judge(weights: Path, table: LabelTable, crops: np.ndarray) -> dict[str, dict
 def weigh(weights: Sequence[Path], shares: Sequence[float], data: Path,
           full: Path) -> dict[str, Any]:
     """{'faces': {source: count}, 'shares': {share: {source: {metric: value}}}}."""
+    first, second = weights
     table = table_of(judged_samples(data, full))
-    size = load_network(weights[1])[1]['size']
+    size = load_network(second)[1]['size']
     crops = whole_crops([read_picture(image) for image in table.images], size)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for share in shares:
             mixed = Path(folder) / 'between.safetensors'
-            between(*weights, share, mixed)
+            between(first, second, share, mixed)
             found[f'{share:g}'] = judge(mixed, table, crops)
             print(f'{share:g}: {found[f"{share:g}"]}', flush=True)
     sources, counts = np.unique(table.sources, return_counts=True)
