@@ -145,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         number, count = -(-start // ROUND), min(ROUND, args.n - start)
         new = {name: in_a_process(name, round(count * kind.share), args.seed + 1000 * number)
                for name, kind in KINDS.items()}
-        report = {name: added(report[name], new[name]) if report else new[name] for name in new}
+        report |= {name: added(report[name], one) if name in report else one
+                   for name, one in new.items()}
         if args.out:
             args.out.write_text(json.dumps(report, indent=1) + '\n')
     _say(report)

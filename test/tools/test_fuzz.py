@@ -46,9 +46,15 @@ def test_a_report_is_added_to_with_further_seeds(tmp_path, monkeypatch):
                 'seconds': 1, 'peak_mb': 1, 'finds': {}}
 
     monkeypatch.setattr(fuzz, 'in_a_process', in_a_process)
-    monkeypatch.setattr(fuzz, 'KINDS', {'image': Kind(None, None, 'x', 1.)})
+    kinds = {'image': Kind(None, None, 'x', 1.)}
+    monkeypatch.setattr(fuzz, 'KINDS', kinds)
     words = ['--out', str(tmp_path / 'fuzz.json')]
     assert fuzz.main(['--n', '100000', *words]) == 0
     assert fuzz.main(['--n', '250000', *words, '--resume']) == 0
     assert asked == [(100_000, 0), (100_000, 1000), (50_000, 2000)]
     assert json.loads((tmp_path / 'fuzz.json').read_text())['image']['inputs'] == 250_000
+    kinds['new'] = Kind(None, None, 'y', 1.)
+    assert fuzz.main(['--n', '260000', *words, '--resume']) == 0
+    report = json.loads((tmp_path / 'fuzz.json').read_text())
+    assert {name: one['inputs'] for name, one in report.items()} == {
+        'image': 260_000, 'new': 10_000}
